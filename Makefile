@@ -1,0 +1,39 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: run test lint clean
+
+run: $(VENV)/run.done
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: $(VENV)/dev.done chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Adversarial Lab needs Python 3.11 or newer; run make with PYTHON=python3.11 (or newer)."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.done: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.done: requirements.txt requirements-dev.txt requirements-peers.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers.txt
+	@touch $@ $(VENV)/run.done
+
+.PHONY: chromium
+chromium: $(VENV)/dev.done
+	@sh scripts/chromium.sh $(BIN)/python
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,0 +1,244 @@
+"""Digits on paper, on a pad or on a blackboard: where the ink is, and how their dataset would have framed it.
+
+MNIST's own form (LeCun et al. 1998): the digit fits a 20×20 box on 28×28, centred by its mass, bright on dark. The 8×8
+digits (Alpaydin & Kaynak 1998) fill their height. Paper is never evenly lit: its brightness is fitted by a smooth surface.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+_TERMS = 6  # 1, x, y, x², xy, y²
+_FAINTEST = 0.08  # less contrast than this between ink and paper is no ink
+_NOISE = 1 / 255
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a dataset frames its digits: the ink's larger side spans `ink` of `side` pixels, centred by mass or by its box."""
+
+    side: int
+    ink: float
+    by_mass: bool = True
+
+
+FORMS: dict[str, Form] = {"mnist": Form(28, 20), "digits": Form(8, 7.4, by_mass=False)}
+
+
+@dataclass(frozen=True)
+class Ink:
+    """What is paper and what is ink in one picture.
+
+    `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the picture. A pixel that
+    differs from it by `floor` or less is paper, by `depth` or more is ink; `boost` brings thin strokes back to full strength
+    after the resize.
+    """
+
+    paper: tuple[float, ...]
+    floor: float
+    depth: float
+    boost: float = 1.0
+
+    def paper_at(self, x: Tensor, y: Tensor) -> Tensor:
+        """The paper's brightness at places in [0, 1]."""
+        one, along, down, along2, both, down2 = self.paper
+        return one + along * x + down * y + along2 * x * x + both * x * y + down2 * y * y
+
+    def shares(self, grey: Tensor, paper: Tensor, *, dark: bool) -> Tensor:
+        """Grey values to ink in [0, 1]: dark ink on bright paper, or the other way round."""
+        difference = paper - grey if dark else grey - paper
+        return _clamp_through((difference - self.floor) / (self.depth - self.floor))
+
+    def strengthened(self, seen: Tensor) -> Tensor:
+        """The ink after the resize, thin strokes back at full strength."""
+        return seen if self.boost == 1 else _clamp_through(seen * self.boost)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"paper": list(self.paper), "floor": self.floor, "depth": self.depth, "boost": self.boost}
+
+    @staticmethod
+    def from_dict(values: Any) -> Ink:
+        """What `to_dict` wrote. Raises ValueError, TypeError or KeyError for values that make no sense."""
+        paper = tuple(float(value) for value in values["paper"])
+        ink = Ink(paper, float(values["floor"]), float(values["depth"]), float(values["boost"]))
+        if len(paper) != _TERMS or not all(abs(value) <= 100 for value in paper):  # false for NaN too
+            raise ValueError("paper")
+        if not (0 <= ink.floor < ink.depth <= 2 and ink.depth - ink.floor >= 0.01 and 1 <= ink.boost <= 10):
+            raise ValueError("ink")
+        return ink
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A part of a picture in grey, float32 h×w in [0, 1]: one value for each block of `factor` pixels from (left, top)."""
+
+    grey: Tensor
+    left: int
+    top: int
+    factor: int
+    size: tuple[int, int]
+    """Width and height of the whole picture."""
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit found: the ink's own box (left, top, right, bottom) and centre of mass in the picture's pixels."""
+
+    box: tuple[float, float, float, float]
+    mass: tuple[float, float]
+    dark: bool
+    ink: Ink
+
+    def framed(self, form: Form) -> tuple[int, int, int, int]:
+        """The crop (left, top, width, height) that puts the digit where its dataset has it."""
+        left, top, right, bottom = self.box
+        side = max(form.side / 4, max(right - left, bottom - top) * form.side / form.ink)
+        x, y = self.mass if form.by_mass else ((left + right) / 2, (top + bottom) / 2)
+        return round(x - side / 2), round(y - side / 2), max(1, round(side)), max(1, round(side))
+
+
+def find(sample: Sample, dark: bool | None = None) -> Digit | None:
+    """The digit in a part of a picture, or None where there is no ink. `dark` None finds out whether the ink is dark."""
+    grey = sample.grey.numpy().astype(np.float64)
+    if min(grey.shape) < 4:
+        return None
+    x = (sample.left + (np.arange(grey.shape[1]) + 0.5) * sample.factor) / sample.size[0]
+    y = (sample.top + (np.arange(grey.shape[0]) + 0.5) * sample.factor) / sample.size[1]
+    terms = _surface(*np.meshgrid(x, y))
+    paper, noise = _fit_paper(grey, terms)
+    difference = grey - terms @ paper
+    if dark is None:
+        dark = bool(_beyond(-difference, noise) >= _beyond(difference, noise))
+    strength = -difference if dark else difference
+    edge = max(_otsu(strength), 4 * noise)
+    inked = strength > edge
+    if not inked.any() or (depth := float(np.percentile(strength[inked], 60))) < _FAINTEST:
+        return None
+    kept = _digit_parts(strength > min(edge, 0.5 * depth), strength)
+    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
+    share = np.where(kept, strength.clip(0, depth), 0)
+    floor = min(2.5 * noise if noise > _NOISE else 0.0, 0.3 * depth)
+    ink = Ink(tuple(float(f"{value:.6g}") for value in paper), float(f"{floor:.6g}"), float(f"{depth:.6g}"))
+    unit, left, top = sample.factor, sample.left, sample.top
+    box = (left + columns[0] * unit, top + rows[0] * unit, left + (columns[-1] + 1) * unit, top + (rows[-1] + 1) * unit)
+    centres = [(share.sum(axis) * (np.arange(grey.shape[1 - axis]) + 0.5)).sum() / share.sum() for axis in (0, 1)]
+    return Digit(tuple(map(float, box)), (left + centres[0] * unit, top + centres[1] * unit), dark, ink)  # type: ignore[arg-type]
+
+
+def boosted(ink: Ink, seen: Tensor) -> Ink:
+    """The ink with what brings its brightest strokes, as the model would see them, to full strength."""
+    brightest = float(seen.flatten().topk(max(8, round(0.02 * seen.numel()))).values.mean())
+    return replace(ink, boost=float(f"{min(4.0, max(1.0, 1 / max(brightest, 1e-3))):.4g}"))
+
+
+def _clamp_through(values: Tensor) -> Tensor:
+    """Values cut to [0, 1] with a gradient that does not notice.
+
+    Paper lies a little below 0 and ink a little above 1, where a true gradient is 0 and an attack would see nothing, though a
+    step of ε leads out of there. Passing it through is the remedy of Athalye et al. 2018 (arXiv 1802.00420) for such masking.
+    """
+    return values + (values.clamp(0, 1) - values).detach()
+
+
+def _surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The surface's terms at every place, h×w×6."""
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+
+def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
+    """The coefficients of the paper's brightness and the noise on it (standard deviation), ink being the outliers."""
+    step = max(1, round(math.sqrt(grey.size / 4000)))
+    values, basis = grey[::step, ::step].ravel(), terms[::step, ::step].reshape(-1, _TERMS)
+    rim = np.zeros_like(grey, bool)
+    rim[[0, 1, -2, -1]] = rim[:, [0, 1, -2, -1]] = True
+    # The rim of a picture is mostly paper, even where a thick pen filled its middle.
+    trust = np.where(rim[::step, ::step].ravel(), 4.0, 1.0)
+    paper = np.zeros(_TERMS)
+    paper[0] = np.median(grey[rim])
+    for _ in range(20):
+        residual = values - basis @ paper
+        spread = max(_NOISE, 1.4826 * float(np.median(np.abs(residual))))
+        weight = trust / (1 + (residual / (2.5 * spread)) ** 2) ** 2
+        normal = (basis * weight[:, None]).T @ basis + 1e-6 * weight.sum() * np.eye(_TERMS)
+        paper = np.linalg.solve(normal, (basis * weight[:, None]).T @ values)
+    return paper, max(_NOISE, 1.4826 * float(np.median(np.abs(values - basis @ paper))))
+
+
+def _beyond(strength: np.ndarray, noise: float) -> float:
+    """How much lies clearly above the noise."""
+    return float((strength - max(4 * noise, _FAINTEST / 2)).clip(min=0).sum())
+
+
+def _otsu(strength: np.ndarray) -> float:
+    """Otsu's threshold (1979) between paper and ink."""
+    if strength.max() <= 0:
+        return math.inf
+    counts, edges = np.histogram(strength.clip(min=0), 128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, mass = np.cumsum(counts)[:-1], np.cumsum(counts * centres)
+    above = counts.sum() - below
+    # The first and the last bin hold something: neither side is ever empty.
+    between = below * above * (mass[:-1] / below - (mass[-1] - mass[:-1]) / above) ** 2
+    return float(centres[np.argmax(between)])
+
+
+def _digit_parts(inked: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """The strokes that are the digit: the heaviest piece of ink, and what stands near it; specks and edges are left out."""
+    labels = _labelled(inked)
+    numbers = [number for number in np.unique(labels) if number]
+    pieces = {number: labels == number for number in numbers}
+    boxes = {number: _bounds(piece) for number, piece in pieces.items()}
+    weights = {number: float(strength[piece & inked].sum()) for number, piece in pieces.items()}
+    height, width = inked.shape
+
+    def at_edge(number: int) -> bool:
+        top, bottom, left, right = boxes[number]
+        return top == 0 or left == 0 or bottom == height or right == width
+
+    main = max(numbers, key=lambda number: weights[number] * (0.15 if at_edge(number) else 1.0))
+    top, bottom, left, right = boxes[main]
+    reach = 0.2 * max(bottom - top, right - left)
+    kept = pieces[main].copy()
+    for number in numbers:
+        above, below, before, behind = boxes[number]
+        gap = max(above - bottom, top - below, before - right, left - behind, 0)
+        if weights[number] > 0.04 * weights[main] and gap <= reach and (not at_edge(number) or at_edge(main)):
+            kept |= pieces[number]
+    return kept & inked
+
+
+def _bounds(piece: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
+    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+def _labelled(inked: np.ndarray) -> np.ndarray:
+    """Connected pieces (over gaps of a pixel) by number, 0 where there is none: the largest number spreads within its piece."""
+    thick = _spread(inked)
+    labels = np.where(thick, np.arange(1, thick.size + 1).reshape(thick.shape), 0)
+    while True:
+        spread = np.where(thick, _spread(labels), 0)
+        # A pixel's number is the place of another pixel, which may have heard of a larger one: far faster than step by step.
+        spread = np.where(thick, spread.ravel()[spread - 1], 0)
+        if np.array_equal(spread, labels):
+            return labels
+        labels = spread
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """The largest of each value and its eight neighbours."""
+    for axis in (0, 1):
+        there, back = np.roll(values, 1, axis), np.roll(values, -1, axis)
+        edge: list[slice | int] = [slice(None)] * 2
+        edge[axis] = 0
+        there[tuple(edge)] = 0
+        edge[axis] = -1
+        back[tuple(edge)] = 0
+        values = np.maximum(values, np.maximum(there, back))
+    return values

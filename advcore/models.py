@@ -1,0 +1,214 @@
+"""The studies' networks and a residual one. Every model takes images in pixel space: its first layer normalizes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcore.errors import ModelError
+
+Shape = tuple[int, int, int]
+
+
+class Normalize(nn.Module):
+    """(images − mean) / std per channel: pixel space N×C×H×W in [0, 1] to what the network was trained on."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+# Where a study pools after a ReLU, the max-pool stands before it here: the same values on a quarter of the work.
+
+
+def lee_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+    """Lee's (P2) network: two 3×3 convolutions (32, 64), no pooling, linear 128, linear K."""
+    channels, height, width = shape
+    return [
+        nn.Conv2d(channels, 32, 3),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * (height - 4) * (width - 4), 128),
+        nn.ReLU(),
+        nn.Linear(128, classes),
+    ]
+
+
+def srivathsav_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+    """Srivathsav et al.'s (P4) network: conv 32, pool, conv 64, pool, dense 128, dense K; the softmax is left to the loss."""
+    channels, height, width = shape
+    side = [((edge - 2) // 2 - 2) // 2 for edge in (height, width)]
+    return [
+        nn.Conv2d(channels, 32, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * side[0] * side[1], 128),
+        nn.ReLU(),
+        nn.Linear(128, classes),
+    ]
+
+
+def even_deeper_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+    """Deepthi et al.'s (P3) EvenDeeperCNN: six convolutions, a max-pool after every two, three linear layers.
+
+    The study gives no widths: 64, 64, 128, 128, 256, 256 and 512, 256 keep an epoch on two cores within minutes.
+    """
+    channels, height, width = shape
+    layers: list[nn.Module] = []
+    for out in (64, 128, 256):
+        layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.Conv2d(out, out, 3, padding=1)]
+        layers += [nn.MaxPool2d(2), nn.ReLU()]
+        channels = out
+    return [
+        *layers,
+        nn.Flatten(),
+        nn.Linear(256 * (height // 8) * (width // 8), 512),
+        nn.ReLU(),
+        nn.Linear(512, 256),
+        nn.ReLU(),
+        nn.Linear(256, classes),
+    ]
+
+
+def general_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+    """Chowdhury's (P1) generalized CNN: convolution + pooling blocks and a dense head.
+
+    Grey images: two blocks, no dropout. Colour: three blocks, dropout 0.25 after each and 0.5 before the output. The study
+    gives no widths: 32, 64 and a head of 128 for grey, 64, 128, 256 and a head of 256 for colour are quick on two cores.
+    """
+    channels, height, width = shape
+    colour = channels > 1
+    widths, head, layers = ((64, 128, 256), 256, []) if colour else ((32, 64), 128, [])
+    for out in widths:
+        layers += [nn.Conv2d(channels, out, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+        layers += [nn.Dropout(0.25)] if colour else []
+        channels, height, width = out, height // 2, width // 2
+    dense = [nn.Flatten(), nn.Linear(channels * height * width, head), nn.ReLU()]
+    return [*layers, *dense, *([nn.Dropout(0.5)] if colour else []), nn.Linear(head, classes)]
+
+
+def digits_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+    """A small network for 8×8 digits: conv 32, conv 64, pool, dense 64; trains in seconds on any laptop."""
+    channels, height, width = shape
+    return [
+        nn.Conv2d(channels, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * (height // 2) * (width // 2), 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    ]
+
+
+class PreActBlock(nn.Module):
+    """The pre-activation residual block of He et al. 2016 (arXiv 1603.05027)."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if stride != 1 or channels != out else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        active = F.relu(self.norm1(inputs))
+        residual = inputs if self.shortcut is None else self.shortcut(active)
+        return self.conv2(F.relu(self.norm2(self.conv1(active)))) + residual
+
+
+def preact_resnet18(shape: Shape, classes: int, width: int) -> list[nn.Module]:
+    """PreAct ResNet-18 (He et al. 2016, as in Wong et al. 2020): `width` channels in the first stage, doubled thrice.
+
+    64 is the published width (11 M parameters). Images larger than 32 px are halved once more at the first convolution.
+    """
+    stride = 2 if min(shape[1:]) > 32 else 1
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, stride, 1, bias=False)]
+    channels = width
+    for stage in range(4):
+        out = width * 2**stage
+        layers += [PreActBlock(channels, out, 1 if stage == 0 else 2), PreActBlock(out, out, 1)]
+        channels = out
+    return [*layers, nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a network, what its study normalizes with, and the smallest image side it can take."""
+
+    name: str
+    title: str
+    layers: Callable[..., list[nn.Module]]
+    study: str
+    smallest: int
+    normalization: tuple[float, float] | None = None
+    """Mean and std of every channel, or None for the dataset's own."""
+    default_width: int | None = None
+    """The width it is built with unless told otherwise; None for networks without such a choice."""
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture("lee_cnn", "Lee's CNN", lee_cnn, "P2", 6),
+        Architecture("srivathsav_cnn", "Srivathsav's CNN", srivathsav_cnn, "P4", 10, (0.0, 1.0)),
+        Architecture("even_deeper_cnn", "EvenDeeperCNN", even_deeper_cnn, "P3", 8, (0.5, 0.5)),
+        Architecture("general_cnn", "General CNN", general_cnn, "P1", 8),
+        Architecture("digits_cnn", "Digits CNN", digits_cnn, "", 2),
+        Architecture("preact_resnet18", "PreAct ResNet-18", preact_resnet18, "", 8, default_width=64),
+    )
+}
+MAX_WIDTH = 256
+
+
+def build(
+    architecture: str,
+    shape: Shape,
+    classes: int,
+    *,
+    mean: Sequence[float] = (0.5,),
+    std: Sequence[float] = (0.25,),
+    width: int | None = None,
+) -> nn.Module:
+    """A fresh model in eval mode: images C×H×W in [0, 1] to `classes` logits.
+
+    `mean` and `std` are the dataset's, per channel or one for all; an architecture whose study prescribes others uses those.
+    Raises ModelError for an unknown architecture, images too small for it, or a width it does not have.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ModelError(f"There is no architecture '{architecture}'; choose one of {', '.join(ARCHITECTURES)}.")
+    spec = ARCHITECTURES[architecture]
+    if min(shape[1:]) < spec.smallest:
+        raise ModelError(f"{spec.title} needs images of at least {spec.smallest} px a side, not {min(shape[1:])}.")
+    if width is not None and spec.default_width is None:
+        raise ModelError(f"{spec.title} has no width to choose; leave it out.")
+    if width is not None and not 4 <= width <= MAX_WIDTH:
+        raise ModelError(f"The width must lie between 4 and {MAX_WIDTH}, not {width}.")
+    options = {} if spec.default_width is None else {"width": width or spec.default_width}
+    if spec.normalization:
+        mean, std = ([value] * shape[0] for value in spec.normalization)
+    elif len(mean) != shape[0]:
+        mean, std = [mean[0]] * shape[0], [std[0]] * shape[0]
+    return nn.Sequential(Normalize(mean, std), *spec.layers(shape, classes, **options)).eval()
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers a training changes."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,168 @@
+"""Several processes as one: the same weights, the same curves, and a killed worker is no loss (gloo, two processes)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+
+from advcore import checkpoints, data, training
+from advcore import distributed as several
+from advcore.recipes import Recipe
+from tests.advcore.makers import REPOSITORY
+
+TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+# Shares of 32 and 31: processes whose batches differ in size count in proportion. No random draw differs between them.
+RECIPE = Recipe(
+    dataset="digits",
+    architecture="digits_cnn",
+    defense="fgsm",
+    epsilon=0.1,
+    images=300,
+    held_out=45,
+    batch_size=63,
+    epochs=3,
+    evaluations=3,
+    optimizer="sgd",
+    learning_rate=0.02,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.json", tmp_path / "digits" / "two.safetensors"
+    recipe.write_text(RECIPE.to_json())
+    told = run(
+        [*TWO, "-m", "advcore", "train", "--recipe", str(recipe), "--out", str(out), "--device", "cpu", "--precision", "fp32"]
+    )
+    *moments, last = training.train(RECIPE, device=torch.device("cpu"), precision="fp32")
+    images = data.load("digits", "train")
+    start = training.initial_model(RECIPE, images).state_dict()
+    for name, wanted in last.model.state_dict().items():
+        found = checkpoints.read(out).model().state_dict()[name]
+        # Halved on disk: a thousandth of a weight is rounding.
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=2e-4)
+        if name.endswith("weight"):
+            assert (wanted - start[name]).abs().max() > 20 * 2e-4, "the weights have gone much farther than that"
+    shown = [float(share) for share in re.findall(r"clean ([\d.]+)%", told)]
+    watched = [100 * moment.evaluation.clean for moment in moments if moment.evaluation]
+    assert shown == pytest.approx(watched, abs=100 * 1.5 / 45), "each watched half of the held-out images"
+    assert len(re.findall("Saved", told)) == 1
+
+
+def test_two_processes_measure_the_curve_of_one() -> None:
+    command = ["advcore", "curve", "--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0,0.1,0.3", "--limit", "101"]
+    one, two = (json.loads(run([*start, "-m", *command, "--json", "--precision", "fp32"])) for start in ([sys.executable], TWO))
+    assert two["results"][0]["points"] == one["results"][0]["points"]
+    assert two["results"][0]["images"] == 101
+
+
+def steps(output: Iterator[str]) -> Iterator[int]:
+    for line in output:
+        if found := re.match(r"step (\d+)/", line):
+            yield int(found[1])
+
+
+def test_a_killed_worker_is_started_again_and_training_goes_on(tmp_path: Path) -> None:
+    long = [
+        f"--{name}={value}" for name, value in {"epochs": 5000, "evaluations": 1000, "held-out": 16, "batch-size": 64}.items()
+    ]
+    command = [
+        *TWO,
+        "--max-restarts",
+        "1",
+        "-m",
+        "advcore",
+        "train",
+        "--dataset",
+        "digits",
+        "--architecture",
+        "digits_cnn",
+        *long,
+    ]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as agent:
+        limit = threading.Timer(200, lambda: os.killpg(agent.pid, signal.SIGKILL))
+        limit.start()
+        try:
+            seen = steps(agent.stdout)
+            for _ in range(3):
+                before = next(seen)
+            workers = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+            os.kill(int(workers[-1]), signal.SIGKILL)
+            for after in seen:  # what the other one still printed, then the first line of the new ones
+                if after > before + 1000 or not alive(int(workers[0])):
+                    break
+                before = after
+            assert after > before > 0, "not from the beginning"
+            assert next(seen) > after
+        finally:
+            limit.cancel()
+            os.killpg(agent.pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+# --- without torchrun ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_process_is_a_world_of_its_own() -> None:
+    assert several.world() == several.World(0, 1)
+    assert several.device() is None
+    assert not several.several()
+    model = torch.nn.Linear(2, 2)
+    assert several.wrap(model, torch.device("cpu")) is model
+    assert several.gather("mine") == ["mine"]
+    assert several.from_first("mine") == "mine"
+    with several.unsynchronized(model):
+        pass
+    several.close()
+
+
+def test_new_lives_of_the_processes_never_read_what_the_old_ones_left() -> None:
+    store = distributed.HashStore()
+    for _ in range(3):
+        agreed: list[distributed.Store] = []
+
+        def join(rank: int, agreed: list[distributed.Store] = agreed) -> None:
+            agreed.append(several._fresh(store, rank, 3))
+
+        processes = [threading.Thread(target=join, args=(rank,)) for rank in (2, 0, 1)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(30)
+        assert len(agreed) == 3
+        assert not agreed[0].check(["address"]), "the last life's"
+        agreed[0].set("address", "here")
+        assert all(other.get("address") == b"here" for other in agreed)
+
+
+def test_waiting_for_processes_that_never_come_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(several, "_JOIN_SECONDS", 0.1)
+    with pytest.raises(several.AdvcoreError, match="2 of 3 processes have not joined"):
+        several._fresh(distributed.HashStore(), 0, 3)

@@ -1,0 +1,51 @@
+"""The charts show the numbers they are given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from advcore import figures, papers
+from advcore.robustness import Predictions, RobustnessCurve
+
+CURVE = RobustnessCurve((0.0, 0.1), (9, 4), 10)
+LINE = figures.Line("a model, FGSM", "#0072B2")
+SEEN = Predictions((0.0, 0.1), torch.tensor([0, 0, 1, 2]), torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]]))
+
+
+def test_accuracy_is_drawn_in_percent_with_its_interval() -> None:
+    band, line = figures.accuracy_figure([(LINE, CURVE)]).data
+    assert list(line.x) == [0.0, 0.1]
+    assert list(line.y) == pytest.approx([90.0, 40.0])
+    low, high = zip(*CURVE.interval, strict=True)
+    assert list(band.y) == pytest.approx([100 * share for share in (*high, *low[::-1])])
+
+
+def test_published_points_are_drawn_where_they_are_said_to_be() -> None:
+    points = figures.Points("study", "#D55E00", "x", (0.1, 0.2), (0.9, 0.5))
+    drawn = figures.accuracy_figure([(LINE, CURVE)], [points]).data[-1]
+    assert list(drawn.x) == [0.1, 0.2]
+    assert list(drawn.y) == pytest.approx([90.0, 50.0])
+
+
+def test_the_smallest_epsilons_add_up_to_all_images() -> None:
+    (bars,) = figures.smallest_epsilon_figure([(LINE, SEEN)]).data
+    assert list(bars.x) == ["0", "0.1", "never"]
+    assert list(bars.y) == pytest.approx([25.0, 50.0, 25.0])
+
+
+def test_classes_and_confusion_count_at_one_epsilon() -> None:
+    (bars,) = figures.per_class_figure([(LINE, SEEN)], 0.1, ["a", "b", "c"]).data
+    assert list(bars.y) == pytest.approx([50.0, 0.0, 0.0])
+    (heat,) = figures.confusion_figure(SEEN, 0.1, ["a", "b", "c"], "#0072B2").data
+    assert [list(row) for row in heat.customdata] == [[1, 1, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def test_lee_s_figures_stand_as_published_and_in_both_readings() -> None:
+    before, after = papers.published_curves("mnist")
+    assert dict(zip(before.epsilons, before.accuracy, strict=True))[0.3] == 0.679
+    assert dict(zip(after.epsilons, after.accuracy, strict=True))[0.8] == 0.6031
+    literal, standardized = before.readings
+    assert before.pixel_epsilons(literal) == before.epsilons
+    assert before.pixel_epsilons(standardized)[3] == pytest.approx(0.3 * 0.3081)
+    assert papers.published_curves("digits") == []

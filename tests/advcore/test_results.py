@@ -1,0 +1,53 @@
+"""Figures of a finished model: measured, named, and honest about masking."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from advcore import checkpoints, data, results
+from advcore.attacks import FGSM, PGD
+from advcore.recipes import Recipe
+from advcore.robustness import accuracy
+
+
+def test_measure_says_what_the_engine_says() -> None:
+    model, test = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits")
+    metrics = results.measure(model, test, [0.1], pgd=PGD(steps=5, restarts=2))
+    assert metrics["clean"] == accuracy(model, test, FGSM(), 0.0, precision="fp32")
+    assert results.figure(metrics, "FGSM", 0.1) == accuracy(model, test, FGSM(), 0.1, precision="fp32")
+    (pgd,) = [row for row in metrics["attacks"] if row["attack"] == "PGD-5-2"]
+    assert (pgd["steps"], pgd["restarts"], pgd["images"]) == (5, 2, 360)
+    assert json.loads(json.dumps(metrics)) == metrics
+
+
+@pytest.mark.parametrize("name", sorted(checkpoints.catalog("digits")))
+def test_the_shipped_headers_hold(name: str) -> None:
+    checkpoint = checkpoints.find(name)
+    model, test = checkpoint.model(), data.load("digits")
+    assert checkpoint.metrics["clean"] == pytest.approx(accuracy(model, test, FGSM(), 0.0, precision="fp32"), abs=0.003)
+    for row in checkpoint.metrics["attacks"]:
+        if row["attack"] == "FGSM":
+            assert row["accuracy"] == pytest.approx(accuracy(model, test, FGSM(), row["epsilon"], precision="fp32"), abs=0.006)
+
+
+def test_the_command_of_a_recipe_carries_it_out() -> None:
+    from advcore.commands import _parser, _recipe
+
+    recipe = Recipe(
+        dataset="mnist", architecture="lee_cnn", defense="fgsm", epsilon=0.3, augment=("rotate", "crop"), keep_best=True
+    )
+    words = results.command(recipe).split()
+    assert words[:4] == ["python", "-m", "advcore", "train"]
+    assert _recipe(vars(_parser().parse_args(words[3:]))) == recipe
+
+
+def test_masking_is_named_only_where_it_is() -> None:
+    def metrics(fgsm: float, pgd: float) -> dict[str, object]:
+        rows = (("FGSM", fgsm), ("PGD-20", pgd))
+        return {"attacks": [{"attack": name, "epsilon": 0.3, "images": 10, "accuracy": share} for name, share in rows]}
+
+    assert "masked" in str(results.masking(metrics(0.97, 0.0)))
+    assert results.masking(metrics(0.6, 0.5)) is None
+    assert results.masking({}) is None

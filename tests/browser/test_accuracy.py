@@ -1,0 +1,52 @@
+"""The Accuracy page: a curve that grows, is stopped, goes on, and is downloaded."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from advcore import attacks, checkpoints, data
+from advcore.robustness import robustness_curve
+from tests.browser.conftest import settled
+
+PAIR = "models=digits%2Fdigits_cnn-standard~digits%2Fdigits_cnn-fgsm-0.2"
+
+
+def test_a_curve_is_measured_stopped_and_finished(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/accuracy?dataset=digits&{PAIR}&attacks=pgd&steps=40&images=360")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped; what was measured is kept")).to_be_visible()
+    settled(page)
+    kept = page.get_by_text(re.compile(r"kept: \d+ of 360 images")).inner_text()
+    page.wait_for_timeout(1500)
+    assert page.get_by_text(re.compile(r"kept: \d+ of 360 images")).inner_text() == kept
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+
+
+def test_the_table_says_what_the_engine_says(page: Page, app_url: str, tmp_path: Path) -> None:
+    page.goto(f"{app_url}/accuracy?dataset=digits&{PAIR}&attacks=fgsm&steps=10&images=200")
+    expect(page.get_by_text("✓ Measured on 200 images")).to_be_visible(timeout=60_000)
+    page.get_by_role("tab", name="Table and download").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the curves").click()
+    download.value.save_as(tmp_path / "curve.csv")
+    rows = list(csv.DictReader((tmp_path / "curve.csv").open()))
+    assert len(rows) == 22
+    for name in ("standard", "fgsm-0.2"):
+        checkpoint = checkpoints.find(f"digits/digits_cnn-{name}")
+        mine = [row for row in rows if row["model"] == checkpoint.id]
+        grid = [float(row["epsilon"]) for row in mine]
+        *_, curve = robustness_curve(checkpoint.model(), data.load("digits")[:200], attacks.FGSM(), grid, precision="fp32")
+        assert max(abs(int(row["correct"]) - count) for row, count in zip(mine, curve.correct, strict=True)) <= 1
+
+
+def test_a_reload_finds_the_same_curve_measured(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/accuracy?dataset=digits&{PAIR}&attacks=fgsm~noise&steps=10&images=100")
+    expect(page.get_by_text("✓ Measured on 100 images")).to_be_visible(timeout=60_000)
+    page.reload()
+    expect(page.get_by_text("✓ Measured on 100 images")).to_be_visible()
+    expect(page).to_have_url(re.compile("attacks=fgsm~noise"))

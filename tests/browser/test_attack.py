@@ -1,0 +1,208 @@
+"""The Attack page as a person meets it."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from advcore import checkpoints, data
+from advcore.attacks import predict
+from tests.browser.conftest import settled
+
+DIGITS = "?dataset=digits"
+
+
+def open_lab(page: Page, url: str, query: str = DIGITS) -> None:
+    page.goto(f"{url}/{query}")
+    expect(page.locator(".card")).to_have_count(2)
+    settled(page)
+
+
+def pixels(page: Page, card: int, figure: int) -> list[int]:
+    """What a canvas shows, as RGBA values; figure 0 is clean, 1 the perturbation, 2 attacked."""
+    return (
+        page.locator(".card")
+        .nth(card)
+        .locator("figure canvas")
+        .nth(figure)
+        .evaluate("canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]")
+    )
+
+
+def scrub_to(page: Page, index: int) -> None:
+    """Move the thumb without letting it go, as a drag does."""
+    page.locator(".rail input").evaluate(
+        "(input, index) => { input.value = index; input.dispatchEvent(new Event('input', { bubbles: true })); }", index
+    )
+    page.wait_for_timeout(80)
+
+
+def release(page: Page) -> None:
+    page.locator(".rail input").dispatch_event("change")
+
+
+def count_sent(page: Page) -> list[str]:
+    """Collects everything the page sends to the server from now on (opened before the page is)."""
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append("frame")))
+    page.on("request", lambda request: sent.append(request.url))
+    return sent
+
+
+def test_a_fooled_model_is_seen_without_a_click(page: Page, app_url: str) -> None:
+    page.goto(app_url)
+    expect(page.locator(".verdict.fooled")).to_have_count(1)
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    expect(page.locator(".verdict").nth(1)).to_have_text("✓ HELD")
+    expect(page.locator("output")).to_contain_text(re.compile(r"ε = 0\.\d{3} \([\d.]+/255\)"))
+    expect(page.locator(".mark").first).to_be_visible()
+
+
+def test_scrubbing_changes_pictures_bars_and_verdict_without_the_server(page: Page, app_url: str) -> None:
+    sent = count_sent(page)
+    open_lab(page, app_url)
+    scrub_to(page, 0)
+    clean, still = pixels(page, 0, 0), pixels(page, 0, 2)
+    assert still == clean
+    expect(page.locator(".verdict").nth(0)).to_have_text("✓ HELD")
+    bars = page.locator(".card").nth(0).locator(".bars").inner_text()
+    page.wait_for_timeout(300)
+    sent.clear()
+    scrub_to(page, 100)
+    assert pixels(page, 0, 2) != clean
+    assert page.locator(".card").nth(0).locator(".bars").inner_text() != bars
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    expect(page.locator("output")).to_contain_text("0.500 (127.5/255)")
+    page.wait_for_timeout(300)
+    assert sent == []
+
+
+def test_the_picture_is_clip_of_image_plus_epsilon_times_sign(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&image=7&a=digits%2Fdigits_cnn-standard")
+    scrub_to(page, 20)
+    clean = np.array(pixels(page, 0, 0)).reshape(8, 8, 4)[..., 0] / 255
+    shown = np.array(pixels(page, 0, 2)).reshape(8, 8, 4)[..., 0] / 255
+    from advcore.attacks import FGSM
+
+    test = data.load("digits")[7:8]
+    model = checkpoints.find("digits/digits_cnn-standard").model()
+    attacked = FGSM().perturb(model, test.pixels(), test.labels, 0.1)[0, 0].numpy()
+    assert np.allclose(clean, test.pixels()[0, 0].numpy())
+    assert np.abs(shown - attacked).max() <= 0.5 / 255 + 1e-6
+
+
+def test_the_keyboard_moves_epsilon(page: Page, app_url: str) -> None:
+    open_lab(page, app_url)
+    slider = page.get_by_role("slider", name=re.compile("ε"))
+    slider.focus()
+    before = int(slider.input_value())
+    slider.press("ArrowRight")
+    assert int(slider.input_value()) == before + 1
+    slider.press("Home")
+    expect(page.locator("output")).to_contain_text("ε = 0.000 (0/255)")
+
+
+def test_noise_of_the_same_size_is_one_click_away(page: Page, app_url: str) -> None:
+    open_lab(page, app_url)
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    page.get_by_role("button", name="Same ε, random noise").click()
+    expect(page.locator(".verdict").nth(0)).to_have_text("✓ HELD")
+    expect(page.locator(".card").nth(0)).to_contain_text("with noise")
+    expect(page).to_have_url(re.compile("noise=1"))
+
+
+def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
+    open_lab(page, app_url)
+    page.locator(".strip button").nth(3).click()
+    expect(page.locator(".strip button").nth(3)).to_have_attribute("aria-pressed", "true")
+    settled(page)
+    scrub_to(page, 37)
+    release(page)
+    expect(page).to_have_url(re.compile(r"epsilon=0\.185"))
+    link, before = page.url, pixels(page, 0, 2)
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator("output")).to_contain_text("0.185")
+    page.wait_for_timeout(200)
+    assert pixels(page, 0, 2) == before
+    page.reload()
+    expect(page.locator("output")).to_contain_text("0.185")
+
+
+def test_another_dataset_another_image_another_class(page: Page, app_url: str) -> None:
+    open_lab(page, app_url)
+    first = pixels(page, 0, 0)
+    page.locator(".strip button").nth(5).click()
+    expect(page).to_have_url(re.compile("image=5"))
+    settled(page)
+    page.wait_for_timeout(200)
+    assert pixels(page, 0, 0) != first
+    page.get_by_role("button", name="Surprise me").click()
+    settled(page)
+    page.locator('[data-testid="stSidebar"] [data-testid="stSelectbox"]').first.locator("input").click()
+    page.get_by_role("option", name=re.compile("MNIST")).first.click()
+    expect(page.get_by_text(re.compile("Only 20 sample images"))).to_be_visible()
+
+
+def test_a_targeted_attack_and_pgd(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&attack=pgd&target=8&image=3")
+    expect(page.locator(".rail input")).to_have_attribute("max", "20")
+    scrub_to(page, 20)
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    expect(page.locator(".card").nth(0).locator(".says").last).to_contain_text("8")
+
+
+def test_the_caption_says_the_epsilon_that_is_shown(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&attack=pgd&epsilon=0.11")
+    expect(page.locator("output")).to_contain_text("0.100 (25.5/255)")
+    expect(page.get_by_text("changed by at most ε = 0.100 (25.5/255)")).to_be_visible()
+
+
+def test_the_downloaded_png_does_what_the_page_says(page: Page, app_url: str, tmp_path: Path) -> None:
+    open_lab(page, app_url, "?dataset=digits&epsilon=0.3&a=digits%2Fdigits_cnn-standard&image=0")
+    expect(page.get_by_text("it still fools A")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("Attacked image for A")).click()
+    file = tmp_path / "attacked.png"
+    download.value.save_as(file)
+    picture = np.asarray(Image.open(io.BytesIO(file.read_bytes())))
+    test = data.load("digits")[0:1]
+    assert picture.shape == (8, 8)
+    seen = torch.from_numpy(picture.astype(np.float32) / 255)[None, None]
+    assert float((seen - test.pixels()).abs().max()) <= 0.3 + 0.5 / 255
+    assert predict(checkpoints.find("digits/digits_cnn-standard").model(), seen) != test.labels
+
+
+def test_a_strange_link_shows_the_default_and_says_so(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/?dataset=<img src=x onerror=alert(1)>&epsilon=nan&image=99999999&a=../../etc/passwd")
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page.get_by_text("The link asks for dataset")).to_be_visible()
+
+
+def test_two_sessions_do_not_disturb_each_other(page: Page, app_url: str, browser: Browser) -> None:
+    open_lab(page, app_url)
+    other = browser.new_page()
+    other.goto(f"{app_url}/{DIGITS}")
+    expect(other.locator(".card")).to_have_count(2)
+    settled(other)
+    other.locator(".strip button").nth(6).click()
+    settled(other)
+    page.locator(".strip button").nth(2).click()
+    settled(page)
+    expect(other.locator(".strip button").nth(6)).to_have_attribute("aria-pressed", "true")
+    other.close()
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_nothing_sticks_out_sideways(page: Page, app_url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    open_lab(page, app_url)
+    main = page.locator('[data-testid="stMain"]')
+    assert main.evaluate("node => node.scrollWidth <= node.clientWidth")

@@ -1,0 +1,82 @@
+"""The Models page in a real browser: a model is downloaded, imported, renamed, found on other pages, and deleted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Page, expect
+from safetensors.torch import load_file, save_file
+
+from tests.browser.conftest import settled
+
+SHIPPED = "digits/digits_cnn-standard"
+
+
+def downloaded(page: Page, app_url: str, folder: Path) -> Path:
+    """The shipped digits model, through the page's own button."""
+    page.goto(f"{app_url}/models?model={SHIPPED}")
+    settled(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download", exact=True).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def give(page: Page, path: Path) -> None:
+    """Put a file into the import form."""
+    page.get_by_text("Import a model").click()
+    page.locator("input[type=file]").set_input_files(str(path))
+    settled(page)
+
+
+def test_a_model_comes_back_renamed_and_goes(page: Page, app_url: str, tmp_path: Path) -> None:
+    path = downloaded(page, app_url, tmp_path)
+    assert path.name == "digits-digits_cnn-standard.safetensors"
+    give(page, path)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("The model is imported")).to_be_visible()
+    expect(page).to_have_url(re.compile("model=digits%2Fdigits_cnn-standard-\\d"))
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("New name").fill("a-friends")
+    page.get_by_label("New name").press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Rename it").click()
+    expect(page.get_by_text("Renamed to a-friends.")).to_be_visible()
+    expect(page).to_have_url(re.compile("model=digits%2Fa-friends"))
+    other = page.context.new_page()
+    other.goto(f"{app_url}/?dataset=digits&b=digits%2Fa-friends")
+    expect(other.locator(".card").nth(1)).to_contain_text("a-friends")
+    other.close()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("digits/a-friends is deleted.")).to_be_visible()
+
+
+def test_plain_weights_are_imported_with_their_architecture_named(page: Page, app_url: str, tmp_path: Path) -> None:
+    tensors = load_file(downloaded(page, app_url, tmp_path))
+    plain = tmp_path / "theirs.safetensors"
+    save_file({f"net.{name}": value.float() for name, value in tensors.items() if not name.startswith("0.")}, plain)
+    give(page, plain)
+    page.get_by_text("plain weights (a state dict)").click()
+    settled(page)
+    page.get_by_role("combobox", name="Trained on").click()
+    page.get_by_role("option", name="Digits 8×8").click()
+    settled(page)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("The model is imported")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("is deleted.")).to_be_visible()
+
+
+def test_a_file_that_is_none_is_refused_with_a_sentence(page: Page, app_url: str, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.safetensors"
+    torch.save({"weights": torch.zeros(3)}, strange)
+    page.goto(f"{app_url}/models")
+    settled(page)
+    give(page, strange)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("is not a readable safetensors file")).to_be_visible()

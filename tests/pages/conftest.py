@@ -1,0 +1,29 @@
+"""Pages run offline: digits, foolbox's samples and the shipped checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVCORE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("ADVCORE_CHECKPOINTS", raising=False)
+    monkeypatch.chdir(REPOSITORY)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    """The page `name` after its first run, as if opened by a link with `query`."""
+    page = AppTest.from_file(str(REPOSITORY / "app_pages" / f"{name}.py"), default_timeout=60)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return page.run()

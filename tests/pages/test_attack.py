@@ -1,0 +1,92 @@
+"""The Attack page without a browser: controls, states, errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pages.conftest import REPOSITORY, open_page
+
+
+def test_it_opens_on_two_models() -> None:
+    page = open_page("attack")
+    assert not page.exception
+    assert not page.error
+    assert page.sidebar.selectbox[0].value in {"mnist", "digits"}
+
+
+def test_every_dataset_that_is_listed_opens() -> None:
+    page = open_page("attack")
+    for name in page.sidebar.selectbox[0].options:
+        opened = open_page("attack", dataset=name.split(" ·")[0].lower())
+        assert not opened.exception
+
+
+def test_samples_are_called_samples() -> None:
+    page = open_page("attack", dataset="mnist")
+    assert any("Only 20 sample images" in warning.value for warning in page.warning)
+
+
+def test_a_failed_download_is_one_sentence_and_the_samples_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(form: str, root: Path) -> None:
+        raise OSError("no route to the host")
+
+    monkeypatch.setattr("advcore.readers._fetch", fail)
+    page = open_page("attack", dataset="mnist")
+    page.sidebar.button[0].click().run()
+    assert not page.exception
+    assert "could not be fetched" in page.sidebar.error[0].value
+    assert any("Test image" in caption.value for caption in page.caption)
+
+
+def test_a_link_sets_every_control() -> None:
+    page = open_page("attack", dataset="digits", a="digits/digits_cnn-fgsm-0.2", attack="pgd", target="3", image="11")
+    values = [box.value for box in page.sidebar.selectbox]
+    assert values[:2] == ["digits", "digits/digits_cnn-fgsm-0.2"]
+    assert values[3:] == ["pgd", "3"]
+    assert any("Test image 11" in caption.value for caption in page.caption)
+
+
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", "../../etc", "x" * 5000, ""])
+def test_a_strange_link_is_said_and_survived(value: str) -> None:
+    page = open_page("attack", dataset=value, image=value, epsilon=value)
+    assert not page.exception
+    assert any("The link asks for dataset" in warning.value for warning in page.warning)
+    assert not any("<script>" in warning.value for warning in page.warning)
+
+
+def test_damaged_data_is_one_sentence_and_other_datasets_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    (folder / "test.parquet").write_bytes(b"PAR1 not really")
+    page = open_page("attack", dataset="mnist")
+    assert not page.exception
+    assert "test.parquet" in page.error[0].value.replace("\\", "")
+    page.sidebar.selectbox[0].set_value("digits").run()
+    assert not page.error
+
+
+def test_a_dataset_without_models_sends_one_to_retrain() -> None:
+    page = open_page("attack", dataset="imagenet")
+    assert not page.exception
+    assert "no model" in page.info[0].value
+
+
+def test_the_python_snippet_runs_and_agrees_with_the_page(tmp_path: Path) -> None:
+    page = open_page("attack", dataset="digits", a="digits/digits_cnn-standard", image="0", epsilon="0.3")
+    claims = [caption.value for caption in page.caption if "rounded to the 8 bits" in caption.value]
+    assert claims[0].startswith("✗")
+    code = page.code[0].value
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "'fooled_8bit': True" in ran.stdout
+    assert (tmp_path / "attacked.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,152 @@
+"""The Retrain page without a browser: presets, validation, launching, and a job that is found again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from advcore import jobs, library
+from advcore.recipes import DEFENSES, Recipe
+from tests.pages.conftest import open_page
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr("advcore.estimates._TRIAL_SECONDS", 0.05)
+    return open_page("retrain", dataset="digits")
+
+
+def start_button(page: AppTest):
+    return next(button for button in page.button if button.label == "Start training")
+
+
+def test_it_opens_with_a_preset_and_an_estimate(page: AppTest) -> None:
+    assert not page.exception
+    assert any("See it work" in text.value and "chosen" in text.value for text in page.markdown)
+    assert any("About " in caption.value for caption in page.caption)
+    assert start_button(page)
+
+
+def test_a_preset_fills_the_recipe_in(page: AppTest) -> None:
+    page.button(key="pick-robust").click().run()
+    assert not page.exception
+    assert page.session_state["recipe defense"] == "pgd"
+    assert page.session_state["recipe epochs"] == 40
+    assert "robust" in page.query_params["preset"]
+    assert any("40 epochs of all images" in text.value for text in page.markdown)
+
+
+@pytest.mark.parametrize("defense", list(DEFENSES))
+def test_every_defense_can_be_chosen(defense: str, page: AppTest) -> None:
+    page.session_state["recipe defense"] = defense
+    page.run()
+    assert not page.exception
+    assert not page.error
+    assert start_button(page)
+
+
+def test_another_dataset_and_a_starting_point_come_with_the_link() -> None:
+    page = open_page("retrain", dataset="digits", start="digits/digits_cnn-standard", preset="papers")
+    assert not page.exception
+    assert any("going on from" in text.value for text in page.markdown)
+    strange = open_page("retrain", dataset="../x", architecture="nothing", start="../../etc/passwd", preset="42")
+    assert not strange.exception
+    assert start_button(strange)
+
+
+def test_what_cannot_be_trained_is_said_and_cannot_be_started(page: AppTest) -> None:
+    page.session_state["recipe epsilon"] = 0.0
+    page.run()
+    assert "needs an ε above 0" in page.error[0].value
+    assert all(button.label != "Start training" for button in page.button)
+
+
+def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> None:
+    page.session_state["recipe epochs"] = 1000
+    page.run()
+    start_button(page).click().run()
+    assert not page.exception
+    (job,) = jobs.listing()
+    assert job.recipe == Recipe.from_dict(job.recipe.to_dict())
+    assert job.recipe.epochs == 1000
+    again = open_page("retrain")
+    assert any("running" in text.value and "Digits CNN · fgsm 0" in text.value.replace("\\", "") for text in again.markdown)
+    assert again.selectbox(key="job shown").value == job.id
+    next(button for button in again.button if button.label == "Stop").click().run()
+    for _ in range(300):
+        if jobs.find(job.id).over:
+            break
+        time.sleep(0.1)
+    assert jobs.find(job.id).state == "stopped"
+    stopped = open_page("retrain", job=job.id)
+    assert any("resuming" in caption.value for caption in stopped.caption)
+    next(button for button in stopped.button if button.label == "Delete").click().run()
+    assert jobs.listing() == []
+    assert not open_page("retrain", dataset="digits").exception
+
+
+def test_a_strange_job_in_the_link_is_survived() -> None:
+    page = open_page("retrain", dataset="digits", job="../../etc")
+    assert not page.exception
+
+
+@pytest.fixture
+def finished(monkeypatch: pytest.MonkeyPatch) -> jobs.Job:
+    """A job that was carried out in the tests' own process."""
+    monkeypatch.setattr("os.setpriority", lambda *_: None)
+    monkeypatch.setattr("advcore.results.PGD_IMAGES", 20)
+    recipe = Recipe(
+        dataset="digits",
+        architecture="digits_cnn",
+        defense="fgsm",
+        epsilon=0.2,
+        epochs=2,
+        images=300,
+        held_out=44,
+        evaluations=2,
+    )
+    folder = jobs.root() / "20260102-030405-000000"
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(recipe.to_json())
+    assert jobs.run(folder) == 0
+    return jobs.find(folder.name)
+
+
+def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: jobs.Job) -> None:
+    page = open_page("retrain", job=finished.id)
+    for _ in range(200):
+        if "200 of 200 test images; bands 95 % (Wilson)." in [caption.value for caption in page.caption]:
+            break
+        page.run()
+    assert not page.exception
+    captions = [caption.value for caption in page.caption]
+    assert "360 of 360 test images; bands 95 % (Wilson)." in captions
+    assert "200 of 200 test images; bands 95 % (Wilson)." in captions
+    shown = " ".join(block.proto.body for block in page.get("html"))
+    assert shown.count("before: ") == 3
+    links = [link.proto.url for link in page.get("link_button")]
+    made = finished.checkpoint.replace("/", "%2F")
+    assert f"/?dataset=digits&a=digits%2Fdigits_cnn-standard&b={made}" in links
+
+
+def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: jobs.Job) -> None:
+    library.rename(finished.checkpoint, "my-best")
+    page = open_page("retrain", job=finished.id)
+    assert any("b=digits%2Fmy-best" in link.proto.url for link in page.get("link_button"))
+    library.delete("digits/my-best")
+    page = open_page("retrain", job=finished.id)
+    assert any("was deleted" in info.value for info in page.info)
+    assert not page.exception
+
+
+def test_a_failed_job_says_why_and_shows_what_its_process_printed() -> None:
+    folder = jobs.root() / "20260102-030405-000001"
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text("{")
+    (folder / "log.txt").write_text("line one\n<b>line two</b>")
+    page = open_page("retrain", job=folder.name)
+    assert not page.exception
+    assert any("recipe" in error.value.lower() for error in page.error)
+    assert "<b>line two</b>" in page.code[0].value

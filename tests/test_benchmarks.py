@@ -1,0 +1,65 @@
+"""The benchmarks run and print what they promise; the figures themselves are for a quiet machine."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_the_curve_benchmark_prints_one_object(tmp_path: Path) -> None:
+    pytest.importorskip("torchattacks")
+    pytest.importorskip("art")
+    script = REPOSITORY / "benchmarks" / "curve_vs_peers.py"
+    options = ["--images", "40", "--repeats", "1", "--checkpoint", "digits/digits_cnn-standard", "--json"]
+    ran = subprocess.run([sys.executable, str(script), *options], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.strip().splitlines()[-1])
+    assert set(found["peers"]) == {"torchattacks", "foolbox", "art"}
+    assert {"fp32_s", "default_s", "floor_s", "ratio_fp32", "ratio_default", "ratio_floor", "device"} <= set(found)
+    assert found["max_abs_diff_fp32"] <= 0.1
+    assert found["max_abs_diff_default"] <= 0.3
+
+
+def test_the_training_benchmark_races_all_and_prints_one_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchvision")
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "training_vs_peers.py"))
+    names = script["main"].__globals__
+    command = ["training_vs_peers.py", "--dataset", "digits", "--architecture", "digits_cnn", "--images", "520", "--test", "50"]
+    command += ["--turns", "1"]
+
+    def here(name: str) -> dict[str, Any]:
+        """A contender in this process: only its time and memory would differ."""
+        monkeypatch.setattr(sys, "argv", [*command, "--contender", name])
+        script["main"]()
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    monkeypatch.setitem(names, "child", here)
+    monkeypatch.setattr(sys, "argv", [*command, "--json"])
+    script["main"]()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found["contenders"]) == {"ours_fgsm", "tutorial", "tutorial_workers", "ours_fgsm_rs", "fast"}
+    for row in found["contenders"].values():
+        assert row["epoch_s"] > 0
+        assert row["peak_mib"] > 100
+        assert row["clean"] > 0.3, "everyone learns"
+    best = min(found["contenders"][name]["epoch_s"] for name in ("tutorial", "tutorial_workers"))
+    assert found["ratio_tutorial"] == pytest.approx(best / found["contenders"]["ours_fgsm"]["epoch_s"])
+    assert found["defenses"]["standard"]["relative"] == 1
+    assert {name: row["passes"] for name, row in found["defenses"].items()} == {
+        "standard": 2,
+        "fgsm": 4,
+        "fgsm_rs": 4,
+        "pgd": 16,
+        "trades": 19,
+    }
+    assert len(list(script["table"](found))) == 2 + 5 + 2 + 5

@@ -1,0 +1,1 @@
+"""What the pages share: cached loaders, pickers, verdicts, and the browser components."""

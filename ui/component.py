@@ -1,0 +1,45 @@
+"""Our own browser components: a folder below `ui/` with a .js and a .css each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+
+
+@functools.cache
+def _source(name: str, suffix: str) -> str:
+    return (_HERE / name / f"{name}{suffix}").read_text()
+
+
+@st.cache_resource(show_spinner=False)
+def _registered(name: str) -> Any:
+    return st.components.v2.component(
+        f"adversarial_lab_{name}", html='<div class="lab"></div>', css=_source(name, ".css"), js=_source(name, ".js")
+    )
+
+
+def mount(
+    name: str,
+    data: Mapping[str, Any],
+    *,
+    key: str,
+    states: Mapping[str, Any],
+    callbacks: Mapping[str, Callable[[], None]] | None = None,
+) -> Any:
+    """Show the component `name` with `data`; returns its states, which begin with the defaults in `states`.
+
+    `callbacks` name states or triggers and what is called, before the page is drawn anew, when the browser reports one.
+    """
+    heard = dict.fromkeys(states, _nothing) | dict(callbacks or {})
+    reports = {f"on_{event}_change": call for event, call in heard.items()}
+    return _registered(name)(data=dict(data), key=key, default=dict(states), **reports)
+
+
+def _nothing() -> None:
+    """Streamlit keeps only the states that have a callback."""

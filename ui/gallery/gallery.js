@@ -1,0 +1,41 @@
+// Test images to click on; the server learns which was picked.
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  if (!data) return;
+  const root = parentElement.querySelector(".lab");
+  const [channels, height, width] = data.shape;
+  const size = height * width;
+  const strip = document.createElement("div");
+  strip.className = "strip";
+  strip.style.setProperty("--cell", width > 40 ? "5.2rem" : "3.9rem");
+  const pixels = Uint8Array.from(atob(data.images), (sign) => sign.charCodeAt(0));
+  const held = root.querySelector(":focus")?.dataset.index;
+  data.items.forEach((item, position) => {
+    const button = strip.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.dataset.index = item.index;
+    button.setAttribute("aria-pressed", String(item.index === data.selected));
+    button.setAttribute("aria-label", `${data.noun} ${item.index}: ${item.label}`);
+    button.title = `${data.noun} ${item.index}: ${item.label}`;
+    button.onclick = () => {
+      strip.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+      setTriggerValue("pick", item.index);
+    };
+    const canvas = button.appendChild(document.createElement("canvas"));
+    Object.assign(canvas, { width, height });
+    if (width <= 40) canvas.classList.add("hard");
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(width, height);
+    const offset = position * channels * size;
+    for (let pixel = 0; pixel < size; pixel++) {
+      for (let channel = 0; channel < 3; channel++) {
+        picture.data[4 * pixel + channel] = pixels[offset + (channels === 3 ? channel : 0) * size + pixel];
+      }
+      picture.data[4 * pixel + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+    button.appendChild(document.createElement("span")).textContent = item.label;
+  });
+  root.replaceChildren(strip);
+  if (held !== undefined) strip.querySelector(`[data-index="${held}"]`)?.focus({ preventScroll: true });
+}

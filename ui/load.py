@@ -1,0 +1,103 @@
+"""Cached loaders. What they return is shared by all sessions: nobody changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from torch import nn
+
+from advcore import attacks, checkpoints, data, images, scrub
+from advcore.device import describe, fastest_precision, pick_device
+from advcore.robustness import prepared
+
+
+@st.cache_resource(show_spinner="Loading the images …", max_entries=8)
+def _dataset(name: str, split: data.Split, source: data.Source) -> data.LabeledImages:
+    return data.load(name, split)
+
+
+def dataset(name: str, split: data.Split = "test") -> data.LabeledImages:
+    """A split, decoded once per server and place; raises DataError as `data.load` does."""
+    return _dataset(name, split, data.find(name, split))
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def available() -> dict[str, data.Source]:
+    """The datasets whose test split is here."""
+    return data.available()
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
+    """The checkpoints (of one dataset); looked up anew every two seconds, so that a finished training shows."""
+    return checkpoints.catalog(dataset_name)
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=12)
+def _model(checkpoint_id: str, path: str, changed: float) -> nn.Module:
+    return prepared(checkpoints.find(checkpoint_id).model(), pick_device(), "fp32")
+
+
+def model(checkpoint: checkpoints.Checkpoint) -> nn.Module:
+    """The model, ready on the best device in fp32; loaded anew when its file changes."""
+    return _model(checkpoint.id, str(checkpoint.path), checkpoint.path.stat().st_mtime)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A test image put to a model under an attack: what a cached answer depends on. `target` None is untargeted."""
+
+    checkpoint_id: str
+    changed: float
+    source: data.Source
+    index: int
+    attack: attacks.Attack
+    target: int | None = None
+
+    def ask(self) -> tuple[nn.Module, torch.Tensor, int]:
+        """The model, the image 1×C×H×W in [0, 1] on its device, and the image's label."""
+        checkpoint = catalog()[self.checkpoint_id]
+        test = dataset(checkpoint.recipe.dataset)
+        pixels = test[self.index : self.index + 1].pixels(pick_device())
+        return model(checkpoint), pixels, int(test.labels[self.index])
+
+
+def question(checkpoint: checkpoints.Checkpoint, index: int, attack: attacks.Attack, target: int | None = None) -> Question:
+    """The question about a test image of the checkpoint's dataset, as the files now stand."""
+    source = data.find(checkpoint.recipe.dataset)
+    return Question(checkpoint.id, checkpoint.path.stat().st_mtime, source, index, attack, target)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def scrubbed(asked: Question, epsilons: tuple[float, ...]) -> scrub.Scrub:
+    """The image under the attack at every ε of the grid (attacks without a shared direction: of a coarser one)."""
+    net, image, label = asked.ask()
+    return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def outcome(asked: Question, epsilon: float) -> images.Outcome:
+    """The image attacked at one ε, before and after rounding to 8 bits."""
+    net, image, label = asked.ask()
+    return images.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _striking(first: Question, second: Question, usual: float) -> tuple[int, float]:
+    known = catalog()
+    pair = [model(known[asked.checkpoint_id]) for asked in (first, second)]
+    return scrub.striking(pair[0], pair[1], dataset(known[first.checkpoint_id].recipe.dataset)[:48], usual)
+
+
+def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usual: float) -> tuple[int, float]:
+    """The test image, and the ε, to begin with: FGSM fools the first model there and not the second."""
+    fgsm = attacks.FGSM()
+    return _striking(question(first, 0, fgsm), question(second, 0, fgsm), usual)
+
+
+def device_text() -> str:
+    """The device and the precision curves are measured in, in words."""
+    device = pick_device()
+    return describe(device, fastest_precision(device.type))

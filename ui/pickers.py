@@ -1,0 +1,95 @@
+"""The controls that several pages share, and the one way a page says what it cannot do."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from advcore import checkpoints, data
+from advcore.errors import AdvcoreError
+from ui import load
+from ui.state import chosen
+from ui.words import markdown_safe
+
+FIRST = ("mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits")
+
+
+def dataset_picker() -> data.Dataset:
+    """The dataset, among those whose test images are here; those with models come first."""
+    here, known = load.available(), {item.recipe.dataset for item in load.catalog().values()}
+    compared = {item.recipe.dataset for item in load.catalog().values() if item.defended}
+
+    def rank(name: str) -> tuple[bool, bool, int]:
+        return name not in known, name not in compared, FIRST.index(name) if name in FIRST else len(FIRST)
+
+    order = sorted(here, key=rank)
+    titles = {name: info.title for name, info in data.datasets().items()}
+
+    def label(name: str) -> str:
+        return (
+            titles.get(name, name) + ("" if name in known else " · no model yet") + (" · samples" if here[name].samples else "")
+        )
+
+    name = st.selectbox("Dataset", order, format_func=label, key=chosen("dataset", order, order[0]))
+    return data.dataset(name)
+
+
+def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str, checkpoints.Checkpoint]]:
+    """The dataset's test images, and its checkpoints that take them; stops the page with a sentence when either is missing."""
+    try:
+        images = load.dataset(info.name)
+    except AdvcoreError as error:
+        st.error(markdown_safe(str(error)))
+        st.stop()
+    fitting, reasons = {}, []
+    for name, item in load.catalog(info.name).items():
+        try:
+            item.require(images)
+            fitting[name] = item
+        except AdvcoreError as error:
+            reasons.append(str(error))
+    for reason in reasons:
+        st.warning(markdown_safe(reason))
+    if not fitting:
+        st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
+        st.stop()
+    return images, fitting
+
+
+def default_pair(known: dict[str, checkpoints.Checkpoint]) -> tuple[str, str]:
+    """A standard model and a defended one, of the same architecture where there are such."""
+    standard = [item for item in known.values() if not item.defended] or list(known.values())
+    for first in standard:
+        for second in known.values():
+            if second.defended and second.recipe.architecture == first.recipe.architecture:
+                return first.id, second.id
+    others = [item.id for item in known.values() if item.id != standard[0].id]
+    return standard[0].id, others[-1] if others else standard[0].id
+
+
+def about_images(images: data.LabeledImages) -> None:
+    """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here."""
+    if images.samples:
+        st.warning(
+            f"Only {len(images)} sample images: the full test set is not on this machine.", icon=":material/photo_library:"
+        )
+        info = data.dataset(images.dataset)
+        if info.torchvision and st.button(
+            "Fetch the full set", icon=":material/cloud_download:", help="Downloads it into the data folder.", width="stretch"
+        ):
+            _fetch(info)
+    kind = "samples" if images.samples else "test images"
+    st.caption(f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text()}")
+
+
+def _fetch(info: data.Dataset) -> None:
+    """Download with progress; what fails is said and changes nothing."""
+    bar = st.progress(0.0, f"Fetching {info.title} …")
+    try:
+        for done, expected in data.download(info.name):
+            bar.progress(min(done / expected, 1.0), f"Fetching {info.title}: {done >> 20} of {expected >> 20} MiB")
+    except AdvcoreError as error:
+        bar.empty()
+        st.error(markdown_safe(str(error)))
+        return
+    st.cache_data.clear()
+    st.rerun()

@@ -1,0 +1,326 @@
+// Drag ε: images, bars and verdicts of all models follow in the browser, from what one message brought.
+const LAST = new WeakMap();
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  if (!data) return;
+  const root = parentElement.querySelector(".lab");
+  let lab = LAST.get(root);
+  if (!lab || lab.token !== data.token) {
+    lab?.stop();
+    lab = new Lab(root, data, setStateValue, lab);
+    LAST.set(root, lab);
+  }
+  lab.report = setStateValue;
+  return () => lab.stop();
+}
+
+const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+const floats = (text) => new Float32Array(bytes(text).buffer);
+const el = (tag, kind, text) => {
+  const node = document.createElement(tag);
+  if (kind) node.className = kind;
+  if (text !== undefined) node.textContent = text; // never HTML: names come from files
+  return node;
+};
+const svg = (tag, attributes) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+};
+const percent = (share) => {
+  if (share < 0.0005) return "< 0.1 %"; // never rounded to a 0 or a 100 that it is not
+  return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
+};
+const levels = (epsilon) => `${(epsilon * 255).toFixed(1).replace(/\.0$/, "")}/255`;
+
+class Lab {
+  constructor(root, data, report, before) {
+    Object.assign(this, { root, data, report, token: data.token, epsilons: data.epsilons });
+    this.noise = Boolean(data.noise && data.models[0].noise);
+    this.size = data.shape[1] * data.shape[2];
+    this.clean = bytes(data.clean);
+    root.replaceChildren();
+    this.buildTrack();
+    const cards = root.appendChild(el("div", "cards"));
+    const longest = Math.max(...data.names.map((name) => name.length));
+    cards.style.setProperty("--names", `${Math.min(16, Math.max(3, longest + 2))}ch`);
+    this.cards = data.models.map((model, index) => new Card(this, cards, model, "ABCD"[index]));
+    this.mode();
+    this.goto(this.nearest(data.epsilon));
+    if (before?.hadFocus) this.input.focus({ preventScroll: true });
+  }
+
+  buildTrack() {
+    const track = this.root.appendChild(el("div", "track"));
+    const row = track.appendChild(el("div", "row"));
+    this.output = row.appendChild(el("output", "eps"));
+    row.appendChild(el("span", "grow"));
+    this.play = row.appendChild(el("button", "play", "▶ Sweep ε"));
+    this.play.type = "button";
+    this.play.onclick = () => this.sweep();
+    if (this.data.models[0].noise) {
+      this.toggle = row.appendChild(el("button", "noise", "Same ε, random noise"));
+      this.toggle.type = "button";
+      this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
+      this.toggle.onclick = () => {
+        this.noise = !this.noise;
+        this.mode();
+        this.draw();
+        this.report("noise", this.noise);
+      };
+    }
+    if (this.data.link) {
+      this.link = row.appendChild(el("button", "link", "Copy link"));
+      this.link.type = "button";
+      this.link.onclick = () => this.copyLink();
+    }
+    const rail = track.appendChild(el("div", "rail"));
+    this.rail = rail;
+    this.input = rail.appendChild(el("input"));
+    Object.assign(this.input, { type: "range", min: 0, max: this.epsilons.length - 1, step: 1 });
+    this.input.setAttribute("aria-label", "ε, the largest change of a pixel value");
+    this.input.oninput = () => { this.stop(); this.goto(Number(this.input.value)); };
+    this.input.onchange = () => this.released();
+    this.input.onfocus = () => { this.hadFocus = true; };
+    this.input.onblur = () => { this.hadFocus = false; };
+  }
+
+  // What follows from attack or noise: the marks on the track and each card's data.
+  mode() {
+    this.toggle?.setAttribute("aria-pressed", String(this.noise));
+    this.rail.querySelectorAll(".mark").forEach((mark) => mark.remove());
+    this.cards.forEach((card, index) => {
+      card.use(this.noise ? "noise" : "attack");
+      const first = card.fooled.indexOf(true);
+      if (first < 0) return;
+      const mark = this.rail.appendChild(el("span", `mark ${index % 2 ? "below" : "above"}`, card.letter));
+      mark.appendChild(el("i", "", index % 2 ? "▲" : "▼"));
+      mark.style.setProperty("--at", first / (this.epsilons.length - 1));
+      mark.style.setProperty("--role", card.model.colour);
+      mark.title = `${card.letter} is fooled from ε = ${this.epsilons[first].toFixed(3)}`;
+    });
+  }
+
+  nearest(epsilon) {
+    let best = 0;
+    this.epsilons.forEach((value, index) => {
+      if (Math.abs(value - epsilon) < Math.abs(this.epsilons[best] - epsilon)) best = index;
+    });
+    return best;
+  }
+
+  goto(index) {
+    this.index = index;
+    this.input.value = index;
+    const epsilon = this.epsilons[index];
+    this.input.style.setProperty("--fill", `${(100 * index) / (this.epsilons.length - 1)}%`);
+    this.input.setAttribute("aria-valuetext", `${epsilon.toFixed(3)}, ${levels(epsilon)}`);
+    this.output.replaceChildren(`ε = ${epsilon.toFixed(3)} `, el("small", "", `(${levels(epsilon)})`));
+    this.draw();
+  }
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.cards.forEach((card) => card.draw(this.index)));
+  }
+
+  released() {
+    this.report("epsilon", this.epsilons[this.index]);
+  }
+
+  sweep() {
+    if (this.timer) return this.stop(true);
+    this.play.textContent = "❚❚ Stop";
+    this.play.setAttribute("aria-pressed", "true");
+    if (this.index >= this.epsilons.length - 1) this.goto(0);
+    const each = Math.max(30, 5000 / this.epsilons.length);
+    this.timer = setInterval(() => {
+      this.goto(this.index + 1);
+      if (this.index >= this.epsilons.length - 1) this.stop(true);
+    }, each);
+  }
+
+  stop(report) {
+    if (!this.timer) return;
+    clearInterval(this.timer);
+    this.timer = null;
+    this.play.textContent = "▶ Sweep ε";
+    this.play.setAttribute("aria-pressed", "false");
+    if (report) this.released();
+  }
+
+  async copyLink() {
+    const url = new URL(window.location.href);
+    url.searchParams.set("epsilon", String(Number(this.epsilons[this.index].toPrecision(6))));
+    try {
+      await navigator.clipboard.writeText(url.href);
+      this.link.textContent = "Link copied ✓";
+    } catch {
+      window.prompt("Copy this link:", url.href); // clipboards are closed to pages without https
+    }
+    setTimeout(() => { this.link.textContent = "Copy link"; }, 2000);
+  }
+}
+
+class Card {
+  constructor(lab, parent, model, letter) {
+    Object.assign(this, { lab, model, letter });
+    const card = parent.appendChild(el("section", "card"));
+    card.style.setProperty("--role", model.colour);
+    card.setAttribute("aria-label", `Model ${letter}: ${model.title}`);
+    const head = card.appendChild(el("div", "head"));
+    const who = head.appendChild(el("div", "who"));
+    who.appendChild(el("span", "letter", letter));
+    const name = who.appendChild(el("span", "name", model.role));
+    name.appendChild(el("small", "", model.title));
+    this.verdict = head.appendChild(el("span", "verdict"));
+    this.verdict.setAttribute("role", "status");
+    const equation = card.appendChild(el("div", "equation"));
+    [this.cleanCanvas, , this.cleanSays] = this.figure(equation, "clean");
+    equation.appendChild(el("span", "sign", "+"));
+    [this.shownCanvas, this.shownCap] = this.figure(equation, "");
+    equation.appendChild(el("span", "sign", "="));
+    [this.attackedCanvas, this.attackedCap, this.attackedSays] = this.figure(equation, "attacked");
+    this.note = card.appendChild(el("div", "note"));
+    this.buildSpark(card);
+    const bars = card.appendChild(el("div", "bars"));
+    this.bars = [0, 1, 2, 3, 4].slice(0, Math.min(5, model.ranks)).map(() => {
+      const bar = bars.appendChild(el("div", "bar"));
+      const label = bar.appendChild(el("span", "label"));
+      const part = bar.appendChild(el("span", "full")).appendChild(el("div", "part"));
+      return { bar, label, part, value: bar.appendChild(el("span", "value")) };
+    });
+    this.paint(this.cleanCanvas, (i) => lab.clean[i]);
+  }
+
+  figure(parent, caption) {
+    const figure = parent.appendChild(el("figure"));
+    const cap = figure.appendChild(el("div", "cap", caption));
+    const canvas = figure.appendChild(el("canvas"));
+    const [, height, width] = this.lab.data.shape;
+    Object.assign(canvas, { width, height });
+    if (Math.max(width, height) <= 96) canvas.classList.add("hard");
+    return [canvas, cap, figure.appendChild(el("div", "says"))];
+  }
+
+  buildSpark(card) {
+    const spark = card.appendChild(el("figure", "spark"));
+    this.spark = spark.appendChild(svg("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img" }));
+    const caption = spark.appendChild(el("figcaption"));
+    this.sparkLabel = caption.appendChild(el("span"));
+    caption.appendChild(el("span", "", `ε 0 … ${this.lab.epsilons.at(-1).toFixed(3)}`));
+  }
+
+  // Take the attack's answers or the noise's.
+  use(kind) {
+    const source = kind === "noise" ? this.model.noise : this.model.attack;
+    const { data } = this.lab;
+    if (!source.ready) {
+      source.ready = {
+        direction: source.direction ? new Int8Array(bytes(source.direction).buffer) : null,
+        frames: source.frames ? bytes(source.frames) : null,
+        classes: new Int16Array(bytes(source.classes).buffer),
+        shares: floats(source.shares),
+        label: floats(source.label),
+      };
+    }
+    this.now = source.ready;
+    const ranks = this.model.ranks;
+    this.answers = this.lab.epsilons.map((_, index) => this.now.classes[index * ranks]);
+    this.fooled = this.answers.map((answer) => (data.target === null ? answer !== this.model.label : answer === data.target));
+    this.drawSpark();
+  }
+
+  drawSpark() {
+    const { data, epsilons } = this.lab;
+    const last = epsilons.length - 1;
+    const point = (share, index) => `${((100 * index) / last).toFixed(2)},${(39 - 38 * share).toFixed(2)}`;
+    const line = [...this.now.label].map(point).join(" ");
+    const nodes = [];
+    this.fooled.forEach((bad, index) => {
+      if (!bad) return;
+      const from = Math.max(0, (100 * (index - 0.5)) / last);
+      const to = Math.min(100, (100 * (index + 0.5)) / last);
+      nodes.push(svg("rect", { class: "bad", x: from, width: to - from, y: 0, height: 40 }));
+    });
+    nodes.push(svg("line", { class: "base", x1: 0, x2: 100, y1: 39, y2: 39 }));
+    nodes.push(svg("polygon", { class: "area", points: `0,39 ${line} 100,39` }));
+    nodes.push(svg("polyline", { class: "line", points: line }));
+    this.cursor = svg("line", { class: "cursor", y1: 0, y2: 40 });
+    nodes.push(this.cursor);
+    this.spark.replaceChildren(...nodes);
+    const name = data.names[this.model.label];
+    this.sparkLabel.textContent = `confidence in “${name}” as ε grows`;
+    this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is fooled`);
+  }
+
+  paint(canvas, value) {
+    const [channels, height, width] = this.lab.data.shape;
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(width, height);
+    const { size } = this.lab;
+    for (let pixel = 0; pixel < size; pixel++) {
+      for (let channel = 0; channel < 3; channel++) {
+        picture.data[4 * pixel + channel] = value((channels === 3 ? channel : 0) * size + pixel);
+      }
+      picture.data[4 * pixel + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+  }
+
+  draw(index) {
+    const { data, clean, epsilons } = this.lab;
+    const { direction, frames, classes, shares } = this.now;
+    const step = (255 * epsilons[index]) / 127;
+    const offset = index * clean.length;
+    const attacked = frames
+      ? (i) => frames[offset + i]
+      : (i) => Math.min(255, Math.max(0, clean[i] + step * direction[i]));
+    this.paint(this.attackedCanvas, attacked);
+    this.paint(this.shownCanvas, (i) => 127.5 + data.amplify * (attacked(i) - clean[i]));
+    this.shownCap.textContent = `${this.lab.noise ? "noise" : "perturbation"} ×${data.amplify}`;
+    this.attackedCap.textContent = this.lab.noise ? "with noise" : "attacked";
+    const ranks = this.model.ranks;
+    this.say(this.cleanSays, classes[0], shares[0]);
+    this.say(this.attackedSays, classes[index * ranks], shares[index * ranks]);
+    this.judge(index);
+    const at = (100 * index) / (epsilons.length - 1);
+    this.cursor.setAttribute("x1", at);
+    this.cursor.setAttribute("x2", at);
+    this.bars.forEach(({ bar, label, part, value }, rank) => {
+      const name = classes[index * ranks + rank];
+      const share = shares[index * ranks + rank];
+      label.textContent = data.names[name];
+      label.title = data.names[name];
+      part.style.width = `${100 * share}%`;
+      value.textContent = percent(share);
+      bar.classList.toggle("truth", name === this.model.label);
+      bar.style.setProperty("--bar", rank === 0 && this.fooled[index] ? "var(--fooled)" : "var(--role)");
+    });
+  }
+
+  say(node, answer, share) {
+    const { data } = this.lab;
+    node.replaceChildren(data.names[answer], el("small", "", percent(share)));
+    node.classList.toggle("wrong", data.target === null ? answer !== this.model.label : answer === data.target);
+  }
+
+  judge(index) {
+    const { data, epsilons } = this.lab;
+    const fooled = this.fooled[index];
+    const wrongBefore = data.target === null && this.fooled[0];
+    this.verdict.className = `verdict ${fooled ? "fooled" : "held"}`;
+    this.verdict.textContent = fooled ? (wrongBefore && index === 0 ? "✗ WRONG" : "✗ FOOLED") : "✓ HELD";
+    const first = this.fooled.indexOf(true);
+    const what = this.lab.noise ? "noise" : "attack";
+    let text = `holds against this ${what} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
+    if (wrongBefore) text = "wrong even without an attack";
+    else if (first === 0) text = `says ${data.names[data.target]} even without an attack`;
+    else if (first >= 0) text = `smallest ε that fools it: ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
+    if (data.target !== null && !fooled && this.answers[index] !== this.model.label) {
+      text += ` · says ${data.names[this.answers[index]]}, not the wanted ${data.names[data.target]}`;
+    }
+    this.note.textContent = text;
+  }
+}

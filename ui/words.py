@@ -1,0 +1,59 @@
+"""How numbers and verdicts are written, everywhere the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from advcore.checkpoints import Checkpoint
+
+# Okabe–Ito: one colour, one meaning, across the app.
+STANDARD, DEFENDED, FOOLED = "#0072B2", "#009E73", "#D55E00"
+OTHERS = ("#E69F00", "#CC79A7", "#56B4E9")
+
+
+def epsilon_text(epsilon: float) -> str:
+    """ε in pixel space as the app shows it: `0.100 (25.5/255)`."""
+    return f"{epsilon:.3f} ({f'{epsilon * 255:.1f}'.removesuffix('.0')}/255)"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as people read it, `97.2 %`; one that would round to a 0 or a 100 it is not becomes `< 0.1 %`, `> 99.9 %`."""
+    least = 10.0**-digits
+    if 0 < share < least / 200:
+        return f"< {least:.{digits}f} %"
+    if 1 - least / 200 < share < 1:
+        return f"> {100 - least:.{digits}f} %"
+    return f"{100 * share:.{digits}f} %"
+
+
+def smallest_text(epsilon: float, end: float) -> str:
+    """Until where a model held, in words."""
+    if math.isinf(epsilon):
+        return f"held up to ε = {epsilon_text(end)}, the end of the track"
+    return "wrong even without an attack" if epsilon == 0 else f"fooled from ε = {epsilon_text(epsilon)}"
+
+
+def markdown_safe(text: str) -> str:
+    """A file or class name that Markdown shows as it is."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-.!|~$:" else sign for sign in text)
+
+
+def role(defense: str) -> str:
+    """What a model is, in a word or two."""
+    return {"standard": "Standard", "distill": "Distilled"}.get(defense, "Adversarially trained")
+
+
+def role_colour(defense: str) -> str:
+    """Blue for a standard model, green for a defended one."""
+    return STANDARD if defense == "standard" else DEFENDED
+
+
+def model_colours(models: Sequence[Checkpoint]) -> dict[str, str]:
+    """A colour for each id: the first standard model is blue, the first defended one green, all others their own."""
+    colours: dict[str, str] = {}
+    for model in models:
+        role, taken = role_colour(model.recipe.defense), set(colours.values())
+        spare = [colour for colour in OTHERS if colour not in taken] or list(OTHERS)
+        colours[model.id] = spare[0] if role in taken else role
+    return colours
