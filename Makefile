@@ -11,7 +11,7 @@ run: $(VENV)/run.done
 test: $(VENV)/dev.done chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import nn
 
 from advcore import models
@@ -299,11 +299,10 @@ def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: di
     """Write beside the target and rename: a reader, or a crash, never sees half a file."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        part.touch()
-        usual = part.stat().st_mode
-        save_file(tensors, part, metadata)
-        part.chmod(usual)  # safetensors makes files that nobody but their owner can read
-        with part.open("rb+") as file:
+        # Not save_file: it writes to a temporary file of its own, which a killed process leaves behind under a random name.
+        with part.open("wb") as file:
+            file.write(serialize(tensors, metadata))
+            file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:

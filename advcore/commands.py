@@ -449,7 +449,6 @@ def _train_to(
 ) -> None:
     """Train, measure and save; the state of the run is kept in `folder` until the checkpoint is written."""
     place = distributed.device() or pick_device(device)
-    precision = precision or fastest_precision(place.type)
     folder = folder or _state_folder(recipe)
     leader = distributed.world().rank == 0
     progress = None
@@ -458,7 +457,8 @@ def _train_to(
             _print_progress(progress)
     if not leader or progress is None or progress.model is None:
         return
-    saved = results.finish(recipe, progress.model, path, seconds=progress.seconds, device=place, precision=precision, pgd=pgd)
+    seconds, precision = progress.seconds, progress.precision
+    saved = results.finish(recipe, progress.model, path, seconds=seconds, device=place, precision=precision, pgd=pgd)
     shutil.rmtree(folder, ignore_errors=True)
     print(f"Saved {saved.path}")
     print(json.dumps(saved.metrics), flush=True)

@@ -39,7 +39,7 @@ from typing import Any, Literal
 import torch
 
 from advcore import checkpoints, data, processes, results
-from advcore.device import fastest_precision, pick_device
+from advcore.device import pick_device
 from advcore.errors import AdvcoreError, CheckpointError
 from advcore.recipes import Recipe
 from advcore.training import STATE_FILE, Progress, state_step, train
@@ -384,7 +384,6 @@ def _carry_out(folder: Path, bell: _Doorbell) -> dict[str, Any]:
         return _success(finished, recipe)
     _keep_until(folder / "progress.jsonl", state_step(folder))
     device = pick_device()
-    precision = fastest_precision(device.type)
     with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
         note = _writer(file.write, file.flush)
         note({"phase": "loading"})
@@ -395,7 +394,7 @@ def _carry_out(folder: Path, bell: _Doorbell) -> dict[str, Any]:
         test = data.load(recipe.dataset, "test")
         watch = _thinned(lambda done: note({"phase": "measuring", "done": round(done, 3)}))
         figures = results.figures(recipe, last.model, test, device=device, watch=watch)
-        origin = results.provenance(recipe, device, precision, last.seconds) | {"job": folder.name}
+        origin = results.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
         bell.eager = False
         note({"phase": "saving"})
     with processes.alone(folder.parent / ".lock"):  # two jobs that end together do not take the same name

@@ -87,12 +87,15 @@ def even_deeper_cnn(shape: Shape, classes: int) -> list[nn.Module]:
 def general_cnn(shape: Shape, classes: int) -> list[nn.Module]:
     """Chowdhury's (P1) generalized CNN: convolution + pooling blocks and a dense head.
 
-    Grey images: two blocks, no dropout. Colour: three blocks, dropout 0.25 after each and 0.5 before the output. The study
-    gives no widths: 32, 64 and a head of 128 for grey, 64, 128, 256 and a head of 256 for colour are quick on two cores.
+    Grey images: two blocks, no dropout. Colour: three blocks, dropout 0.25 after each and 0.5 before the output; larger than
+    32 px, a fourth block of 32 stands before them. The study gives no widths: 32, 64 and a head of 128 for grey, 64, 128, 256
+    and a head of 256 for colour are quick on two cores.
     """
     channels, height, width = shape
     colour = channels > 1
     widths, head, layers = ((64, 128, 256), 256, []) if colour else ((32, 64), 128, [])
+    if colour and min(height, width) > 32:
+        widths = (32, *widths)
     for out in widths:
         layers += [nn.Conv2d(channels, out, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         layers += [nn.Dropout(0.25)] if colour else []

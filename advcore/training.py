@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from advcore import checkpoints, data, distributed
 from advcore.attacks import FGSM, PGD, Attack, climb, clip, evaluating, input_gradient, uniform_noise
-from advcore.device import Precision, fastest_precision, keep_freed_memory, pick_device
+from advcore.device import PRECISIONS, Precision, fastest_precision, keep_freed_memory, pick_device
 from advcore.errors import CheckpointError, RecipeError
 from advcore.recipes import Recipe
 from advcore.robustness import accuracy
@@ -48,7 +48,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands. `evaluation` is set when one was just made, `model` once it is finished."""
+    """Where a training stands. `evaluation` is set when one was just made, `model` once it is finished.
+
+    `precision` is what the steps are computed in.
+    """
 
     step: int
     steps: int
@@ -60,6 +63,7 @@ class Progress:
     evaluation: Evaluation | None = None
     warning: str | None = None
     model: nn.Module | None = field(default=None, repr=False, compare=False)
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,8 @@ def train(
 
     `images` is the training split (loaded by name if left out). With `folder`, the state is saved there every 20 s, at every
     evaluation, at the end and when the iterator is closed; a run that finds its own state there goes on from it, with the
-    same result as if it had never stopped. Under torchrun each process takes its share of every batch and rank 0 saves.
+    same result as if it had never stopped (in the precision it began with, unless told another). Under torchrun each process
+    takes its share of every batch and rank 0 saves.
     Raises RecipeError when the folder holds another run's state or the loss is no longer finite, CheckpointError when the
     state is damaged, DataError without data.
     """
@@ -297,7 +302,7 @@ class Trainer:
         self.recipe, self.folder = recipe, folder
         self.world = distributed.world()
         self.device = device or distributed.device() or pick_device()
-        self.precision = precision or fastest_precision(self.device.type)
+        self.asked, self.precision = precision, precision or fastest_precision(self.device.type)
         train_images, self.held_out = split_held_out(images, recipe)
         self.images, self.labels = train_images.images.to(self.device), train_images.labels.to(self.device)
         self.network = initial_model(recipe, images).to(self.device, memory_format=torch.channels_last)
@@ -361,7 +366,8 @@ class Trainer:
             warning = f"Ended at step {self.step} of {self.steps}: PGD accuracy collapsed, and its best ({best:.0%}) is kept."
         epoch = (self.step - 1) // self.steps_per_epoch + 1
         final = self._final_model()
-        return Progress(self.step, self.steps, epoch, math.nan, rate, self.seconds, 0.0, warning=warning, model=final)
+        seconds, precision = self.seconds, self.precision
+        return Progress(self.step, self.steps, epoch, math.nan, rate, seconds, 0.0, None, warning, final, precision)
 
     def _progress(self, loss: float, per_step: float, evaluation: Evaluation | None) -> Progress:
         return Progress(
@@ -374,6 +380,7 @@ class Trainer:
             seconds_left=per_step * (self.steps - self.step),
             evaluation=evaluation,
             warning=overfitting(self.history) if evaluation else None,
+            precision=self.precision,
         )
 
     def _evaluation_steps(self) -> set[int]:
@@ -467,6 +474,7 @@ class Trainer:
             "recipe": self.recipe.to_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "precision": self.precision,
             "history": [asdict(item) for item in self.history],
         }
         checkpoints.write_safetensors(self.folder / STATE_FILE, self._state(), {"training": json.dumps(facts)})
@@ -491,6 +499,10 @@ class Trainer:
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         if not 0 <= self.step <= self.steps:
             raise ValueError("a step outside the run")
+        if facts["precision"] not in PRECISIONS:
+            raise ValueError("no precision")
+        # Which one is faster is measured, and two measurements can differ: a run keeps to the one it began with.
+        self.precision = self.asked or facts["precision"]
         self.history = [Evaluation(**{name: float(value) for name, value in item.items()}) for item in facts["history"]]
         model = self.network.state_dict()
         self.network.load_state_dict(_alike(_part(tensors, "model"), model))
@@ -529,7 +541,7 @@ def _facts(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """What a state's header says of the run."""
     try:
         facts = json.loads(metadata["training"])
-        if not {"recipe", "step", "seconds", "history"} <= set(facts) or not isinstance(facts["step"], int):
+        if not {"recipe", "step", "seconds", "precision", "history"} <= set(facts) or not isinstance(facts["step"], int):
             raise ValueError
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path) from error

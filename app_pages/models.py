@@ -166,16 +166,18 @@ def actions(item: checkpoints.Checkpoint) -> None:
     )
     if not item.own:
         return
-    with st.popover("Rename", icon=":material/edit:"):
-        wanted = st.text_input("New name", value=item.id.split("/", 1)[1], max_chars=95, key=f"name of {item.id}")
-        st.button("Rename it", on_click=rename, args=(item.id, wanted))
+    # A form sends the name with the click: neither is lost while the page is drawn anew.
+    with st.popover("Rename", icon=":material/edit:"), st.form(f"rename {item.id}", border=False):
+        st.text_input("New name", value=item.id.split("/", 1)[1], max_chars=95, key=f"name of {item.id}")
+        st.form_submit_button("Rename it", on_click=rename, args=(item.id,))
     with st.popover("Delete", icon=":material/delete:"):
         st.write("The file is removed from the disk. This cannot be undone.")
         st.button("Delete it", type="primary", on_click=attempt, args=(f"{item.id} is deleted.", library.delete, item.id))
 
 
-def rename(checkpoint_id: str, wanted: str) -> None:
-    """Rename it, and go on showing it."""
+def rename(checkpoint_id: str) -> None:
+    """Give it the name from its form, and go on showing it."""
+    wanted = st.session_state[f"name of {checkpoint_id}"]
 
     def change() -> None:
         st.session_state["model"] = library.rename(checkpoint_id, wanted).id

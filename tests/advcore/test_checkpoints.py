@@ -164,11 +164,10 @@ def test_an_interrupted_write_leaves_what_was_there(
     path.parent.mkdir()
     content = save_checkpoint(own_checkpoints).path.read_bytes() if before else None
 
-    def interrupted(tensors: object, name: Path, metadata: object) -> None:
-        Path(name).write_bytes(b"half a file")
+    def interrupted(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "save_file", interrupted)
+    monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(own_checkpoints, seed=1)
     assert [file.name for file in path.parent.iterdir()] == ([path.name] if before else [])

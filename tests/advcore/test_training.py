@@ -472,6 +472,20 @@ def test_a_resumed_run_gives_the_same_weights_as_one_never_stopped(
     assert [path.name for path in tmp_path.iterdir()] == [training.STATE_FILE]
 
 
+def test_a_resumed_run_keeps_the_precision_it_began_with(
+    digits_train: data.LabeledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one is faster is measured, and a busy machine may measure otherwise the second time."""
+    recipe, seen = Recipe(**{**TINY, "held_out": 0}), []
+    for faster in ("bf16", "fp32"):
+        monkeypatch.setattr(training, "fastest_precision", lambda _, faster=faster: faster)
+        running = train(recipe, images=digits_train, device=CPU, folder=tmp_path)
+        seen.append(next(running).precision)
+        running.close()
+    told = next(train(recipe, images=digits_train, device=CPU, precision="fp32", folder=tmp_path)).precision
+    assert (*seen, told) == ("bf16", "bf16", "fp32")
+
+
 def test_a_finished_run_gives_its_model_again(digits_train: data.LabeledImages, tmp_path: Path) -> None:
     recipe = Recipe(**{**TINY, "held_out": 0})
     first = finished(recipe, digits_train, folder=tmp_path)

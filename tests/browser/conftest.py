@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 FLAGS = [
@@ -109,3 +109,16 @@ def settled(page: Page) -> None:
         "() => document.querySelector('[data-testid=\"stApp\"]')?.dataset.testScriptState === 'notRunning'"
         " && !document.querySelector('[data-stale=\"true\"]')"
     )
+
+
+def choose(page: Page, box: Locator, option: Locator) -> None:
+    """Pick an option; a list that closed because the page was still being drawn is opened again, as a person would."""
+    for _ in range(5):
+        box.click()
+        try:
+            option.click(timeout=4000)
+        except TimeoutError:
+            page.keyboard.press("Escape")
+        else:
+            return settled(page)
+    raise AssertionError("The list never stayed open long enough to pick from it.")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from advcore import checkpoints, data
 from advcore.attacks import predict
-from tests.browser.conftest import settled
+from tests.browser.conftest import choose, settled
 
 DIGITS = "?dataset=digits"
 
@@ -146,8 +146,8 @@ def test_another_dataset_another_image_another_class(page: Page, app_url: str) -
     assert pixels(page, 0, 0) != first
     page.get_by_role("button", name="Surprise me").click()
     settled(page)
-    page.locator('[data-testid="stSidebar"] [data-testid="stSelectbox"]').first.locator("input").click()
-    page.get_by_role("option", name=re.compile("MNIST")).first.click()
+    box = page.locator('[data-testid="stSidebar"] [data-testid="stSelectbox"]').first.locator("input")
+    choose(page, box, page.get_by_role("option", name=re.compile("MNIST")).first)
     expect(page.get_by_text(re.compile("Only 20 sample images"))).to_be_visible()
 
 

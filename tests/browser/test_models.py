@@ -9,7 +9,7 @@ import torch
 from playwright.sync_api import Page, expect
 from safetensors.torch import load_file, save_file
 
-from tests.browser.conftest import settled
+from tests.browser.conftest import choose, settled
 
 SHIPPED = "digits/digits_cnn-standard"
 
@@ -41,8 +41,6 @@ def test_a_model_comes_back_renamed_and_goes(page: Page, app_url: str, tmp_path:
     expect(page).to_have_url(re.compile("model=digits%2Fdigits_cnn-standard-\\d"))
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("New name").fill("a-friends")
-    page.get_by_label("New name").press("Enter")
-    settled(page)
     page.get_by_role("button", name="Rename it").click()
     expect(page.get_by_text("Renamed to a-friends.")).to_be_visible()
     expect(page).to_have_url(re.compile("model=digits%2Fa-friends"))
@@ -62,9 +60,7 @@ def test_plain_weights_are_imported_with_their_architecture_named(page: Page, ap
     give(page, plain)
     page.get_by_text("plain weights (a state dict)").click()
     settled(page)
-    page.get_by_role("combobox", name="Trained on").click()
-    page.get_by_role("option", name="Digits 8×8").click()
-    settled(page)
+    choose(page, page.get_by_role("combobox", name="Trained on"), page.get_by_role("option", name="Digits 8×8"))
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("The model is imported")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Delete", exact=True).click()

@@ -36,7 +36,6 @@ def test_shipped_models_offer_no_delete() -> None:
 def test_one_s_own_model_is_renamed_and_deleted(own: str) -> None:
     page = open_page("models", model=own)
     page.text_input[0].set_value("better")
-    page.run()
     next(button for button in page.button if button.label == "Rename it").click().run()
     assert "digits/better" in checkpoints.catalog()
     assert page.success
@@ -49,7 +48,6 @@ def test_one_s_own_model_is_renamed_and_deleted(own: str) -> None:
 def test_a_name_that_is_a_path_is_refused_and_nothing_is_lost(own: str) -> None:
     page = open_page("models", model=own)
     page.text_input[0].set_value("../../escape")
-    page.run()
     next(button for button in page.button if button.label == "Rename it").click().run()
     assert page.error
     assert own in checkpoints.catalog()
@@ -109,7 +107,6 @@ def test_a_model_links_to_where_it_can_be_used(own: str) -> None:
 def test_a_renamed_model_stays_in_view(own: str) -> None:
     page = open_page("models", model=own)
     page.text_input[0].set_value("better")
-    page.run()
     next(button for button in page.button if button.label == "Rename it").click().run()
     assert page.selectbox(key="model").value == "digits/better"
 

@@ -1,0 +1,65 @@
+"""How long each model takes for the ε scrubber's work: one image under FGSM at 64 ε, one gradient and 64 answers.
+
+    python benchmarks/answer_time.py [PATTERN] [--repeats 7] [--json]
+
+Times are medians of the repeats after one warm-up, in milliseconds, in fp32 as the page computes; the image is random, since
+what is in it does not change the work. Beside them stand the number of parameters and the file's size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from advcore import checkpoints
+from advcore.attacks import FGSM
+from advcore.device import describe, pick_device
+from advcore.models import parameter_count
+from advcore.scrub import scrub
+
+EPSILONS = [step / 126 for step in range(64)]
+
+
+def answer_time(checkpoint: checkpoints.Checkpoint, repeats: int) -> dict[str, Any]:
+    """The model's row: id, milliseconds, parameters, bytes."""
+    device = pick_device()
+    model = checkpoint.model().to(device)
+    image = torch.rand(1, *checkpoint.shape, device=device)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        scrub(model, image, FGSM(), EPSILONS)  # ends on the CPU: nothing is left to wait for
+        times.append(time.perf_counter() - start)
+    milliseconds = round(statistics.median(times[1:]) * 1000, 1)
+    size = checkpoint.path.stat().st_size
+    return {"id": checkpoint.id, "ms": milliseconds, "parameters": parameter_count(model), "bytes": size}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pattern", nargs="?", default="*")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    wanted = [item for name, item in checkpoints.catalog().items() if fnmatch.fnmatchcase(name, options.pattern)]
+    rows = [answer_time(item, options.repeats) for item in wanted]
+    if options.json:
+        print(json.dumps({"device": describe(pick_device(), "fp32"), "epsilons": len(EPSILONS), "models": rows}))
+        return
+    print(f"{describe(pick_device(), 'fp32')}, torch {torch.__version__}, one image × {len(EPSILONS)} ε")
+    for row in rows:
+        print(f"{row['id']:<44} {row['ms']:>8.1f} ms {row['parameters']:>12,} parameters {row['bytes'] / 1e6:>7.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
