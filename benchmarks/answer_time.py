@@ -1,9 +1,10 @@
 """How long each model takes for the ε scrubber's work: one image under FGSM at 64 ε, one gradient and 64 answers.
 
-    python benchmarks/answer_time.py [PATTERN] [--repeats 7] [--json]
+    python benchmarks/answer_time.py [PATTERN] [--repeats 7] [--json | --table]
 
 Times are medians of the repeats after one warm-up, in milliseconds, in fp32 as the page computes; the image is random, since
-what is in it does not change the work. Beside them stand the number of parameters and the file's size.
+what is in it does not change the work. Beside them stand the number of parameters and the file's size; `--table` prints the
+rows of checkpoints/README.md, with the figures of the headers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from advcore import checkpoints
+from advcore import checkpoints, data
 from advcore.attacks import FGSM
 from advcore.device import describe, pick_device
 from advcore.models import parameter_count
@@ -45,16 +46,32 @@ def answer_time(checkpoint: checkpoints.Checkpoint, repeats: int) -> dict[str, A
     return {"id": checkpoint.id, "ms": milliseconds, "parameters": parameter_count(model), "bytes": size}
 
 
+def table_row(checkpoint: checkpoints.Checkpoint, row: dict[str, Any]) -> str:
+    """The model's line of checkpoints/README.md: figures at its own ε, or its dataset's where it was trained with none."""
+    epsilon = checkpoint.recipe.epsilon or data.dataset(checkpoint.recipe.dataset).epsilon
+    figures = {item["attack"]: item["accuracy"] for item in checkpoint.metrics["attacks"] if item["epsilon"] == epsilon}
+    pgd = next(f"{100 * share:.1f} ({name})" for name, share in figures.items() if name.startswith("PGD"))
+    minutes = checkpoint.provenance.get("seconds", 0.0) / 60
+    measured = [f"{100 * checkpoint.metrics['clean']:.1f}", f"{epsilon:.3g}", f"{100 * figures['FGSM']:.1f}", pgd]
+    costs = [f"{row['ms']:.0f}", f"{row['bytes'] / 1e6:.1f}", f"{minutes:.1f}"]
+    return f"| {' | '.join([f'`{checkpoint.id}`', *measured, *costs])} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pattern", nargs="?", default="*")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--table", action="store_true")
     options = parser.parse_args()
     wanted = [item for name, item in checkpoints.catalog().items() if fnmatch.fnmatchcase(name, options.pattern)]
     rows = [answer_time(item, options.repeats) for item in wanted]
     if options.json:
         print(json.dumps({"device": describe(pick_device(), "fp32"), "epsilons": len(EPSILONS), "models": rows}))
+        return
+    if options.table:
+        print(*(table_row(item, row) for item, row in zip(wanted, rows, strict=True)), sep="\n")
         return
     print(f"{describe(pick_device(), 'fp32')}, torch {torch.__version__}, one image × {len(EPSILONS)} ε")
     for row in rows:
