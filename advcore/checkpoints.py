@@ -175,6 +175,8 @@ def _usable_metrics(metrics: object) -> bool:
     """Whether the figures that pages and commands print have the types and ranges that `results.measure` gives them."""
     if not isinstance(metrics, dict) or not isinstance(rows := metrics.get("attacks", []), list):
         return False
+    if not isinstance(history := metrics.get("history", []), list) or not all(_is_evaluation(seen) for seen in history):
+        return False
     return _is_share(metrics.get("clean", 0)) and all(
         isinstance(row, dict)
         and _printable(row.get("attack"))
@@ -182,6 +184,13 @@ def _usable_metrics(metrics: object) -> bool:
         and _is_share(row.get("accuracy"))
         for row in rows
     )
+
+
+def _is_evaluation(seen: object) -> bool:
+    """Whether it is a moment of a run as `training.Evaluation` records it."""
+    if not isinstance(seen, dict) or not all(_is_share(seen.get(name)) for name in ("clean", "fgsm", "pgd", "epsilon")):
+        return False
+    return isinstance(step := seen.get("step"), int | float) and 0 <= step < 1e12
 
 
 def _is_share(value: object) -> bool:

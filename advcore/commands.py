@@ -458,7 +458,16 @@ def _train_to(
     if not leader or progress is None or progress.model is None:
         return
     seconds, precision = progress.seconds, progress.precision
-    saved = results.finish(recipe, progress.model, path, seconds=seconds, device=place, precision=precision, pgd=pgd)
+    saved = results.finish(
+        recipe,
+        progress.model,
+        path,
+        seconds=seconds,
+        device=place,
+        precision=precision,
+        pgd=pgd,
+        history=progress.history,
+    )
     shutil.rmtree(folder, ignore_errors=True)
     print(f"Saved {saved.path}")
     print(json.dumps(saved.metrics), flush=True)

@@ -393,7 +393,7 @@ def _carry_out(folder: Path, bell: _Doorbell) -> dict[str, Any]:
         note({"phase": "measuring", "done": 0.0})
         test = data.load(recipe.dataset, "test")
         watch = _thinned(lambda done: note({"phase": "measuring", "done": round(done, 3)}))
-        figures = results.figures(recipe, last.model, test, device=device, watch=watch)
+        figures = results.figures(recipe, last.model, test, device=device, watch=watch) | results.watched(last.history)
         origin = results.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
         bell.eager = False
         note({"phase": "saving"})

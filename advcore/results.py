@@ -6,6 +6,7 @@ import datetime
 import platform
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from advcore import __version__, attacks, checkpoints, data
 from advcore.device import Precision, describe, fastest_precision, pick_device
 from advcore.recipes import Recipe
 from advcore.robustness import robustness_curve
+from advcore.training import Evaluation
 
 PGD_IMAGES = 1000
 
@@ -128,6 +130,14 @@ def figures(
     return measure(model, test, epsilons, pgd=pgd, device=device, watch=watch)
 
 
+def watched(history: Sequence[Evaluation]) -> dict[str, Any]:
+    """What a run saw of itself on its held-out images, for the header: `{"history": [{"step", "clean", "fgsm", …}]}`.
+
+    Empty where nothing was held out.
+    """
+    return {"history": [asdict(item) for item in history]} if history else {}
+
+
 def finish(
     recipe: Recipe,
     model: nn.Module,
@@ -137,11 +147,12 @@ def finish(
     device: torch.device | None = None,
     precision: Precision | None = None,
     pgd: attacks.PGD | None = None,
+    history: Sequence[Evaluation] = (),
 ) -> checkpoints.Checkpoint:
-    """Measure a finished model on the test split and save it as a checkpoint."""
+    """Measure a finished model on the test split and save it as a checkpoint, with what its run saw of itself."""
     device = device or pick_device()
     test = data.load(recipe.dataset, "test")
-    metrics = figures(recipe, model, test, device=device, pgd=pgd)
+    metrics = figures(recipe, model, test, device=device, pgd=pgd) | watched(history)
     origin = provenance(recipe, device, precision or fastest_precision(device.type), seconds)
     shape, names = test.shape, test.class_names
     checkpoints.save(path, model, recipe, shape=shape, class_names=names, metrics=metrics, provenance=origin)

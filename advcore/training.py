@@ -48,9 +48,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands. `evaluation` is set when one was just made, `model` once it is finished.
+    """Where a training stands. `evaluation` is set when one was just made, `model` and `history` once it is finished.
 
-    `precision` is what the steps are computed in.
+    `precision` is what the steps are computed in; `history` holds every evaluation of the run, in order.
     """
 
     step: int
@@ -64,6 +64,7 @@ class Progress:
     warning: str | None = None
     model: nn.Module | None = field(default=None, repr=False, compare=False)
     precision: Precision = "fp32"
+    history: tuple[Evaluation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -365,9 +366,19 @@ class Trainer:
             best = max(item.pgd for item in self.history)
             warning = f"Ended at step {self.step} of {self.steps}: PGD accuracy collapsed, and its best ({best:.0%}) is kept."
         epoch = (self.step - 1) // self.steps_per_epoch + 1
-        final = self._final_model()
-        seconds, precision = self.seconds, self.precision
-        return Progress(self.step, self.steps, epoch, math.nan, rate, seconds, 0.0, None, warning, final, precision)
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            epoch=epoch,
+            loss=math.nan,
+            images_per_second=rate,
+            seconds=self.seconds,
+            seconds_left=0.0,
+            warning=warning,
+            model=self._final_model(),
+            precision=self.precision,
+            history=tuple(self.history),
+        )
 
     def _progress(self, loss: float, per_step: float, evaluation: Evaluation | None) -> Progress:
         return Progress(

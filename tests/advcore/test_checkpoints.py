@@ -317,6 +317,9 @@ def text_header(text: str) -> Callable[[Path], Path]:
     return lambda path: write(path, text=text)
 
 
+EVALUATED = ("clean", "fgsm", "pgd", "epsilon")
+
+
 def with_header(**changes: Any) -> Callable[[Path], Path]:
     return lambda path: write(path, **changes)
 
@@ -378,6 +381,12 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "an accuracy above 1": (with_header(metrics={"clean": 97.5}), "figures"),
     "an accuracy that is no number": (with_header(metrics={"clean": float("nan")}), "figures"),
     "a huge accuracy": (with_header(metrics={"clean": 10**400}), "figures"),
+    "a history in words": (with_header(metrics={"history": "long"}), "figures"),
+    "a history without steps": (with_header(metrics={"history": [dict.fromkeys(EVALUATED, 0.5)]}), "figures"),
+    "a history that ends nowhere": (
+        with_header(metrics={"history": [dict.fromkeys(EVALUATED, 0.5) | {"step": float("inf")}]}),
+        "figures",
+    ),
     "attacks in words": (with_header(metrics={"attacks": "none"}), "figures"),
     "an attack in words": (with_header(metrics={"attacks": ["FGSM"]}), "figures"),
     "an attack without accuracy": (with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1}]}), "figures"),

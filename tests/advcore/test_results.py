@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from advcore import checkpoints, data, results
 from advcore.attacks import FGSM, PGD
 from advcore.recipes import Recipe
 from advcore.robustness import accuracy
+from advcore.training import Evaluation
 
 
 def test_measure_says_what_the_engine_says() -> None:
@@ -39,3 +41,11 @@ def test_masking_is_named_only_where_it_is() -> None:
     assert "masked" in str(results.masking(metrics(0.97, 0.0)))
     assert results.masking(metrics(0.6, 0.5)) is None
     assert results.masking({}) is None
+
+
+def test_a_run_that_was_watched_keeps_what_was_seen(tmp_path: Path) -> None:
+    watched = checkpoints.find("digits/digits_cnn-standard")
+    history = [Evaluation(step, 0.9, 0.5, 0.4, 0.1, 32) for step in (10, 20)]
+    made = results.finish(watched.recipe, watched.model(), tmp_path / "own.safetensors", seconds=1, history=history)
+    assert [Evaluation(**row) for row in made.metrics["history"]] == history
+    assert "history" not in results.finish(watched.recipe, watched.model(), made.path, seconds=1).metrics

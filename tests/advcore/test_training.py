@@ -486,6 +486,18 @@ def test_a_resumed_run_keeps_the_precision_it_began_with(
     assert (*seen, told) == ("bf16", "bf16", "fp32")
 
 
+def test_the_end_remembers_every_evaluation(digits_train: data.LabeledImages, tmp_path: Path) -> None:
+    """Those of before a stop as well."""
+    recipe = Recipe(**{**TINY, "held_out": 32, "evaluations": 3})
+    running = train(recipe, images=digits_train, device=CPU, precision="fp32", folder=tmp_path)
+    seen = [next(found for item in running if (found := item.evaluation))]
+    running.close()
+    *rest, last = train(recipe, images=digits_train, device=CPU, precision="fp32", folder=tmp_path)
+    seen += [item.evaluation for item in rest if item.evaluation]
+    assert len(seen) == 3
+    assert list(last.history) == seen
+
+
 def test_a_finished_run_gives_its_model_again(digits_train: data.LabeledImages, tmp_path: Path) -> None:
     recipe = Recipe(**{**TINY, "held_out": 0})
     first = finished(recipe, digits_train, folder=tmp_path)
