@@ -16,6 +16,9 @@ from advcore.device import Precision, fastest_precision, torch_dtype
 from advcore.errors import AdvcoreError
 from advcore.models import Normalize
 
+# Two bf16 logits closer than this share of the largest are asked again in fp32. Of 36,000 answers of six models to clean and
+# attacked images 64 changed with the precision, the widest apart by 0.007; what is asked again is 1 to 5 % of them.
+_CLOSE = 0.02
 _Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 
 
@@ -166,8 +169,9 @@ def predictions(
     `epsilons` are L∞ in pixel space; `targets` (int64 N) are the wanted classes of a targeted attack. Without `device` the
     model's own is taken, without `precision` the fastest one there. Raises AttackError for an ε outside [0, 1].
 
-    `precision` is that of the answers. The attack is always made in fp32: enough signs of a bf16 gradient are wrong to
-    weaken it (FGSM at ε = 0.3 on digits/digits_cnn-fgsm-0.2 by 1.7 points), and FGSM needs but one for all its ε.
+    `precision` is that of the answers; bf16 ones that are a close call are made in fp32, so that they are fp32's. The attack is
+    always made in fp32: enough signs of a bf16 gradient are wrong to weaken it (FGSM at ε = 0.3 on digits/digits_cnn-fgsm-0.2
+    by 1.7 points), and FGSM needs but one for all its ε.
     """
     device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     precision = precision or fastest_precision(device.type)
@@ -182,7 +186,7 @@ def predictions(
         images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         aim = part.labels if targets is None else targets[start : start + batch_size]
         attacked = attack.sweep(exact, images, aim.to(device), grid)
-        answers = torch.cat([_answers(fast, several) for several in _grouped(attacked, group)])
+        answers = torch.cat([_answers(fast, exact, several) for several in _grouped(attacked, group)])
         yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu())
 
 
@@ -198,9 +202,21 @@ def _grouped(tensors: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def _answers(model: nn.Module, images: Tensor) -> Tensor:
+def _answers(fast: nn.Module, exact: nn.Module, images: Tensor) -> Tensor:
+    """The predicted class of each image: `fast`'s, and where that is a close call, `exact`'s."""
+
+    def answer(part: Tensor) -> Tensor:
+        logits = fast(part).float()
+        best = logits.topk(min(2, logits.shape[1]), 1)
+        answers = best.indices[:, 0]
+        if fast is not exact:
+            close = best.values[:, 0] - best.values[:, -1] < _CLOSE * logits.abs().amax(1)
+            if close.any():
+                answers[close] = exact(part[close]).argmax(1)
+        return answers
+
     with torch.inference_mode():
-        return halve_when_full(lambda part: model(part).argmax(1), images)
+        return halve_when_full(answer, images)
 
 
 def robustness_curve(

@@ -24,6 +24,8 @@ def test_the_curve_benchmark_prints_one_object(tmp_path: Path) -> None:
     found = json.loads(ran.stdout.strip().splitlines()[-1])
     assert set(found["peers"]) == {"torchattacks", "foolbox", "art"}
     assert {"fp32_s", "default_s", "floor_s", "ratio_fp32", "ratio_default", "ratio_floor", "device"} <= set(found)
+    assert found["ratio_fp32"] == pytest.approx(min(found["peers"].values()) / found["fp32_s"])
+    assert found["ratio_floor"] == pytest.approx(found["default_s"] / found["floor_s"])
     assert found["max_abs_diff_fp32"] <= 0.1
     assert found["max_abs_diff_default"] <= 0.3
 

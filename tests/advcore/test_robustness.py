@@ -229,10 +229,8 @@ def test_bf16_answers_as_fp32_does(attack: FGSM | PGD, shipped: nn.Module, digit
     for precision in ("fp32", "bf16"):
         parts = robustness.predictions(shipped, digits, attack, GRID, precision=precision)
         answers.append(torch.cat([part.predicted for part in parts], 1))
-    same = answers[0] == answers[1]
-    assert same.shape == (len(GRID), 360)
-    assert same.float().mean() >= 0.99
-    assert same.float().mean(1).min() >= 0.99  # and not at the expense of a strong attack
+    assert answers[0].shape == (len(GRID), 360)
+    assert (answers[0] != answers[1]).sum() <= 1
 
 
 def dtypes_seen(model: nn.Module, images: Tensor) -> list[torch.dtype]:
