@@ -24,6 +24,7 @@ from advcore import (
     images,
     jobs,
     own_image,
+    papers_commands,
     pictures,
     pretrained,
     results,
@@ -109,6 +110,8 @@ def _parser() -> _Parser:
     listing.add_argument("--json", action="store_true")
     listing.add_argument("--rebuild", nargs="?", const="*", metavar="PATTERN", help="train the shipped ones that are missing")
     listing.set_defaults(run=_checkpoints)
+
+    papers_commands.add(commands, _Parser)
 
     training = commands.add_parser("train", help="carry out a recipe", argument_default=argparse.SUPPRESS)
     training.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe as JSON; options below override it")
