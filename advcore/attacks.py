@@ -22,6 +22,10 @@ _ROUNDING = 2.0**-24
 _SIDE_BY_SIDE = (50_000_000, 614_400)
 
 
+# Harm above this means fooled: losses lie far below it.
+_DONE = 1e6
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put the model into eval mode and give every layer its own mode back afterwards."""
@@ -202,8 +206,8 @@ class PGD(Attack):
     """Projected Gradient Descent (Madry et al. 2018, arXiv 1706.06083): steps of FGSM, projected back into the ε-ball.
 
     `step_size` is in pixel space; None takes 2.5·ε/steps, with which the steps can reach any point of the ball. Over
-    `restarts`, each from its own random start, the worst image is kept: one that fools (or reaches the target), else the
-    one whose loss went farthest.
+    `restarts`, each from its own random start, the worst image is kept: the first that fools (or reaches the target), else
+    the one whose loss went farthest.
     """
 
     steps: int = 20
@@ -237,19 +241,22 @@ class PGD(Attack):
         """The worst over the restarts; `budgets` N×1×1×1 is each image's ε, `starts` unit noise for each restart."""
         step = budgets * (2.5 / self.steps) if self.step_size is None else torch.full_like(budgets, self.step_size)
 
-        def run(start: Tensor | None) -> Tensor:
-            begin = None if start is None else start * budgets
-            return climb(
-                lambda attacked: input_gradient(model, attacked, labels), images, budgets, self.sign * step, self.steps, begin
-            )
+        def run(which: Tensor | slice, start: Tensor | None) -> Tensor:
+            reach, aim, images_of = budgets[which], labels[which], images[which]
+            begin = None if start is None else start[which] * reach
+            ascent = self.sign * step[which]
+            return climb(lambda attacked: input_gradient(model, attacked, aim), images_of, reach, ascent, self.steps, begin)
 
-        attacked = run(starts[0] if starts else None)
+        attacked = run(slice(None), starts[0] if starts else None)
         worst = self._harm(model, attacked, labels) if len(starts) > 1 else None
         for start in starts[1:]:
-            candidate = run(start)
-            harm = self._harm(model, candidate, labels)
-            better = harm > worst
-            attacked[better], worst = candidate[better], torch.maximum(worst, harm)
+            held = (worst < _DONE).nonzero()[:, 0]  # what is fooled needs no further try
+            if not len(held):
+                break
+            candidate = run(held, start)
+            harm = self._harm(model, candidate, labels[held])
+            better = harm > worst[held]
+            attacked[held[better]], worst[held] = candidate[better], torch.maximum(worst[held], harm)
         return attacked
 
     def _harm(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -258,8 +265,7 @@ class PGD(Attack):
             logits = model(images).float()
             loss = self.sign * F.cross_entropy(logits, labels, reduction="none")
             done = (logits.argmax(1) == labels) == (self.sign < 0)
-        # Losses lie far below 1e6 in float32 logits, so that the bonus orders fooled before held.
-        return loss + 1e6 * done
+        return loss.clamp(max=_DONE / 2) + 2 * _DONE * done
 
 
 ATTACKS: dict[str, type[Attack]] = {"fgsm": FGSM, "pgd": PGD, "noise": UniformNoise}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,25 @@ def measure(
     images: data.LabeledImages,
     epsilons: Sequence[float],
     *,
-    pgd: attacks.PGD | None = None,
+    strong: Mapping[float, attacks.PGD] | None = None,
     device: torch.device | None = None,
     watch: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Accuracies, shares in [0, 1]: clean and FGSM on all images, noise and PGD on the first thousand.
 
+    PGD is PGD-20, but at the ε that `strong` names another for.
+
     `{"clean": …, "images": N, "precision": …, "attacks": [{"attack", "epsilon", "images", "accuracy", …}]}`; ε is L∞ in
     pixel space, and every PGD figure names its steps and restarts. Measured in fp32. `watch` is told, time and again, the
     share of the work that is done.
     """
-    few, pgd, noise = images[:PGD_IMAGES], pgd or attacks.PGD(steps=20), attacks.UniformNoise()
+    few, noise = images[:PGD_IMAGES], attacks.UniformNoise()
     # Each with its cost in passes through the network; a gradient is about three.
     parts: list[tuple[attacks.Attack, data.LabeledImages, list[float], int]]
     parts = [(attacks.FGSM(), images, [0.0, *epsilons], 4 + len(epsilons))]
-    parts += [(pgd, few, [epsilon], 3 * pgd.steps * pgd.restarts + 1) for epsilon in epsilons]
+    for epsilon in epsilons:
+        pgd = (strong or {}).get(epsilon, attacks.PGD(steps=20))
+        parts.append((pgd, few, [epsilon], 3 * pgd.steps * pgd.restarts + 1))
     parts += [(noise, few, [epsilon], 1) for epsilon in epsilons]
     work, done = sum(len(some) * passes for _, some, _, passes in parts), 0
     rows, clean = [], 0.0
@@ -125,9 +129,11 @@ def figures(
     pgd: attacks.PGD | None = None,
     watch: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """What `measure` finds for a recipe's model on the test split, at the dataset's ε and the recipe's own."""
-    epsilons = sorted({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
-    return measure(model, test, epsilons, pgd=pgd, device=device, watch=watch)
+    """What `measure` finds for a recipe's model on the test split, at the dataset's ε and at its own, there with `pgd`."""
+    usual = data.dataset(recipe.dataset).epsilon
+    epsilons = sorted({usual, recipe.epsilon} - {0.0})
+    strong = {recipe.epsilon or usual: pgd} if pgd else None
+    return measure(model, test, epsilons, strong=strong, device=device, watch=watch)
 
 
 def watched(history: Sequence[Evaluation]) -> dict[str, Any]:

@@ -319,8 +319,8 @@ def test_restarts_keep_the_worst(targeted: bool) -> None:
     losses = torch.stack([nn.functional.cross_entropy(model(run), labels, reduction="none") for run in runs])
     right = torch.stack([model(run).argmax(1) == labels for run in runs])
     done, farther = (right, -losses) if targeted else (~right, losses)
-    # One that reached its aim goes before all that did not; among equals, the one that went farthest.
-    best = torch.where(done.any(0), torch.where(done, farther, -torch.inf), farther).argmax(0)
+    # The first that reached its aim, or else the one that went farthest.
+    best = torch.where(done.any(0), done.byte().argmax(0), farther.argmax(0))
     assert len(best.unique()) > 1
     kept_loss = nn.functional.cross_entropy(model(kept), labels, reduction="none")
     assert torch.allclose(kept_loss, losses[best, torch.arange(32)], atol=0.1)
@@ -423,13 +423,14 @@ class Counting(nn.Module):
         (FGSM(targeted=True), [0.1, 0.2], 1),
         (FGSM(), [0.0], 0),
         (PGD(steps=3), [0.0, 0.1, 0.2], 3),  # several ε side by side
-        (PGD(steps=3, restarts=2), [0.1], 6),
+        (PGD(steps=3, restarts=2), [1e-6], 6),
+        (PGD(steps=3, restarts=2), [0.5], 3),  # the first start has fooled it on all
         (UniformNoise(), [0.1, 0.2], 0),
     ],
 )
 def test_gradients_are_counted(attack: attacks.Attack, grid: list[float], backwards: int) -> None:
-    model, (images, labels) = Counting(smooth()).eval(), batch()
-    assert len(list(attack.sweep(model, images, labels, grid))) == len(grid)
+    model, (images, _) = Counting(smooth()).eval(), batch()
+    assert len(list(attack.sweep(model, images, attacks.predict(model, images), grid))) == len(grid)
     assert model.backwards == backwards
 
 

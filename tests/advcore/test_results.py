@@ -14,7 +14,7 @@ from advcore.training import Evaluation
 
 def test_measure_says_what_the_engine_says() -> None:
     model, test = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits")
-    metrics = results.measure(model, test, [0.1], pgd=PGD(steps=5, restarts=2))
+    metrics = results.measure(model, test, [0.1], strong={0.1: PGD(steps=5, restarts=2)})
     assert metrics["clean"] == accuracy(model, test, FGSM(), 0.0, precision="fp32")
     assert results.figure(metrics, "FGSM", 0.1) == accuracy(model, test, FGSM(), 0.1, precision="fp32")
     (pgd,) = [row for row in metrics["attacks"] if row["attack"] == "PGD-5-2"]
