@@ -65,22 +65,23 @@ def srivathsav_cnn(shape: Shape, classes: int) -> list[nn.Module]:
 def even_deeper_cnn(shape: Shape, classes: int) -> list[nn.Module]:
     """Deepthi et al.'s (P3) EvenDeeperCNN: six convolutions, a max-pool after every two, three linear layers.
 
-    The study gives no widths: 64, 64, 128, 128, 256, 256 and 512, 256 keep an epoch on two cores within minutes.
+    The study gives no widths: 32, 32, 64, 64, 128, 128 and 256, 128 keep an epoch on two cores within a minute, and come to
+    about the clean accuracy that it reports.
     """
     channels, height, width = shape
     layers: list[nn.Module] = []
-    for out in (64, 128, 256):
+    for out in (32, 64, 128):
         layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(), nn.Conv2d(out, out, 3, padding=1)]
         layers += [nn.MaxPool2d(2), nn.ReLU()]
         channels = out
     return [
         *layers,
         nn.Flatten(),
-        nn.Linear(256 * (height // 8) * (width // 8), 512),
+        nn.Linear(128 * (height // 8) * (width // 8), 256),
         nn.ReLU(),
-        nn.Linear(512, 256),
+        nn.Linear(256, 128),
         nn.ReLU(),
-        nn.Linear(256, classes),
+        nn.Linear(128, classes),
     ]
 
 
