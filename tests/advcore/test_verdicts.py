@@ -1,0 +1,162 @@
+"""Verdicts, computed from counts: each kind where it belongs, and nothing decided within the noise."""
+
+from __future__ import annotations
+
+import pytest
+
+from advcore import papers, verdicts
+from advcore.papers import Claim, Comparison, Figure, Reading, Reason, Study, Term
+from advcore.replication import Measurement, Record
+
+PLAIN, SWAPPED = "mnist/net-standard", "mnist/net-fgsm-0.1"
+READINGS = (Reading("literally", 1.0), Reading("halved", 0.5), Reading("swapped", 1.0, instead=((PLAIN, SWAPPED),)))
+
+
+def study(percent: float | None, *, measures: papers.Measures = "FGSM", up_to: float | None = None) -> Study:
+    """A study of one figure at ε = 0.2."""
+    return Study(
+        key="P9",
+        name="",
+        title="",
+        authors="",
+        claim="",
+        conditions="",
+        figures=(Figure("row", PLAIN, measures, 0.2, percent, up_to),),
+        readings=READINGS,
+        reasons=(
+            Reason("masked", "because it is masked.", ("FGSM",)),
+            Reason("lower", "because it is lower."),
+            Reason("higher", "because it is higher."),
+        ),
+    )
+
+
+def record(*found: tuple[str, str, float, int], missing: dict[str, str] | None = None, seed: int = 0) -> Record:
+    """Counts out of a thousand for (model, attack, ε)."""
+    rows = [Measurement(model, attack, at, seed, 1000, right, (0, 0)) for model, attack, at, right in found]
+    return Record("P9", "", "", "", {}, False, 0.0, missing or {}, tuple(rows))
+
+
+def verdict(of: Study, given: Record | None) -> verdicts.Verdict:
+    (line,) = verdicts.lines(of, given)
+    return line.verdict
+
+
+LITERAL, HALVED, OTHER = (PLAIN, "FGSM", 0.2, 400), (PLAIN, "FGSM", 0.1, 700), (SWAPPED, "FGSM", 0.2, 900)
+
+
+@pytest.mark.parametrize(
+    ("percent", "kind", "words"),
+    [
+        (40.0, "reproduced", "0.0 points"),
+        (42.9, "reproduced", "2.9 points"),
+        (43.1, "not reproducible", "higher"),
+        (67.5, "another convention", "halved (2.5 points"),
+        (91.0, "another convention", "swapped (1.0 points"),
+        (20.0, "not reproducible", "lower"),
+        (None, "not published", "beside"),
+    ],
+)
+def test_each_kind(percent: float | None, kind: str, words: str) -> None:
+    found = verdict(study(percent), record(LITERAL, HALVED, OTHER))
+    assert found.kind == kind
+    assert words in found.words
+
+
+def test_a_range_is_met_anywhere_within() -> None:
+    assert verdict(study(35.0, up_to=41.0), record(LITERAL)).kind == "reproduced"
+    assert verdict(study(30.0, up_to=36.0), record(LITERAL)).kind == "not reproducible"
+
+
+def test_what_was_not_measured_says_how_to() -> None:
+    assert "--rebuild" in verdict(study(40.0), None).words
+    told = verdict(study(40.0), record(HALVED, missing={PLAIN: "It is not here."}))
+    assert (told.kind, "It is not here." in told.words) == ("not measured", True)
+
+
+def test_masking_is_said_beside_and_as_the_reason() -> None:
+    (line,) = verdicts.lines(study(90.0), record(LITERAL, (PLAIN, "PGD", 0.2, 50)))
+    assert line.literal.pgd == 5.0
+    assert "masked" in str(line.literal.masked)
+    assert "because it is masked" in line.verdict.words
+    (line,) = verdicts.lines(study(90.0), record(LITERAL, (PLAIN, "PGD", 0.2, 350)))
+    assert line.literal.masked is None
+
+
+def test_the_epsilon_of_a_published_figure_is_read_off_the_curve() -> None:
+    points = [(PLAIN, "FGSM", at, right) for at, right in ((0.0, 990), (0.1, 700), (0.3, 100))]
+    told = verdict(study(25.0), record(*points, LITERAL)).words
+    # Between 0.2 (40 %) and 0.3 (10 %).
+    assert "shows 25 % at ε = 0.250" in told
+    assert "at no ε we measured" in verdict(study(5.0), record(*points, LITERAL)).words
+
+
+def test_a_drop_is_clean_minus_fgsm() -> None:
+    (line,) = verdicts.lines(study(59.0, measures="drop"), record((PLAIN, "FGSM", 0.0, 990), LITERAL))
+    assert line.literal.measured == pytest.approx(59.0)
+    assert line.verdict.kind == "reproduced"
+
+
+def test_fits_compare_on_the_same_figures() -> None:
+    found = verdicts.fits(verdicts.lines(study(68.0), record(LITERAL, HALVED, OTHER)))
+    assert [(fit.reading.words, fit.figures, round(fit.away, 6), round(fit.literal_away, 6)) for fit in found] == [
+        ("halved", 1, 2.0, 28.0),
+        ("swapped", 1, 22.0, 28.0),
+    ]
+
+
+def claimed(*pairs: tuple[int, int]) -> verdicts.Answer:
+    """The answer to `the first count is more than the second`, each out of a thousand."""
+    comparisons = tuple(
+        Comparison(str(place), (Term(f"mnist/a{place}", "clean"),), (Term(f"mnist/b{place}", "clean"),))
+        for place, _ in enumerate(pairs)
+    )
+    rows = [
+        (f"mnist/{letter}{place}", "FGSM", 0.0, right) for place, pair in enumerate(pairs) for letter, right in zip("ab", pair)
+    ]
+    claim = Claim("More.", comparisons)
+    (answer,) = verdicts.answers(papers.Study("P9", "", "", "", "", "", (), READINGS, (), claims=(claim,)), record(*rows))
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([(900, 500)], "Yes."),
+        ([(500, 900)], "No."),
+        ([(901, 900)], "Too close to tell."),
+        ([(900, 500), (500, 900), (800, 300)], "Yes in 2 of 3 cases, no in 1."),
+        ([(900, 500), (500, 501)], "Yes in 1 of 2 cases, no in 0, too close to tell in 1."),
+    ],
+)
+def test_claims_are_answered_beyond_the_noise(pairs: list[tuple[int, int]], words: str) -> None:
+    assert claimed(*pairs).words == words
+
+
+def test_weights_count() -> None:
+    """Twice the first less the second."""
+    comparison = Comparison("", (Term(PLAIN, "clean", weight=2.0),), (Term(PLAIN, "FGSM", 0.2),))
+    found = verdicts.outcome(comparison, record((PLAIN, "FGSM", 0.0, 500), LITERAL))
+    assert found.difference == pytest.approx(60.0)
+    assert found.noise == pytest.approx((4 * 3.099**2 + 3.036**2) ** 0.5, abs=0.01)
+    assert found.holds
+
+
+def test_seeds_are_averaged_and_their_spread_is_told() -> None:
+    rows = [Measurement(PLAIN, "FGSM", 0.0, seed, 1000, right, (0, 0)) for seed, right in enumerate((900, 910, 920))]
+    found = verdicts.value(Record("Q9", "", "", "", {}, False, 0.0, {}, tuple(rows)), PLAIN, "clean")
+    assert found is not None
+    assert (found.percent, found.spread, found.seeds) == (91.0, 1.0, 3)
+    assert verdicts.value(record(LITERAL), PLAIN, "clean") is None
+
+
+@pytest.mark.parametrize("key", papers.ENTRIES)
+def test_the_flat_rows_are_whole(key: str) -> None:
+    """One for each figure and reading, or model and attack, with or without measurements."""
+    of = papers.ENTRIES[key]
+    rows = verdicts.rows(of, None)
+    if isinstance(of, Study):
+        assert len(rows) == sum(len(of.readings_of(figure)) for figure in of.figures)
+        assert {row["verdict"] for row in rows} <= {"not measured"}
+    else:
+        assert len(rows) == len(of.subjects) * len(of.attacks)
