@@ -111,9 +111,9 @@ def claimed(*pairs: tuple[int, int]) -> verdicts.Answer:
         Comparison(str(place), (Term(f"mnist/a{place}", "clean"),), (Term(f"mnist/b{place}", "clean"),))
         for place, _ in enumerate(pairs)
     )
-    rows = [
-        (f"mnist/{letter}{place}", "FGSM", 0.0, right) for place, pair in enumerate(pairs) for letter, right in zip("ab", pair)
-    ]
+    rows = []
+    for place, (first, second) in enumerate(pairs):
+        rows += [(f"mnist/a{place}", "FGSM", 0.0, first), (f"mnist/b{place}", "FGSM", 0.0, second)]
     claim = Claim("More.", comparisons)
     (answer,) = verdicts.answers(papers.Study("P9", "", "", "", "", "", (), READINGS, (), claims=(claim,)), record(*rows))
     return answer
