@@ -42,13 +42,16 @@ LAYOUTS = {
         "srivathsav_cnn",
         MNIST,
     ): "normalize, conv 32 3×3, relu, pool 2, conv 64 3×3, relu, pool 2, flatten, dense 1600→128, relu, dense 128→10",
-    ("even_deeper_cnn", CIFAR10): "normalize, conv 64 3×3 same, relu, conv 64 3×3 same, relu, pool 2, conv 128 3×3 same, relu, "
-    "conv 128 3×3 same, relu, pool 2, conv 256 3×3 same, relu, conv 256 3×3 same, relu, pool 2, flatten, dense 4096→512, relu, "
-    "dense 512→256, relu, dense 256→10",
+    ("even_deeper_cnn", CIFAR10): "normalize, conv 32 3×3 same, relu, conv 32 3×3 same, relu, pool 2, conv 64 3×3 same, relu, "
+    "conv 64 3×3 same, relu, pool 2, conv 128 3×3 same, relu, conv 128 3×3 same, relu, pool 2, flatten, dense 2048→256, relu, "
+    "dense 256→128, relu, dense 128→10",
     ("general_cnn", MNIST): "normalize, conv 32 3×3 same, relu, pool 2, conv 64 3×3 same, relu, pool 2, flatten, "
     "dense 3136→128, relu, dense 128→10",
     ("general_cnn", CIFAR10): "normalize, conv 64 3×3 same, relu, pool 2, dropout 0.25, conv 128 3×3 same, relu, pool 2, "
     "dropout 0.25, conv 256 3×3 same, relu, pool 2, dropout 0.25, flatten, dense 4096→256, relu, dropout 0.5, dense 256→10",
+    ("general_cnn", TINY): "normalize, conv 32 3×3 same, relu, pool 2, dropout 0.25, conv 64 3×3 same, relu, pool 2, "
+    "dropout 0.25, conv 128 3×3 same, relu, pool 2, dropout 0.25, conv 256 3×3 same, relu, pool 2, dropout 0.25, flatten, "
+    "dense 4096→256, relu, dropout 0.5, dense 256→10",
     ("digits_cnn", DIGITS): "normalize, conv 32 3×3 same, relu, conv 64 3×3 same, relu, pool 2, flatten, dense 1024→64, relu, "
     "dense 64→10",
 }
