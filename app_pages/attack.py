@@ -48,7 +48,7 @@ with st.sidebar:
         key=chosen("target", wanted, ANY, key=f"target:{info.name}"),
         help="“any” moves away from the true class; a class of your choice makes the attack move toward it.",
     )
-    about_images(images)
+    about_images(images, "fp32")
 report_left_aside()
 
 target = None if target_name == ANY else images.class_names.index(target_name)

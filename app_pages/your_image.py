@@ -135,7 +135,7 @@ with st.sidebar:
         help="Nobody told the models what your picture shows. The attack moves away from what each of them says itself, or "
         "toward a class of your choice.",
     )
-    st.caption(f"Device: {load.device_text()}")
+    st.caption(f"Device: {load.device_text('fp32')}")
 target = None if target_name == ANY else first.class_names.index(target_name)
 attack = attacks.attack_named(attack_name, targeted=target is not None)
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from advcore import attacks, checkpoints, data, images, scrub
-from advcore.device import describe, fastest_precision, pick_device
+from advcore.device import Precision, describe, fastest_precision, pick_device
 from advcore.robustness import prepared
 
 
@@ -97,7 +97,7 @@ def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usua
     return _striking(question(first, 0, fgsm), question(second, 0, fgsm), usual)
 
 
-def device_text() -> str:
-    """The device and the precision curves are measured in, in words."""
+def device_text(precision: Precision | None = None) -> str:
+    """The device and the precision in words; left out, it is the one that curves are measured in."""
     device = pick_device()
-    return describe(device, fastest_precision(device.type))
+    return describe(device, precision or fastest_precision(device.type))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from advcore import checkpoints, data
+from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from ui import load
 from ui.state import chosen
@@ -66,8 +67,11 @@ def default_pair(known: dict[str, checkpoints.Checkpoint]) -> tuple[str, str]:
     return standard[0].id, others[-1] if others else standard[0].id
 
 
-def about_images(images: data.LabeledImages) -> None:
-    """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here."""
+def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:
+    """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here.
+
+    `precision` is what the page computes in; left out, it is that of curves.
+    """
     if images.samples:
         st.warning(
             f"Only {len(images)} sample images: the full test set is not on this machine.", icon=":material/photo_library:"
@@ -78,7 +82,7 @@ def about_images(images: data.LabeledImages) -> None:
         ):
             _fetch(info)
     kind = "samples" if images.samples else "test images"
-    st.caption(f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text()}")
+    st.caption(f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text(precision)}")
 
 
 def _fetch(info: data.Dataset) -> None:

@@ -18,6 +18,14 @@ def test_it_opens_on_two_models() -> None:
     assert page.sidebar.selectbox[0].value in {"mnist", "digits"}
 
 
+def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.load.fastest_precision", lambda device: "bf16")
+    for name in ("attack", "your-image"):
+        captions = " ".join(item.value for item in open_page(name, dataset="digits").caption)
+        assert "fp32" in captions
+        assert "bf16" not in captions
+
+
 def test_every_dataset_that_is_listed_opens() -> None:
     page = open_page("attack")
     for name in page.sidebar.selectbox[0].options:
