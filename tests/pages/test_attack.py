@@ -20,7 +20,7 @@ def test_it_opens_on_two_models() -> None:
 
 def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.load.fastest_precision", lambda device: "bf16")
-    for name in ("attack", "your-image"):
+    for name in ("attack", "your_image"):
         captions = " ".join(item.value for item in open_page(name, dataset="digits").caption)
         assert "fp32" in captions
         assert "bf16" not in captions
