@@ -16,6 +16,7 @@ PAGES = [
     st.Page("app_pages/attack.py", title="Attack", icon=":material/bolt:", default=True),
     st.Page("app_pages/your_image.py", title="Your image", icon=":material/add_photo_alternate:", url_path="your-image"),
     st.Page("app_pages/accuracy.py", title="Accuracy vs ε", icon=":material/show_chart:"),
+    st.Page("app_pages/papers.py", title="Papers", icon=":material/menu_book:"),
     st.Page("app_pages/retrain.py", title="Retrain", icon=":material/school:"),
     st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]

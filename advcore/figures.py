@@ -236,3 +236,80 @@ def watched_figure(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
     figure.update_xaxes(range=_whole_run(rows))
     figure.update_yaxes(range=[-2, 104])
     return figure
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar a place, in percent; None leaves a place empty. `error` is drawn up and down, `pattern` tells without colour."""
+
+    name: str
+    colour: str
+    values: tuple[float | None, ...]
+    error: tuple[float, ...] = ()
+    pattern: str = ""
+
+
+def bars_figure(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accuracy (%)") -> go.Figure:
+    """Lying bars, a group a place and the first place on top: published and measured figures, or models under attacks."""
+    figure = go.Figure()
+    for group in bars:
+        figure.add_bar(
+            x=list(group.values),
+            y=list(places),
+            orientation="h",
+            name=group.name,
+            marker={"color": group.colour, "pattern": {"shape": group.pattern}},
+            error_x={"type": "data", "array": list(group.error), "thickness": 1.5, "width": 4} if group.error else None,
+            hovertemplate="%{x:.1f}",
+        )
+    figure.update_layout(barmode="group", bargap=0.25)
+    layout(figure, x=x, y="", height=110 + len(places) * (24 + 15 * len(bars)))
+    figure.update_layout(hovermode="y unified", legend={"y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    if x.startswith("accuracy"):
+        figure.update_xaxes(range=[0, 102])
+    return figure
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Accuracies in percent over the four phases of adversarial training, None where there is no figure."""
+
+    measured: tuple[float | None, ...]
+    published: tuple[float | None, ...]
+    pgd: tuple[float | None, ...]
+
+
+PHASES = ("1 trained", "2 attacked", "3 retrained", "4 attacked again")
+
+
+def cycle_figure(phases: Phases, before: str, after: str) -> go.Figure:
+    """Trained, attacked, retrained, attacked again; `before` and `after` are the colours of the two models."""
+    figure = go.Figure()
+    colours = [before, before, after, after]
+    figure.add_scatter(
+        x=list(PHASES),
+        y=list(phases.measured),
+        mode="lines+markers+text",
+        name="measured (FGSM)",
+        line={"color": GREY.replace("0.25", "0.8"), "width": 2},
+        marker={"size": 14, "color": colours},
+        text=["" if value is None else f"{value:.0f}" for value in phases.measured],
+        textposition="top center",
+        hovertemplate="%{y:.1f} % measured",
+    )
+    for name, values, symbol in (("published", phases.published, "x-open"), ("PGD-20, measured", phases.pgd, "diamond-open")):
+        if any(value is not None for value in values):
+            figure.add_scatter(
+                x=list(PHASES),
+                y=list(values),
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "size": 11, "color": colours, "line": {"width": 2, "color": colours}},
+                hovertemplate=f"%{{y:.1f}} % {name}",
+            )
+    layout(figure, x="", y="accuracy (%)", height=330)
+    figure.update_layout(legend={"y": -0.15})
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(range=[-4, 112], tickvals=[0, 25, 50, 75, 100])
+    return figure

@@ -196,7 +196,7 @@ def _of_study(study: Study) -> Iterator[Wanted]:
     for figure in study.figures:
         for reading in study.readings_of(figure):
             model, epsilon = reading.model(figure.model), pixel_epsilon(figure, reading)
-            yield from parts_of(Term(model, figure.measures, epsilon), 0, reading.fgsm)
+            yield from parts_of(Term(model, figure.measures, epsilon, fgsm=reading.fgsm), 0)
             if figure.measures in {"FGSM", "drop"}:  # beside every single step, what many steps leave
                 yield Wanted(model, "PGD", epsilon)
         if figure.measures != "clean":
@@ -210,12 +210,12 @@ def _of_question(question: papers.Question, quick: bool) -> Iterator[Wanted]:
                 yield from parts_of(Term(subject.model, attack, subject.epsilon), seed)
 
 
-def parts_of(term: Term, seed: int, fgsm: str = "FGSM") -> Iterator[Wanted]:
+def parts_of(term: Term, seed: int) -> Iterator[Wanted]:
     """What a quantity is made of; of a drop the clean accuracy comes first."""
     if term.measures in {"clean", "drop"}:
         yield Wanted(term.model, "FGSM", 0.0, seed)
     if term.measures in {"FGSM", "drop"}:
-        yield Wanted(term.model, fgsm, _pixels(term.epsilon), seed)
+        yield Wanted(term.model, term.fgsm, _pixels(term.epsilon), seed)
     if term.measures == "PGD":
         yield Wanted(term.model, "PGD", _pixels(term.epsilon), seed)
     if term.measures == CARLINI_WAGNER:

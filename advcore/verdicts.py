@@ -31,9 +31,9 @@ class Value:
 
 def value(record: Record, model: str, measures: Measures, epsilon: float = 0.0, *, fgsm: str = "FGSM") -> Value | None:
     """A quantity of a model from the record, ε in pixel space; None when it, or a part of it, was not measured."""
-    term, each, variances = Term(model, measures, epsilon), [], []
+    term, each, variances = Term(model, measures, epsilon, fgsm=fgsm), [], []
     for seed in record.seeds:
-        parts = [record.find(part) for part in parts_of(term, seed, fgsm)]
+        parts = [record.find(part) for part in parts_of(term, seed)]
         if not parts or None in parts:
             continue
         shares = [part.right / part.images for part in parts if part]
@@ -60,6 +60,11 @@ class Cell:
     away: float | None
     masked: str | None
     missing: str | None
+
+    @property
+    def gap(self) -> float:
+        """How far what FGSM leaves lies above what PGD leaves, in points."""
+        return (self.measured or 0.0) - (self.pgd or 0.0)
 
     @property
     def near(self) -> bool:
@@ -215,6 +220,30 @@ def fits(of: Sequence[Line]) -> list[Fit]:
     ]
 
 
+def summary(study: Study, of: Sequence[Line]) -> list[str]:
+    """What was found, in sentences: how many figures hold, which reading fits, what is masked, what is not measured."""
+    kinds = [line.verdict.kind for line in of if line.figure.percent is not None]
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    known = len(kinds) - counts.get("not measured", 0)
+    told = []
+    if known:
+        told.append(
+            f"Of {known} published figures {counts.get('reproduced', 0)} are reproduced as written (within {WITHIN:g} points), "
+            f"{counts.get('another convention', 0)} under another convention, {counts.get('not reproducible', 0)} not at all."
+        )
+    if waiting := counts.get("not measured"):
+        told.append(f"{waiting} of {len(kinds)} published figures are not measured here yet.")
+    better = [fit for fit in fits(of) if fit.away < fit.literal_away]
+    if best := min(better, key=lambda fit: fit.away, default=None):
+        told.append(
+            f"Of the other readings “{best.reading.words}” fits best: {best.away:.1f} points away on average over the "
+            f"{best.figures} figures that it changes, against {best.literal_away:.1f} read as “{study.readings[0].words}”."
+        )
+    masked = sorted((cell for line in of for cell in line.cells if cell.masked), key=lambda cell: cell.gap)
+    # The widest gap of each model comes last, and stays.
+    return told + [f"⚠ {model} {cell.masked}." for model, cell in {cell.model: cell for cell in masked}.items()]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a comparison gave, in points: `holds` None where it is too close to tell, or not all was measured."""
@@ -230,7 +259,7 @@ def outcome(comparison: Comparison, record: Record | None) -> Outcome:
     total, variance = 0.0, 0.0
     signed = [(term, term.weight) for term in comparison.more] + [(term, -term.weight) for term in comparison.less]
     for term, weight in signed:
-        found = record and value(record, term.model, term.measures, term.epsilon)
+        found = record and value(record, term.model, term.measures, term.epsilon, fgsm=term.fgsm)
         if not found:
             return Outcome(comparison, None, 0.0, None)
         total += weight * found.percent

@@ -23,7 +23,7 @@ def published(study: str, row: str, measures: str, *, defended: bool, epsilon: f
     ("study", "row", "measures", "defended", "epsilon", "percent"),
     [
         ("P1", "CIFAR-10", "clean", False, 0, 78.19),
-        ("P1", "ImageNet", "drop", False, 0.03, 27.56),
+        ("P1", "ImageNet (here Tiny)", "drop", False, 0.03, 27.56),
         ("P1", "Fashion-MNIST", "FGSM", True, 0.1, 81.82),
         ("P1", "MNIST, other account", "FGSM", True, 0.3, 95),
         ("P2", "before", "FGSM", False, 0.3, 67.9),
