@@ -280,7 +280,7 @@ class Phases:
     pgd: tuple[float | None, ...]
 
 
-PHASES = ("1 trained", "2 attacked", "3 retrained", "4 attacked again")
+PHASES = ("trained", "attacked", "retrained", "attacked<br>again")
 
 
 def cycle_figure(phases: Phases, before: str, after: str) -> go.Figure:
@@ -309,7 +309,6 @@ def cycle_figure(phases: Phases, before: str, after: str) -> go.Figure:
                 hovertemplate=f"%{{y:.1f}} % {name}",
             )
     layout(figure, x="", y="accuracy (%)", height=330)
-    figure.update_layout(legend={"y": -0.15})
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", tickangle=0)
     figure.update_yaxes(range=[-4, 112], tickvals=[0, 25, 50, 75, 100])
     return figure

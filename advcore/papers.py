@@ -247,7 +247,7 @@ _P1 = Study(
             ("clean",),
         ),
         Reason("higher", "the widths are not given, and ours, sized for two CPU cores, does not reach it.", ("clean",)),
-        Reason("masked", "and what our model holds is masked besides: PGD at the same ε takes it away."),
+        Reason("masked", "what our model holds is masked besides: PGD at the same ε takes it away."),
         Reason("lower", "FGSM takes less from a network trained to its end.", ("FGSM",)),
         Reason("lower", "FGSM takes more from our network; its size, which the study does not give, decides.", ("drop",)),
         Reason("higher", "FGSM takes less from our network; its size, which the study does not give, decides.", ("drop",)),
@@ -330,7 +330,7 @@ _P2 = Study(
         Reading("ε in standardized inputs, not clipped", 0.3081, fgsm="FGSM, not clipped", instead=_LEE_INSTEAD),
     ),
     reasons=(
-        Reason("masked", "and the model holds this single step only: PGD at the same ε takes it away.", ("FGSM",)),
+        Reason("masked", "our model holds this single step only: PGD at the same ε takes it away.", ("FGSM",)),
         Reason("higher", "no reading we tried leaves this model as much.", ("FGSM",)),
         Reason("lower", "our model holds more under every reading we tried.", ("FGSM",)),
         Reason("always", "the recipe says too little to tell why."),
@@ -387,7 +387,7 @@ _P3 = Study(
         Reading("ε in [−1, 1], not clipped", 0.5, fgsm="FGSM, not clipped"),
     ),
     reasons=(
-        Reason("masked", "and the model reads the label off the single step: PGD at the same ε takes it away.", ("FGSM",)),
+        Reason("masked", "our model reads the label off the single step: PGD at the same ε takes it away.", ("FGSM",)),
         Reason("higher", "ours is trained on part of the images for few epochs, and its widths are a guess.", ("clean",)),
         Reason("higher", "ours has not learned to read the label off the step as far as the published one.", ("FGSM",)),
         Reason("lower", "ours holds more; the widths are a guess."),

@@ -121,7 +121,8 @@ def _cell(figure: Figure, reading: Reading, record: Record | None) -> Cell:
         missing = (record.missing.get(model) if record else None) or _how_to_measure(model)
     measured = found.percent if found else None
     away = None if measured is None else figure.away(measured)
-    masked = _masked(record, model, reading.fgsm, epsilon) if record and single else None
+    # An undefended model claims no robustness that could be masked.
+    masked = _masked(record, model, reading.fgsm, epsilon) if record and single and figure.defended else None
     return Cell(reading, model, epsilon, measured, pgd.percent if pgd else None, away, masked, missing)
 
 

@@ -119,4 +119,4 @@ if shown == OPEN:
             question(item)
 else:
     study(papers.STUDIES[shown])
-remember(study=shown)
+remember(study=shown, data=st.session_state.get(f"data:{shown}"))

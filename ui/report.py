@@ -23,6 +23,7 @@ TABLE_CSS = """
 .study td.number, .study th.number { text-align: right; white-space: nowrap; }
 .study td.wide { min-width: 15rem; }
 .study td.row { min-width: 6.5rem; }
+.study td.what { min-width: 9.5rem; }
 .study small { opacity: .75; display: block; }
 .study .another, .study .reproduced { border-left: 4px solid #009E73; }
 .study .another { border-left-style: dashed; }
@@ -76,7 +77,7 @@ def _line(line: verdicts.Line) -> str:
         "td",
         [
             (f"row {_EDGES.get(line.verdict.kind, '')}", escape(figure.row)),
-            ("", f"{'defended' if figure.defended else 'undefended'}, {MEASURES[figure.measures]}{at}"),
+            ("what", f"{'defended' if figure.defended else 'undefended'}, {MEASURES[figure.measures]}{at}"),
             ("number", number(figure.percent, 2) + (f" to {figure.up_to:g}" if figure.up_to else "")),
             ("number", _measured(figure, line.literal)),
             ("number", _beside(line.literal)),

@@ -93,7 +93,7 @@ def _curves(study: Study, record: Record) -> None:
     dataset = names[0]
     if left is not None:
         titles = {name: info.title for name, info in data.datasets().items()}
-        key = chosen("of", names, names[0], key=f"curves of {study.key}")
+        key = chosen("data", names, names[0], key=f"data:{study.key}")
         dataset = left.selectbox("Dataset", names, format_func=titles.get, key=key)
     readings = [reading for reading in study.readings if reading.dataset in (None, dataset)]
     words = [reading.words for reading in readings]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from advcore import papers, verdicts
@@ -74,13 +76,21 @@ def test_what_was_not_measured_says_how_to() -> None:
     assert (told.kind, "It is not here." in told.words) == ("not measured", True)
 
 
-def test_masking_is_said_beside_and_as_the_reason() -> None:
-    (line,) = verdicts.lines(study(90.0), record(LITERAL, (PLAIN, "PGD", 0.2, 50)))
+def test_masking_of_a_defended_model_is_said_beside_and_as_the_reason() -> None:
+    figure = Figure("row", SWAPPED, "FGSM", 0.2, 60.0)
+    defended = dataclasses.replace(study(60.0), figures=(figure,))
+    (line,) = verdicts.lines(defended, record(OTHER, (SWAPPED, "PGD", 0.2, 50)))
     assert line.literal.pgd == 5.0
     assert "masked" in str(line.literal.masked)
     assert "because it is masked" in line.verdict.words
-    (line,) = verdicts.lines(study(90.0), record(LITERAL, (PLAIN, "PGD", 0.2, 350)))
+    assert any(words.startswith(f"⚠ {SWAPPED} holds 90.0%") for words in verdicts.summary(defended, [line]))
+    (line,) = verdicts.lines(defended, record(OTHER, (SWAPPED, "PGD", 0.2, 700)))
     assert line.literal.masked is None
+
+
+def test_an_undefended_model_masks_nothing() -> None:
+    (line,) = verdicts.lines(study(40.0), record(LITERAL, (PLAIN, "PGD", 0.2, 0)))
+    assert (line.literal.pgd, line.literal.masked) == (0.0, None)
 
 
 def test_the_epsilon_of_a_published_figure_is_read_off_the_curve() -> None:

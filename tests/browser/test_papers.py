@@ -1,0 +1,64 @@
+"""The Papers page in a browser: every study, a link followed, the exports taken home, a slice measured here."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from advcore import papers, verdicts
+from tests.browser.conftest import settled
+
+
+def test_every_study_has_its_tab_and_its_link(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/papers")
+    for key, study in papers.STUDIES.items():
+        page.get_by_role("radio", name=f"{key} · {study.name}").click()
+        expect(page.get_by_role("heading", name=study.title)).to_be_visible()
+        settled(page)
+        expect(page).to_have_url(re.compile(f"study={key}"))
+        lines = verdicts.lines(study, None)
+        expect(page.locator("table.study").first.locator("tbody tr")).to_have_count(len(lines))
+    page.get_by_role("radio", name="Open questions").click()
+    settled(page)
+    expect(page).to_have_url(re.compile("study=Q"))
+    for question in papers.QUESTIONS.values():
+        expect(page.get_by_role("heading", name=question.title)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name=papers.QUESTIONS["Q3"].title)).to_be_visible()
+
+
+def test_a_link_leads_to_the_very_models(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/papers?study=P4")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Attack them").click()
+    attack = opened.value
+    # Offline there are only sample images, and the shipped models.
+    expect(attack).to_have_url(re.compile("a=mnist%2Fsrivathsav_cnn-standard&b=mnist%2Fsrivathsav_cnn-fgsm-0.1"))
+    expect(attack.get_by_text("every pixel changed by at most ε = 0.100")).to_be_visible(timeout=60_000)
+
+
+def test_the_table_and_the_report_go_home(page: Page, app_url: str, tmp_path: Path) -> None:
+    page.goto(f"{app_url}/papers?study=P4")
+    settled(page)
+    for button, name in (("Table (CSV)", "P4.csv"), ("Report to print", "P4-report.html")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+    with (tmp_path / "P4.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["row"] for row in rows} == {figure.row for figure in papers.STUDIES["P4"].figures}
+    page.set_content((tmp_path / "P4-report.html").read_text(encoding="utf-8"))
+    expect(page.get_by_role("heading", name=papers.STUDIES["P4"].title)).to_be_visible()
+    expect(page.locator("table.study").first.locator("tbody tr")).to_have_count(len(papers.STUDIES["P4"].figures))
+
+
+def test_without_the_test_split_measuring_here_says_what_is_missing(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/papers?study=P4")
+    settled(page)
+    page.get_by_text("Re-run on this machine").click()
+    page.get_by_role("button", name="Measure now").click()
+    expect(page.get_by_text("The test images of mnist are not here")).to_be_visible()

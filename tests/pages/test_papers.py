@@ -1,0 +1,257 @@
+"""The Papers page without a browser: every study readable, whatever is measured and whatever is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from advcore import checkpoints, estimates, jobs, papers, replication, verdicts
+from advcore.papers import Study
+from advcore.recipes import Recipe
+from advcore.replication import Measurement, Record
+from tests.pages.conftest import open_page
+from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
+from ui import report, studies
+
+TABS = [*papers.STUDIES, "Q"]
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of the records, with a study and a question on digits among the others."""
+    monkeypatch.setenv("ADVCORE_RECORDED", str(tmp_path / "recorded"))
+    monkeypatch.setitem(papers.STUDIES, "P5", FIFTH)
+    monkeypatch.setitem(papers.ENTRIES, "P5", FIFTH)
+    monkeypatch.setitem(papers.QUESTIONS, "Q9", QUESTION)
+    return tmp_path / "recorded"
+
+
+def made_up(key: str, right: Callable[[replication.Wanted], int] = lambda item: 700, **changes: object) -> Record:
+    """A record of everything that is wanted, with counts out of a thousand."""
+    found = [
+        Measurement(item.model, item.attack, item.epsilon, item.seed, 1000, right(item), (0, 0))
+        for item in replication.wanted(papers.ENTRIES[key])
+    ]
+    record = Record(
+        key, f"python -m advcore papers run {key}", "2026-01-02", "CPU", {"torch": "9"}, False, 3.0, {}, tuple(found)
+    )
+    return record if not changes else Record(**{name: changes.get(name, getattr(record, name)) for name in vars(record)})
+
+
+def text_of(page: AppTest) -> str:
+    """Everything the page says, HTML included."""
+    parts = [item.value for kind in (page.markdown, page.caption, page.error, page.info) for item in kind]
+    return "\n".join(parts + [item.proto.body for item in page.get("html")]).replace("\\", "")
+
+
+@pytest.mark.parametrize("study", TABS)
+def test_every_study_opens_with_what_is_shipped(study: str) -> None:
+    page = open_page("papers", study=study)
+    assert not page.exception
+    assert not page.error
+    for key in papers.QUESTIONS if study == "Q" else [study]:
+        assert papers.ENTRIES[key].title in text_of(page)
+
+
+@pytest.mark.parametrize("study", TABS)
+def test_every_study_opens_when_nothing_is_measured(study: str, records: Path) -> None:
+    page = open_page("papers", study=study)
+    assert not page.exception
+    assert not page.error
+    assert f"papers run {'Q1' if study == 'Q' else study}" in text_of(page)
+
+
+@pytest.mark.parametrize("study", TABS)
+def test_every_study_opens_when_all_is_measured(study: str, records: Path) -> None:
+    for key in papers.ENTRIES:
+        replication.write(made_up(key))
+    page = open_page("papers", study=study)
+    assert not page.exception
+    assert not page.error
+    assert "2026-01-02" in text_of(page)
+    assert page.get("plotly_chart")
+
+
+def test_the_link_carries_the_study() -> None:
+    page = open_page("papers")
+    assert page.query_params["study"] == "P1"
+    page.button_group[0].set_value("P4").run()
+    assert page.query_params["study"] == "P4"
+    assert papers.STUDIES["P4"].title in text_of(page)
+
+
+def test_a_fifth_study_has_its_tab(records: Path) -> None:
+    page = open_page("papers", study="P5")
+    assert not page.exception
+    assert "Digits are hard" in text_of(page)
+
+
+def test_a_damaged_record_is_said_and_the_page_stays(records: Path) -> None:
+    records.mkdir()
+    (records / "P2.json").write_text("{")
+    page = open_page("papers", study="P2")
+    assert not page.exception
+    assert "damaged" in page.error[0].value
+    assert papers.STUDIES["P2"].claim in text_of(page)
+
+
+def test_a_missing_model_is_named_with_its_command(records: Path) -> None:
+    model = "mnist/srivathsav_cnn-fgsm-0.1"
+    whole = made_up("P4")
+    left = tuple(item for item in whole.measured if item.model != model)
+    replication.write(made_up("P4", measured=left, missing={model: f"{model} is not shipped yet <b>."}))
+    page = open_page("papers", study="P4")
+    assert not page.exception
+    assert f"{model} is not shipped yet &lt;b&gt;" in text_of(page)
+
+
+def test_masking_is_said(records: Path) -> None:
+    replication.write(made_up("P2", lambda item: 20 if item.attack == "PGD" else 930))
+    said = text_of(open_page("papers", study="P2"))
+    assert "its robustness is masked, not real" in said
+    assert "⚠ masked" in said
+
+
+def test_the_training_that_leaks_is_drawn_from_its_header(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replication.write(made_up("P3"))
+    assert not [chart for chart in open_page("papers", study="P3").get("plotly_chart") if "PGD-10" in chart.proto.spec]
+    recipe = replication.recipe("cifar10/even_deeper_cnn-fgsm-0.5")
+    history = [{"step": step, "clean": 0.8, "fgsm": 0.9, "pgd": 0.1, "epsilon": 0.5, "images": 500} for step in (10, 20)]
+    names = tuple("0123456789")
+    checkpoints.save(
+        tmp_path / "shipped" / f"{recipe.checkpoint_id}{checkpoints.SUFFIX}",
+        checkpoints.build(recipe, (3, 32, 32), 10),
+        recipe,
+        shape=(3, 32, 32),
+        class_names=names,
+        metrics={"clean": 0.8, "attacks": [], "history": history},
+        provenance={},
+    )
+    monkeypatch.setenv("ADVCORE_CHECKPOINTS", str(tmp_path / "shipped"))
+    st.cache_data.clear()
+    page = open_page("papers", study="P3")
+    assert not page.exception
+    (drawn,) = [chart.proto.spec for chart in page.get("plotly_chart") if "PGD-10" in chart.proto.spec]
+    assert "held-out accuracy" in drawn
+
+
+def test_measuring_again_shows_its_own_table_and_records_nothing(records: Path) -> None:
+    page = open_page("papers", study="P5")
+    next(button for button in page.button if button.label == "Measure now").click().run()
+    assert not page.exception
+    assert not page.error
+    record = page.session_state["measured again"]["P5"]
+    clean = record.find(replication.Wanted(STANDARD, "FGSM", 0.0))
+    assert f"{clean.percent:.1f}" in text_of(page)
+    assert "--quick" in text_of(page)
+    assert not records.exists()
+
+
+def test_a_model_is_trained_anew_as_a_job(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Recipe] = []
+
+    class Job:
+        id = "one-job"
+
+    monkeypatch.setattr(jobs, "start", lambda recipe: started.append(recipe) or Job())
+    took = estimates.Estimate(1, 2, 3, 4, 5, "a slow machine")
+    monkeypatch.setattr(estimates, "estimate", lambda recipe: took)
+    page = open_page("papers", study="P5")
+    next(box for box in page.selectbox if box.label == "Train one of its models anew").set_value(DEFENDED).run()
+    assert any("a slow machine" in caption.value for caption in page.caption)
+    next(button for button in page.button if button.label == "Start training").click().run()
+    assert started == [replication.recipe(DEFENDED)]
+    (link,) = [item.proto.url for item in page.get("link_button") if "retrain" in item.proto.url]
+    assert link == "/retrain?job=one-job"
+
+
+# --- links -----------------------------------------------------------------------------------------------------------------
+
+
+def followed(link: str) -> AppTest:
+    """The page a link opens."""
+    parts = urlsplit(link)
+    return open_page({"/": "attack", "/accuracy": "accuracy"}[parts.path], **dict(parse_qsl(parts.query)))
+
+
+def test_the_attack_link_opens_the_very_models_at_the_very_epsilon() -> None:
+    models = ("mnist/srivathsav_cnn-standard", "mnist/srivathsav_cnn-fgsm-0.1")
+    page = followed(studies.attack_link(models, 0.1))
+    assert not page.exception
+    assert tuple(box.value for box in page.sidebar.selectbox[1:3]) == models
+    assert page.query_params["epsilon"] == "0.1"
+
+
+def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> None:
+    models = ("mnist/lee_cnn-standard", "mnist/lee_cnn-fgsm-0.3")
+    page = followed(studies.accuracy_link(papers.STUDIES["P2"], models, 0.3))
+    assert not page.exception
+    assert tuple(page.sidebar.multiselect[0].value) == models
+    assert (page.query_params["end"], page.query_params["published"]) == ("0.8", "True")
+    assert not [item for item in page.warning if "asks for" in item.value]
+
+
+@pytest.mark.parametrize("epsilon", [0.03, 0.1, 0.25, 0.5])
+def test_a_link_beyond_the_track_ends_with_it(epsilon: float) -> None:
+    model = "cifar10/even_deeper_cnn-fgsm-0.5"
+    query = dict(parse_qsl(urlsplit(studies.attack_link((model,), epsilon)).query))
+    assert float(query["epsilon"]) == pytest.approx(min(epsilon, 32 / 255), abs=1e-6)
+
+
+# --- exports ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", papers.ENTRIES)
+def test_the_table_as_csv_holds_every_figure(key: str) -> None:
+    of = papers.ENTRIES[key]
+    record = made_up(key)
+    rows = list(csv.DictReader(io.StringIO(studies.as_csv(verdicts.rows(of, record)))))
+    assert len(rows) == len(verdicts.rows(of, record))
+    if isinstance(of, Study):
+        told = [float(row["published_percent"]) for row in rows if row["published_percent"]]
+        assert set(told) == {figure.percent for figure in of.figures if figure.percent is not None}
+    assert all(row["measured_percent"] for row in rows)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_whole_closed_and_needs_nothing_else() -> None:
+    text = report.report([(of, made_up(key)) for key, of in papers.ENTRIES.items()])
+    tags = _Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert not {"script", "link", "img", "iframe"} & set(tags.seen)
+    assert "http" not in re.sub("arXiv", "", text)
+    for of in papers.ENTRIES.values():
+        assert of.title in text
+
+
+def test_the_report_escapes_what_it_is_given() -> None:
+    record = made_up("P2", command="<script>alert(1)</script>", missing={"x": "<img src=x>"}, measured=())
+    text = report.report([(papers.STUDIES["P2"], record)])
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
