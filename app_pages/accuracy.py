@@ -73,6 +73,7 @@ for model in models:
         title = f"{titles[model]}, {TITLES[name]}"
         lines[measured.wanted(model, ATTACKS[name], epsilons)] = figures.Line(title, colours[model], DASHES[name])
 remember(
+    info.name,
     dataset=info.name,
     models="~".join(models),
     attacks="~".join(names),
@@ -125,7 +126,7 @@ def chart() -> None:
         try:
             complete = measured.grow(list(lines), count, SLICE_SECONDS)
         except AdvcoreError as error:
-            st.error(str(error))
+            st.error(markdown_safe(str(error)))
             return
         if complete:
             st.rerun()

@@ -66,7 +66,7 @@ waiting = st.empty()
 with waiting, st.spinner("Attacking …", show_time=True):
     first, usual = load.striking(*chosen_models, info.epsilon)
     if image_key not in st.session_state:
-        show(int(number("image", 0, len(images) - 1, first)))
+        show(int(number("image", 0, len(images) - 1, first, scope=info.name)))
     index = min(st.session_state[image_key], len(images) - 1)
     sides = []
     for checkpoint in chosen_models:
@@ -78,9 +78,9 @@ waiting.empty()
 left = scrubber(
     sides,
     images.class_names,
-    epsilon=number("epsilon", 0, info.epsilon_max, usual),
+    epsilon=number("epsilon", 0, info.epsilon_max, usual, scope=info.name),
     usual=info.epsilon,
-    noise=st.query_params.get("noise") == "1",
+    noise=number("noise", 0, 1, 0, scope=info.name) == 1,
     key=f"scrub:{info.name}",
 )
 
@@ -146,6 +146,7 @@ st.caption(
     f"every pixel changed by at most ε = {epsilon_text(left.epsilon)}."
 )
 remember(
+    info.name,
     dataset=info.name,
     a=picked[0],
     b=picked[1],

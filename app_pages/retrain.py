@@ -92,6 +92,7 @@ def new_training() -> None:
     info, architecture, start = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
+    report_left_aside()
     picked = cards(
         [(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], st.session_state[key], key=key
     )
@@ -104,7 +105,8 @@ def new_training() -> None:
         values = recipe_form(info, preset.architecture, load.catalog(info.name), start or preset.warm_start)
     with st.expander("Advanced options", icon=":material/settings:"):
         values |= advanced(preset.architecture, values["defense"])
-    remember(dataset=info.name, architecture=architecture, preset=picked, start=start)
+    remember(info.name, dataset=info.name, architecture=architecture)
+    remember(f"{info.name}:{architecture}", preset=picked, start=start)
     with summary:
         try:
             recipe = Recipe.from_dict(values)
@@ -169,10 +171,10 @@ def watch(job_id: str, usual: float | None) -> None:
         st.rerun()
 
 
-report_left_aside()
 if shown == NEW:
     new_training()
 else:
+    report_left_aside()
     remember(job=shown)
     usual = pace(known[shown])
     st.fragment(watch, run_every=usual)(shown, usual)

@@ -38,7 +38,9 @@ st.caption(
 )
 with st.sidebar:
     dataset, sitters = model_pickers()
-report_left_aside()
+aside = st.container()
+with aside:
+    report_left_aside()
 if not sitters:
     st.info(
         "torchvision's ImageNet models name a photograph among 1,000 classes, but none of their weights are on this machine. "
@@ -69,7 +71,7 @@ if beside:
 if given is None:
     (middle if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
     privacy()
-    remember(dataset=dataset, a=sitters[0].id, b=sitters[-1].id, source=source)
+    remember(dataset, dataset=dataset, a=sitters[0].id, b=sitters[-1].id, source=source)
     st.stop()
 place, picture = given
 
@@ -136,6 +138,8 @@ with st.sidebar:
         "toward a class of your choice.",
     )
     st.caption(f"Device: {load.device_text('fp32')}")
+with aside:
+    report_left_aside()
 target = None if target_name == ANY else first.class_names.index(target_name)
 attack = attacks.attack_named(attack_name, targeted=target is not None)
 
@@ -161,14 +165,15 @@ for item, answered in zip(sitters, answers, strict=True):
     colour = OTHERS[0] if sides and sides[0].colour == colour else colour
     name = role(item.defense) if item.checkpoint else "Pretrained"
     sides.append(Side(name, item.title, colour, answered.attack, answered.noise))
+track = f"own {dataset} {reach}"
 left_at = scrubber(
     sides,
     first.class_names,
-    epsilon=number("epsilon", 0, info.epsilon_max, own.telling_epsilon(answers, info.epsilon)),
+    epsilon=number("epsilon", 0, info.epsilon_max, own.telling_epsilon(answers, info.epsilon), scope=track),
     usual=info.epsilon,
-    noise=st.query_params.get("noise") == "1",
+    noise=number("noise", 0, 1, 0, scope=track) == 1,
     link=source == "examples",
-    key=f"own scrub:{dataset}:{reach}",
+    key=f"scrub:{track}",
 )
 
 if attack_name == "fgsm" and not full and not any(answered.attack.fooled.any() for answered in answers):
@@ -227,14 +232,14 @@ if dataset == pretrained.DATASET and pretrained.missing():
         offer_pretrained()
 privacy()
 remember(
+    dataset,
     dataset=dataset,
     a=sitters[0].id,
     b=sitters[-1].id if len(sitters) > 1 else None,
     source=source,
     example=place if source == "examples" else None,
     reach=reach,
-    attack=attack_name,
     target=None if target is None else target_name,
-    epsilon=left_at.epsilon,
-    noise=1 if left_at.noise else None,
 )
+remember(reach, attack=attack_name)
+remember(track, epsilon=left_at.epsilon, noise=1 if left_at.noise else None)

@@ -7,11 +7,13 @@ from typing import Any
 import streamlit as st
 
 from advcore.errors import AdvcoreError
+from ui import state
 from ui.words import markdown_safe
 
 
 def run(page: Any) -> None:
     """Run the page that st.navigation chose."""
+    state.turn_to(page.url_path)
     try:
         page.run()
     except AdvcoreError as error:

@@ -1,6 +1,7 @@
 """A control's value over reloads, links and page changes: the URL carries it, the session remembers it.
 
-A value from the URL is untrusted: it is only ever looked up among what the control offers.
+A value from the URL is untrusted: it is only ever looked up among what the control offers. What this session wrote into the
+URL itself is no wish of anybody's: it may belong to the dataset that was shown before.
 """
 
 from __future__ import annotations
@@ -12,36 +13,64 @@ import streamlit as st
 
 T = TypeVar("T")
 _KEPT = "kept controls"
+_ANSWERED = "answered links"
+_CONTROLS = "controls of this page"
+_PAGE = "page shown"
+
+
+def turn_to(page: str) -> None:
+    """Say which page is shown. Of a page before only what it remembered stays.
+
+    Streamlit would begin a control of another page that has the same key with its first option, whatever the key's value.
+    """
+    if st.session_state.get(_PAGE) != page:
+        for key in st.session_state.pop(_CONTROLS, ()):
+            st.session_state.pop(key, None)
+        st.session_state[_PAGE] = page
 
 
 def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = None, text: Callable[[T], str] = str) -> str:
     """Prepare the widget that is called with the returned key: its value is one of `options`.
 
-    The widget's own value comes first, then the URL's `name`, then what the session last had, then `default`. A URL value
-    that is none of the options is left aside with a word to the user.
+    The widget's own value comes first, then what a link asks for as `name`, then what the session last had, then `default`.
+    A `key` other than the name is `name:scope` and its value that of the scope alone. A link's value that is none of the
+    options is left aside with a word to the user.
     """
-    key = key or name
+    key = _control(key or name)
     if st.session_state.get(key) in options:
         return key
     by_text = {text(option): option for option in options}
-    wanted = st.query_params.get(name)
-    fresh = key not in st.session_state and name not in st.session_state.get("left aside", {})
-    if fresh and wanted is not None and wanted not in by_text:
-        st.session_state.setdefault("left aside", {})[name] = wanted[:60]
+    wanted = _asked(name) if key not in st.session_state else None
+    if wanted is not None:
+        st.session_state.setdefault(_ANSWERED, {})[name] = wanted
+        if wanted not in by_text:
+            st.session_state.setdefault("left aside", {})[name] = wanted[:60]
     kept = st.session_state.get(_KEPT, {}).get(key)
-    value = by_text[wanted] if fresh and wanted in by_text else kept if kept in options else default
+    value = by_text.get(wanted, kept if kept in options else default)
     st.session_state[key] = value
     return key
 
 
+def _control(key: str) -> str:
+    """The key, noted as one of this page's."""
+    st.session_state.setdefault(_CONTROLS, set()).add(key)
+    return key
+
+
+def _asked(name: str) -> str | None:
+    """What the link asks for as `name`: None where the URL says what this session wrote there, or has been answered."""
+    text = st.query_params.get(name)
+    return None if text == st.session_state.get(_ANSWERED, {}).get(name) else text
+
+
 def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *, key: str | None = None) -> str:
     """As `chosen`, for a widget with several values; the URL joins them with `~`."""
-    key = key or name
+    key = _control(key or name)
     held = st.session_state.get(key)
     if held is not None and all(value in options for value in held):
         return key
-    fresh = key not in st.session_state
-    for text in (st.query_params.get(name) if fresh else None, st.session_state.get(_KEPT, {}).get(name)):
+    wanted = _asked(name) if key not in st.session_state else None
+    for text in (wanted, st.session_state.get(_KEPT, {}).get(key)):
         values = [value for value in str(text or "").split("~") if value in options]
         if values:
             st.session_state[key] = values
@@ -50,9 +79,9 @@ def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *,
     return key
 
 
-def number(name: str, low: float, high: float, default: float) -> float:
-    """The number a link or the session says, within [low, high]; else the default."""
-    for text in (st.query_params.get(name), st.session_state.get(_KEPT, {}).get(name)):
+def number(name: str, low: float, high: float, default: float, *, scope: str) -> float:
+    """The number a link says, or the session had in this scope, within [low, high]; else the default."""
+    for text in (_asked(name), st.session_state.get(_KEPT, {}).get(f"{name}:{scope}")):
         try:
             value = float(text)  # type: ignore[arg-type]
         except (TypeError, ValueError):
@@ -62,17 +91,22 @@ def number(name: str, low: float, high: float, default: float) -> float:
     return default
 
 
-def remember(**values: object) -> None:
-    """Put the page's state into the URL and the session; None leaves a name out of the URL."""
-    kept = st.session_state.setdefault(_KEPT, {})
+def remember(scope: str = "", /, **values: object) -> None:
+    """Put the page's state into the URL and the session; None leaves a name out of the URL.
+
+    With a `scope` (a dataset), it is also what `chosen` and `number` find again in that scope.
+    """
+    kept, answered = st.session_state.setdefault(_KEPT, {}), st.session_state.setdefault(_ANSWERED, {})
     for name, value in values.items():
+        places = (name, f"{name}:{scope}")
         if value is None:
-            kept.pop(name, None)
+            for place in places:
+                kept.pop(place, None)
             if name in st.query_params:
                 del st.query_params[name]
         else:
-            kept[name] = value
-            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            kept.update(dict.fromkeys(places, value))
+            answered[name] = text = f"{value:.6g}" if isinstance(value, float) else str(value)
             if st.query_params.get(name) != text:
                 st.query_params[name] = text
 

@@ -151,6 +151,17 @@ def test_another_dataset_another_image_another_class(page: Page, app_url: str) -
     expect(page.get_by_text(re.compile("Only 20 sample images"))).to_be_visible()
 
 
+def test_other_pages_keep_the_dataset_and_the_models(page: Page, app_url: str) -> None:
+    pair = "dataset=digits&a=digits%2Fdigits_cnn-fgsm-0.2&b=digits%2Fdigits_cnn-standard"
+    open_lab(page, app_url, f"?{pair}&image=4")
+    page.get_by_role("link", name="Your image").click()
+    expect(page).to_have_url(re.compile(f"your-image.*{re.escape(pair)}"))
+    page.get_by_role("link", name="Accuracy").click()
+    expect(page).to_have_url(re.compile("accuracy.*dataset=digits"))
+    page.get_by_role("link", name="Attack").click()
+    expect(page).to_have_url(re.compile(f"/[?]{re.escape(pair)}.*image=4"))
+
+
 def test_a_targeted_attack_and_pgd(page: Page, app_url: str) -> None:
     open_lab(page, app_url, "?dataset=digits&attack=pgd&target=8&image=3")
     expect(page.locator(".rail input")).to_have_attribute("max", "20")

@@ -58,6 +58,18 @@ def test_a_link_sets_every_control() -> None:
     assert any("Test image 11" in caption.value for caption in page.caption)
 
 
+def test_another_dataset_begins_afresh_and_blames_no_link() -> None:
+    page = open_page("attack", dataset="digits", a="digits/digits_cnn-fgsm-0.2", image="11", epsilon="0.4", noise="1")
+    page.sidebar.selectbox[0].set_value("mnist").run()
+    assert not any("The link asks" in warning.value for warning in page.warning)
+    fresh = open_page("attack", dataset="mnist")
+    assert dict(page.query_params) == dict(fresh.query_params)
+    assert page.caption[-1].value == fresh.caption[-1].value
+    page.sidebar.selectbox[0].set_value("digits").run()
+    assert page.sidebar.selectbox[1].value == "digits/digits_cnn-fgsm-0.2"
+    assert any("Test image 11" in caption.value and "0.400" in caption.value for caption in page.caption)
+
+
 @pytest.mark.parametrize("value", ["<script>alert(1)</script>", "../../etc", "x" * 5000, ""])
 def test_a_strange_link_is_said_and_survived(value: str) -> None:
     page = open_page("attack", dataset=value, image=value, epsilon=value)

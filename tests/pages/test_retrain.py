@@ -53,7 +53,17 @@ def test_another_dataset_and_a_starting_point_come_with_the_link() -> None:
     assert any("going on from" in text.value for text in page.markdown)
     strange = open_page("retrain", dataset="../x", architecture="nothing", start="../../etc/passwd", preset="42")
     assert not strange.exception
+    assert len(strange.warning) == 4, "each value that could not be used is named"
     assert start_button(strange)
+
+
+def test_another_architecture_blames_no_link() -> None:
+    page = open_page("retrain", dataset="digits", start="digits/digits_cnn-standard", preset="robust")
+    for architecture, start in (("lee_cnn", "scratch"), ("digits_cnn", "digits/digits_cnn-standard")):
+        next(box for box in page.selectbox if box.label == "Architecture").set_value(architecture).run()
+        assert not page.exception
+        assert not page.warning
+        assert next(box for box in page.selectbox if box.label == "Starting point").value == start
 
 
 def test_what_cannot_be_trained_is_said_and_cannot_be_started(page: AppTest) -> None:

@@ -161,7 +161,14 @@ def test_pgd_and_invert_and_plain_are_obeyed() -> None:
     assert "--no-invert --plain" in page.code[0].value
     page.radio(key="reach").set_value("full").run()
     assert not page.exception
+    assert not page.warning, "no link asked for that"
     assert "FGSM on the whole picture" in captions(page)
+
+
+def test_a_strange_link_is_said_at_once() -> None:
+    page = open_page(NAME, dataset="digits", reach="<b>moon</b>", target="eleven")
+    assert not page.exception
+    assert [warning.value.split(" “")[0] for warning in page.warning] == ["The link asks for reach", "The link asks for target"]
 
 
 def test_a_large_picture_is_packed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
