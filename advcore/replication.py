@@ -49,7 +49,7 @@ class _Counts:
 
 
 _MANY = 10**9
-_COUNTS = {"PGD": _Counts(results.PGD_IMAGES, 100, 50), CARLINI_WAGNER: _Counts(100, 10, 10)}
+_COUNTS = {"PGD": _Counts(results.PGD_IMAGES, 100, 20), CARLINI_WAGNER: _Counts(100, 10, 10)}
 _FGSM_COUNTS = _Counts(_MANY, 500, 200)
 
 

@@ -73,6 +73,8 @@ def study(of: Study) -> None:
     if fits := report.fit_table(of, record):
         st.markdown("##### How well each reading fits")
         st.html(fits)
+        with st.expander("Every figure under every reading", icon=":material/table_rows:"):
+            studies.every_reading(of, record)
     for words in of.remarks:
         st.markdown(f":material/info: {markdown_safe(words)}")
     below(of, record)

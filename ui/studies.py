@@ -158,14 +158,15 @@ def _bars(study: Study, record: Record) -> None:
     shown = [
         figures.Bars("published", PUBLISHED, tuple(line.figure.percent for line in lines), pattern="/"),
         figures.Bars("measured as written", STANDARD, tuple(line.literal.measured for line in lines)),
-        figures.Bars("nearest reading", OTHERS[2], tuple(line.best.measured if line.best else None for line in lines)),
-        figures.Bars("PGD-20 beside, as written", figures.GREY.replace("0.25", "0.9"), _pgd(lines), pattern="x"),
+        figures.Bars("nearest other reading", OTHERS[2], tuple(_nearest(line) for line in lines)),
+        figures.Bars("PGD-20, as written", PUBLISHED, tuple(line.literal.pgd for line in lines), pattern="x"),
     ]
     st.plotly_chart(figures.bars_figure(places, shown), key=f"bars {study.key}", config=CHART)
 
 
-def _pgd(lines: Sequence[verdicts.Line]) -> tuple[float | None, ...]:
-    return tuple(line.literal.pgd for line in lines)
+def _nearest(line: verdicts.Line) -> float | None:
+    """What was measured under another reading than the literal one, where that is the nearest."""
+    return line.best.measured if line.best is not None and line.best is not line.literal else None
 
 
 def _training(study: Study, record: Record) -> None:
@@ -272,6 +273,32 @@ def accuracy_link(of: Entry, models: Sequence[str], epsilon: float) -> str:
     query = {"dataset": dataset, "models": "~".join(dict.fromkeys(models)), "attacks": "fgsm~pgd", "end": f"{end:.6g}"}
     published = bool(curves)
     return f"/accuracy?{urlencode(query | ({'published': 'True'} if published else {}))}"
+
+
+def every_reading(study: Study, record: Record | None) -> None:
+    """The whole table, a line for each reading of each figure."""
+    st.dataframe(
+        verdicts.rows(study, record),
+        hide_index=True,
+        column_order=(
+            "row",
+            "model",
+            "attack",
+            "epsilon_pixels",
+            "published_percent",
+            "measured_percent",
+            "difference_points",
+            "pgd20_percent",
+            "reading",
+        ),
+        column_config={
+            "epsilon_pixels": st.column_config.NumberColumn("ε (pixels)", format="%.4f"),
+            "published_percent": st.column_config.NumberColumn("published (%)", format="%.2f"),
+            "measured_percent": st.column_config.NumberColumn("measured (%)", format="%.2f"),
+            "difference_points": st.column_config.NumberColumn("apart (points)", format="%+.1f"),
+            "pgd20_percent": st.column_config.NumberColumn("PGD-20 (%)", format="%.2f"),
+        },
+    )
 
 
 # --- exports ---------------------------------------------------------------------------------------------------------------

@@ -49,3 +49,29 @@ def test_lee_s_figures_stand_as_published_and_in_both_readings() -> None:
     assert before.pixel_epsilons(literal) == before.epsilons
     assert before.pixel_epsilons(standardized)[3] == pytest.approx(0.3 * 0.3081)
     assert papers.published_curves("digits") == []
+
+
+def test_bars_lie_in_the_order_they_are_given_with_their_errors() -> None:
+    drawn = figures.bars_figure(
+        ["one", "two"],
+        [
+            figures.Bars("published", "#888888", (50.0, None), pattern="/"),
+            figures.Bars("ours", "#0072B2", (40.0, 30.0), (1.0, 2.0)),
+        ],
+    )
+    published, ours = drawn.data
+    assert (list(published.x), list(published.y), published.orientation) == ([50.0, None], ["one", "two"], "h")
+    assert published.marker.pattern.shape == "/"
+    assert list(ours.error_x.array) == [1.0, 2.0]
+    assert drawn.layout.yaxis.autorange == "reversed"
+
+
+def test_the_four_phases_are_drawn_with_what_is_known() -> None:
+    phases = figures.Phases((99.0, 15.0, 98.0, None), (86.2, None, None, 80.3), (None, 1.0, None, None))
+    measured, published, pgd = figures.cycle_figure(phases, "#0072B2", "#009E73").data
+    assert list(measured.y) == [99.0, 15.0, 98.0, None]
+    assert list(measured.text) == ["99", "15", "98", ""]
+    assert list(measured.marker.color) == ["#0072B2"] * 2 + ["#009E73"] * 2
+    assert (list(published.y), list(pgd.y)) == ([86.2, None, None, 80.3], [None, 1.0, None, None])
+    nothing = figures.Phases((99.0, None, None, None), (None,) * 4, (None,) * 4)
+    assert [line.name for line in figures.cycle_figure(nothing, "#0072B2", "#009E73").data] == ["measured (FGSM)"]
