@@ -478,7 +478,7 @@ def _train_to(
 
 def _recipe(given: dict[str, Any]) -> Recipe:
     names = {item.name for item in fields(Recipe)}
-    values = Recipe.from_json(given["recipe"].read_text()).to_dict() if "recipe" in given else {}
+    values = Recipe.from_json(given["recipe"].read_bytes()).to_dict() if "recipe" in given else {}
     return Recipe.from_dict(values | {name: value for name, value in given.items() if name in names})
 
 

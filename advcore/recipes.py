@@ -118,8 +118,8 @@ class Recipe:
         return cls(**{name: _typed(name, str(kinds[name]), value) for name, value in values.items()})
 
     @classmethod
-    def from_json(cls, text: str) -> Recipe:
-        """The recipe in a JSON text; raises RecipeError when it is none."""
+    def from_json(cls, text: str | bytes) -> Recipe:
+        """The recipe in a JSON text, or in the bytes of a file; raises RecipeError when it is none."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:

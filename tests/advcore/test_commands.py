@@ -376,6 +376,12 @@ def test_a_picture_that_is_none(content: bytes, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recipe_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = checkpoints.find(STANDARD).path
+    assert "not valid JSON" in refused(capsys, "train", "--recipe", str(weights))
+    assert "cannot be used" in refused(capsys, "train", "--recipe", str(tmp_path))
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("a file")
     common = ["attack", "--checkpoint", STANDARD, "--index", "1", "--epsilon", "0.1"]

@@ -30,11 +30,17 @@ def test_every_preset_can_be_built_and_says_what_it_is(dataset: str) -> None:
         for item in found:
             assert item.about.endswith(".")
             assert item.recipe.dataset == dataset
-            if item.name != "quick":
-                assert item.recipe.architecture == architecture
-                with torch.device("meta"):
-                    checkpoints.build(item.recipe, shape, 10)
+            assert item.recipe.architecture == architecture, "what was chosen is what is trained"
+            with torch.device("meta"):
+                checkpoints.build(item.recipe, shape, 10)
             assert Recipe.from_json(item.recipe.to_json()) == item.recipe
+
+
+def test_the_quick_one_is_offered_with_the_network_it_trains() -> None:
+    for dataset in ("digits", "mnist", "fashion-mnist"):
+        offered = [name for name in presets.architectures(dataset) if presets.presets(dataset, name)[0].name == "quick"]
+        assert offered == [presets.quick(dataset).recipe.architecture]
+        assert presets.presets(dataset)[0].name == "quick"
 
 
 def test_only_networks_that_can_take_the_images_are_offered() -> None:

@@ -188,12 +188,13 @@ def test_values_that_do_not_go_together(values: dict[str, Any], words: str) -> N
         '{"dataset": "mnist"}',
         '{"architecture": "lee_cnn"}',
         "\x00",
+        b"\x80\x9c",
         "{'dataset': 'mnist'}",
         '{"dataset": "mnist", "architecture": "lee_cnn", "epochs": 1' + "0" * 5000 + "}",
     ],
-    ids=lambda text: text[:12] or "empty",
+    ids=lambda text: str(text[:12]) or "empty",
 )
-def test_json_that_is_no_recipe(text: str) -> None:
+def test_json_that_is_no_recipe(text: str | bytes) -> None:
     with pytest.raises(RecipeError) as error:
         Recipe.from_json(text)
     sentence(error)
