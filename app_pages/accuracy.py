@@ -182,9 +182,10 @@ with classes:
     st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at)}; the numbers count images.")
 with table:
     rows = [
-        {"model": model, "attack": TITLES[name], "images": len(seen), **point}
-        for (model, name), (_, seen) in zip(((model, name) for model in models for name in names), seen_lines, strict=False)
-        for point in seen.curve.points()
+        {"model": curve.checkpoint_id, "attack": attacks.title(curve.attack), "images": len(part), **point}
+        for curve in lines
+        if (part := measured.so_far(curve, count)) is not None
+        for point in part.curve.points()
     ]
     st.dataframe(
         rows,

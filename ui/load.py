@@ -10,6 +10,7 @@ from torch import nn
 
 from advcore import attacks, checkpoints, data, images, scrub
 from advcore.device import Precision, describe, fastest_precision, pick_device
+from advcore.errors import CheckpointError
 from advcore.robustness import prepared
 
 
@@ -35,14 +36,27 @@ def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint
     return checkpoints.catalog(dataset_name)
 
 
+def find(checkpoint_id: str) -> checkpoints.Checkpoint:
+    """The checkpoint with that id, also one younger than the listing; raises CheckpointError when it is gone."""
+    return catalog().get(checkpoint_id) or checkpoints.find(checkpoint_id)
+
+
 @st.cache_resource(show_spinner="Loading the model …", max_entries=12)
 def _model(checkpoint_id: str, path: str, changed: float) -> nn.Module:
     return prepared(checkpoints.find(checkpoint_id).model(), pick_device(), "fp32")
 
 
-def model(checkpoint: checkpoints.Checkpoint) -> nn.Module:
+def model(of: checkpoints.Checkpoint) -> nn.Module:
     """The model, ready on the best device in fp32; loaded anew when its file changes."""
-    return _model(checkpoint.id, str(checkpoint.path), checkpoint.path.stat().st_mtime)
+    return _model(of.id, str(of.path), written(of))
+
+
+def written(of: checkpoints.Checkpoint) -> float:
+    """When the checkpoint's file was written; raises CheckpointError when it is gone."""
+    try:
+        return of.path.stat().st_mtime
+    except OSError as error:
+        raise CheckpointError(f"{of.id} is no longer on this machine; choose another model.") from error
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Question:
 
     def ask(self) -> tuple[nn.Module, torch.Tensor, int]:
         """The model, the image 1×C×H×W in [0, 1] on its device, and the image's label."""
-        checkpoint = catalog()[self.checkpoint_id]
+        checkpoint = find(self.checkpoint_id)
         test = dataset(checkpoint.recipe.dataset)
         pixels = test[self.index : self.index + 1].pixels(pick_device())
         return model(checkpoint), pixels, int(test.labels[self.index])
@@ -67,7 +81,7 @@ class Question:
 def question(checkpoint: checkpoints.Checkpoint, index: int, attack: attacks.Attack, target: int | None = None) -> Question:
     """The question about a test image of the checkpoint's dataset, as the files now stand."""
     source = data.find(checkpoint.recipe.dataset)
-    return Question(checkpoint.id, checkpoint.path.stat().st_mtime, source, index, attack, target)
+    return Question(checkpoint.id, written(checkpoint), source, index, attack, target)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
@@ -86,9 +100,8 @@ def outcome(asked: Question, epsilon: float) -> images.Outcome:
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _striking(first: Question, second: Question, usual: float) -> tuple[int, float]:
-    known = catalog()
-    pair = [model(known[asked.checkpoint_id]) for asked in (first, second)]
-    return scrub.striking(pair[0], pair[1], dataset(known[first.checkpoint_id].recipe.dataset)[:48], usual)
+    pair = [find(asked.checkpoint_id) for asked in (first, second)]
+    return scrub.striking(model(pair[0]), model(pair[1]), dataset(pair[0].recipe.dataset)[:48], usual)
 
 
 def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usual: float) -> tuple[int, float]:

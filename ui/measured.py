@@ -59,8 +59,8 @@ def _store() -> _Store:
 
 def wanted(checkpoint_id: str, attack: attacks.Attack, epsilons: Sequence[float], precision: Precision | None = None) -> Wanted:
     """The curve of a checkpoint under an attack, on the data and the file as they now stand."""
-    checkpoint = load.catalog()[checkpoint_id]
-    changed, source = checkpoint.path.stat().st_mtime, data.find(checkpoint.recipe.dataset)
+    checkpoint = load.find(checkpoint_id)
+    changed, source = load.written(checkpoint), data.find(checkpoint.recipe.dataset)
     return Wanted(checkpoint_id, changed, source, attack, tuple(epsilons), precision or fastest_precision(pick_device().type))
 
 
@@ -95,7 +95,7 @@ def grow(curves: Sequence[Wanted], count: int, seconds: float) -> bool:
 
 def _piece(curve: Wanted, start: int, stop: int) -> Predictions:
     """Predictions of the images from `start` to `stop`."""
-    checkpoint = load.catalog()[curve.checkpoint_id]
+    checkpoint = load.find(curve.checkpoint_id)
     images = load.dataset(checkpoint.recipe.dataset)[start:stop]
     parts = predictions(load.model(checkpoint), images, curve.attack, curve.epsilons, precision=curve.precision)
     return functools.reduce(operator.add, parts)
