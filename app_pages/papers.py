@@ -38,12 +38,13 @@ shown = st.pills(
 report_left_aside()
 
 
-def recorded(of: Entry) -> Record | None:
+def recorded(of: Entry, *, say: bool = True) -> Record | None:
     """Its recorded measurements; what is wrong with them is said on the page."""
     try:
         return replication.recorded(of.key)
     except AdvcoreError as error:
-        st.error(markdown_safe(str(error)))
+        if say:
+            st.error(markdown_safe(str(error)))
         return None
 
 
@@ -121,4 +122,13 @@ if shown == OPEN:
             question(item)
 else:
     study(papers.STUDIES[shown])
+st.divider()
+st.download_button(
+    "All studies and questions as one report",
+    report.report([(of, recorded(of, say=False)) for of in papers.ENTRIES.values()]),
+    file_name="papers-report.html",
+    mime="text/html",
+    icon=":material/print:",
+    on_click="ignore",
+)
 remember(study=shown, data=st.session_state.get(f"data:{shown}"))

@@ -32,11 +32,13 @@ TABLE_CSS = """
 .study .masked { color: #D55E00; font-weight: 600; }
 """
 _PAGE_CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+@page { size: A4 landscape; margin: 12mm; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
   color: #111; background: #fff; }
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.2rem; } .by { color: #555; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-before: page; }
-  .study-scroll { overflow: visible; } tr { break-inside: avoid; } }
+  h1 + p + h2 { break-before: auto; } .study { font-size: 10px; } .study-scroll { overflow: visible; }
+  .study td, .study th { white-space: normal !important; min-width: 0 !important; } tr { break-inside: avoid; } }
 """
 
 
@@ -163,7 +165,7 @@ def report(records: Sequence[tuple[Entry, Record | None]]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The papers, measured again</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_PAGE_CSS}{TABLE_CSS}</style></head><body><h1>The papers, measured again</h1>"
+        f"<style>{TABLE_CSS}{_PAGE_CSS}</style></head><body><h1>The papers, measured again</h1>"
         f'<p class="by">Adversarial Lab, {today}. Accuracy in percent on the test split, white-box, untargeted; ε is L∞ in '
         "pixel space [0, 1] unless it says otherwise. Reproduced: within "
         f"{verdicts.WITHIN:g} points. ⚠ masked: FGSM leaves at least 30 points more than PGD-20 at the same ε.</p>"
