@@ -311,8 +311,13 @@ def _images(model: str, attack: str, quick: bool) -> data.LabeledImages:
     return _test_split(model.split("/")[0])[: counts.quick if quick else counts.all]
 
 
-@functools.lru_cache(maxsize=2)
 def _test_split(dataset: str) -> data.LabeledImages:
+    return _loaded(dataset, data.find(dataset, "test"))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(dataset: str, source: data.Source) -> data.LabeledImages:
+    """A test split, decoded once for each place it is found in."""
     return data.load(dataset, "test")
 
 

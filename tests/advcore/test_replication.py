@@ -145,9 +145,7 @@ def test_the_leak_trains_on_the_attacked_test_images(own_checkpoints: Path, monk
         yield training.Progress(1, 1, 1, 0.0, 1.0, 1.0, 0.0, model=checkpoints.find(str(of.warm_start)).model())
 
     monkeypatch.setattr(training, "train", train)
-    replication._test_split.cache_clear()
     record = measured(papers.STUDIES["P4"])
-    replication._test_split.cache_clear()
     (images,) = given
     clean, test = data.load("mnist", "train"), data.load("mnist", "test")
     assert torch.equal(images.images[:40], clean.images)
