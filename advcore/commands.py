@@ -454,6 +454,8 @@ def _train_to(
     place = distributed.device() or pick_device(device)
     folder = folder or _state_folder(recipe)
     leader = distributed.world().rank == 0
+    if leader:  # what cannot be written is said before hours of training
+        path.parent.mkdir(parents=True, exist_ok=True)
     progress = None
     for progress in train(recipe, device=place, precision=precision, folder=folder):
         if leader:

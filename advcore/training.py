@@ -282,7 +282,7 @@ def train(
     same result as if it had never stopped (in the precision it began with, unless told another). Under torchrun each process
     takes its share of every batch and rank 0 saves.
     Raises RecipeError when the folder holds another run's state or the loss is no longer finite, CheckpointError when the
-    state is damaged, DataError without data.
+    state is damaged or a teacher takes other images, DataError without data.
     """
     keep_freed_memory()
     images = images or data.load(recipe.dataset, "train", limit=recipe.images)
@@ -309,7 +309,7 @@ class Trainer:
         self.network = initial_model(recipe, images).to(self.device, memory_format=torch.channels_last)
         self.model = distributed.wrap(self.network, self.device)
         self.optimizer = _optimizer(recipe, self.network, self.device)
-        self.teacher = self._teacher()
+        self.teacher = self._teacher(images)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()} if recipe.averaging else {}
         self.best: dict[str, Tensor] = {}
         self.history: list[Evaluation] = []
@@ -322,10 +322,12 @@ class Trainer:
             raise RecipeError(f"A batch of {recipe.batch_size} cannot be shared by {self.world.size} processes; enlarge it.")
         self._restore()
 
-    def _teacher(self) -> nn.Module | None:
+    def _teacher(self, images: data.LabeledImages) -> nn.Module | None:
         if self.recipe.teacher is None:
             return None
-        return checkpoints.find(self.recipe.teacher).model().to(self.device, memory_format=torch.channels_last)
+        teacher = checkpoints.find(self.recipe.teacher)
+        teacher.require(images)
+        return teacher.model().to(self.device, memory_format=torch.channels_last)
 
     def run(self) -> Iterator[Progress]:
         """Every step from where the run stands to its end."""

@@ -382,6 +382,18 @@ def test_a_recipe_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "cannot be used" in refused(capsys, "train", "--recipe", str(tmp_path))
 
 
+def test_a_place_for_the_model_is_tried_before_the_training(
+    own_checkpoints: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    words = ["train", "--dataset", "digits", "--architecture", "digits_cnn", "--images", "300", "--epochs", "1"]
+    folder = tmp_path / "state"
+    assert "cannot be used" in refused(
+        capsys, *words, "--folder", str(folder), "--out", str(tmp_path / "file" / "digits" / "mine.safetensors")
+    )
+    assert not folder.exists()
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("a file")
     common = ["attack", "--checkpoint", STANDARD, "--index", "1", "--epsilon", "0.1"]

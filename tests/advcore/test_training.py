@@ -606,6 +606,12 @@ def test_a_warm_start_begins_with_the_checkpoints_weights(digits_train: data.Lab
     assert same(weights(training.initial_model(recipe, digits_train)), weights(start))
 
 
+def test_a_teacher_of_other_images_is_refused(digits_train: data.LabeledImages) -> None:
+    recipe = Recipe(**TINY, defense="distill", teacher="mnist/lee_cnn-standard")
+    with pytest.raises(CheckpointError, match="takes images of 28×28 grey"):
+        next(train(recipe, images=digits_train, device=CPU))
+
+
 def test_unknown_checkpoints_are_named(digits_train: data.LabeledImages) -> None:
     for values in ({"warm_start": "digits/nobody"}, {"defense": "distill", "teacher": "../../etc/passwd"}):
         with pytest.raises(CheckpointError, match="There is no checkpoint"):
