@@ -116,7 +116,7 @@ def _parser() -> _Parser:
     training = commands.add_parser("train", help="carry out a recipe", argument_default=argparse.SUPPRESS)
     training.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe as JSON; options below override it")
     for item in fields(Recipe):
-        training.add_argument(f"--{item.name.replace('_', '-')}", **_recipe_argument(str(item.type)))
+        training.add_argument(f"--{item.name.replace('_', '-')}", **_recipe_argument(item.name, str(item.type)))
     training.add_argument("--out", type=Path, metavar="FILE", help="where the checkpoint goes (default: among your own)")
     training.add_argument("--job", type=Path, metavar="DIR", help="carry out the job in that folder, as the app does")
     training.add_argument("--folder", type=Path, metavar="DIR", help="where the state of the run is kept")
@@ -153,7 +153,10 @@ def _device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default=None, help="default: the fastest here")
 
 
-def _recipe_argument(kind: str) -> dict[str, Any]:
+def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
+    """How a field of the recipe is read from the command line; an ε as everywhere else, 0.1 or 8/255."""
+    if name in {"epsilon", "step_size"}:
+        return {"type": _epsilon}
     if kind == "bool":
         return {"action": "store_true"}
     if kind.startswith("tuple"):
