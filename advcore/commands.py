@@ -38,6 +38,7 @@ from advcore.robustness import RobustnessCurve, robustness_curve
 from advcore.training import train
 
 MAX_EPSILONS = 1000
+_BUDGETS = ("epsilon", "step_size")  # the recipe's fields that are written as every ε is
 
 
 class _Parser(argparse.ArgumentParser):
@@ -154,9 +155,9 @@ def _device_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
-    """How a field of the recipe is read from the command line; an ε as everywhere else, 0.1 or 8/255."""
-    if name in {"epsilon", "step_size"}:
-        return {"type": _epsilon}
+    """How a field of the recipe is read from the command line."""
+    if name in _BUDGETS:
+        return {"help": "in pixel space: 0.1 or 8/255"}
     if kind == "bool":
         return {"action": "store_true"}
     if kind.startswith("tuple"):
@@ -484,7 +485,8 @@ def _train_to(
 def _recipe(given: dict[str, Any]) -> Recipe:
     names = {item.name for item in fields(Recipe)}
     values = Recipe.from_json(given["recipe"].read_bytes()).to_dict() if "recipe" in given else {}
-    return Recipe.from_dict(values | {name: value for name, value in given.items() if name in names})
+    said = {name: _epsilon(value) if name in _BUDGETS else value for name, value in given.items() if name in names}
+    return Recipe.from_dict(values | said)
 
 
 def _state_folder(recipe: Recipe) -> Path:
