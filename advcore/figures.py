@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -128,13 +129,18 @@ def smallest_epsilon_figure(curves: Sequence[tuple[Line, Predictions]]) -> go.Fi
     return figure
 
 
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names of strangers that Plotly shows as they are: it takes tags for bold type, line breaks and links."""
+    return [escape(name, quote=False) for name in names]
+
+
 def per_class_figure(curves: Sequence[tuple[Line, Predictions]], epsilon: float, class_names: Sequence[str]) -> go.Figure:
     """Accuracy in percent of each true class at one ε, one bar a curve."""
     figure = go.Figure()
     for line, seen in curves:
         rows = seen.per_class(epsilon, len(class_names))
         figure.add_bar(
-            x=list(class_names),
+            x=_plain(class_names),
             y=[100 * right / total if total else None for right, total in rows],
             name=line.name,
             marker={"color": line.colour, "pattern": {"shape": "" if line.dash == "solid" else "/"}},
@@ -156,8 +162,8 @@ def confusion_figure(seen: Predictions, epsilon: float, class_names: Sequence[st
     figure = go.Figure(
         go.Heatmap(
             z=shares.tolist(),
-            x=list(class_names),
-            y=list(class_names),
+            x=_plain(class_names),
+            y=_plain(class_names),
             customdata=counts.tolist(),
             text=counts.tolist() if few else None,
             texttemplate="%{text}" if few else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 import pytest
 import torch
 
@@ -39,6 +41,15 @@ def test_classes_and_confusion_count_at_one_epsilon() -> None:
     assert list(bars.y) == pytest.approx([50.0, 0.0, 0.0])
     (heat,) = figures.confusion_figure(SEEN, 0.1, ["a", "b", "c"], "#0072B2").data
     assert [list(row) for row in heat.customdata] == [[1, 1, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def test_names_of_classes_are_shown_and_not_obeyed() -> None:
+    names = ["<b>a</b>", '<a href="https://example.org">b</a>', "c & d"]
+    (bars,) = figures.per_class_figure([(LINE, SEEN)], 0.1, names).data
+    (heat,) = figures.confusion_figure(SEEN, 0.1, names, "#0072B2").data
+    for shown in (bars.x, heat.x, heat.y):
+        assert [unescape(name) for name in shown] == names
+        assert not any("<" in name for name in shown)
 
 
 def test_lee_s_figures_stand_as_published_and_in_both_readings() -> None:
