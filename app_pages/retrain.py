@@ -31,7 +31,7 @@ if known:
         "Training",
         [NEW, *known],
         format_func=lambda item: "+ New training" if item == NEW else job_views.option(known[item]),
-        key=chosen("job", [NEW, *known], busy, key="job shown"),
+        key=chosen("job", [NEW, *known], busy),
         label_visibility="collapsed",
     )
 if trouble := st.session_state.pop("job trouble", None):
@@ -40,7 +40,7 @@ if trouble := st.session_state.pop("job trouble", None):
 
 def ask(job_id: str) -> None:
     """Show another job, or the form for a new one."""
-    st.session_state["job shown"] = job_id
+    st.session_state["job"] = job_id
 
 
 def launch(recipe: Recipe) -> None:

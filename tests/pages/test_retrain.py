@@ -83,7 +83,7 @@ def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> Non
     assert job.recipe.epochs == 1000
     again = open_page("retrain")
     assert any("running" in text.value and "Digits CNN · fgsm 0" in text.value.replace("\\", "") for text in again.markdown)
-    assert again.selectbox(key="job shown").value == job.id
+    assert again.selectbox(key="job").value == job.id
     next(button for button in again.button if button.label == "Stop").click().run()
     for _ in range(300):
         if jobs.find(job.id).over:
