@@ -23,10 +23,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.done: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Setting up, this once: PyTorch and the rest are a download of up to 3 GB, then the app starts."
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/dev.done: requirements.txt requirements-dev.txt requirements-peers.txt | $(VENV)/bin/python
+	@echo "Setting up, this once: PyTorch and the rest are a download of up to 3 GB, then the tests start."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers.txt
 	@touch $@ $(VENV)/run.done
