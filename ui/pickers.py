@@ -52,6 +52,8 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
         st.warning(markdown_safe(reason))
     if not fitting:
         st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
+        if info.name == "imagenet":
+            st.link_button("Attack a photo with torchvision's ImageNet models", "/your-image", icon=":material/photo_camera:")
         st.stop()
     return images, fitting
 

@@ -33,6 +33,12 @@ def test_every_dataset_that_is_listed_opens() -> None:
         assert not opened.exception
 
 
+def test_a_dataset_without_a_model_says_where_to_go() -> None:
+    page = open_page("attack", dataset="imagenet")
+    assert any("no model for ImageNet" in item.value for item in page.info)
+    assert [item.proto.url for item in page.get("link_button")] == ["/your-image"]
+
+
 def test_samples_are_called_samples() -> None:
     page = open_page("attack", dataset="mnist")
     assert any("Only 20 sample images" in warning.value for warning in page.warning)
