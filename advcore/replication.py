@@ -49,7 +49,7 @@ class _Counts:
 
 
 _MANY = 10**9
-_COUNTS = {"PGD": _Counts(results.PGD_IMAGES, 100, 20), CARLINI_WAGNER: _Counts(100, 10, 10)}
+_COUNTS = {"PGD": _Counts(results.PGD_IMAGES, 100, 20), CARLINI_WAGNER: _Counts(50, 10, 10)}
 _FGSM_COUNTS = _Counts(_MANY, 500, 200)
 
 
@@ -252,7 +252,7 @@ class Measuring:
 def measure(of: Entry, *, quick: bool = False, command: str = "", device: torch.device | None = None) -> Iterator[Measuring]:
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
-    FGSM and clean images on the whole test split, PGD-20 on its first 1,000 images, C&W on 100; `quick` on 500, 100 and 10,
+    FGSM and clean images on the whole test split, PGD-20 on its first 1,000 images, C&W on 50; `quick` on 500, 100 and 10,
     with nothing trained. Other seeds than the shipped models' are trained first. In fp32. A model or a dataset that is not
     here is left out and named in the record; raises CheckpointError when no model at all is here.
     """

@@ -78,13 +78,13 @@ def _papers_besides() -> Iterator[Shipped]:
     taught = {"defense": "distill", "epsilon": 0.1, "teacher": baseline, "warm_start": baseline}
     yield Shipped(Recipe(dataset="mnist", architecture="srivathsav_cnn", held_out=0, epochs=10, **taught))
     # Q3: the residual network on the simple datasets, with the optimizer it has on the complex ones.
-    residual = {"architecture": "preact_resnet18", "width": 16, "epochs": 3, "held_out": 0}
+    residual = {"architecture": "preact_resnet18", "width": 16, "epochs": 2, "held_out": 0}
     residual |= {"optimizer": "sgd", "schedule": "cyclic", "learning_rate": 0.1, "weight_decay": 5e-4}
     for dataset in ("mnist", "fashion-mnist"):
         yield Shipped(Recipe(dataset=dataset, **residual))
     # P3's ε = 1.0 and 0.5 in [-1, 1]; watched often, so that their curves show when the label begins to leak.
     leaking = {"dataset": "cifar10", "architecture": "even_deeper_cnn", "schedule": "cosine", "augment": ("flip", "rotate")}
-    leaking |= {"images": 20_000, "epochs": 8, "held_out": 500, "evaluations": 16, "defense": "fgsm"}
+    leaking |= {"images": 20_000, "epochs": 5, "held_out": 500, "evaluations": 15, "defense": "fgsm"}
     for epsilon in (0.5, 0.25):
         yield Shipped(Recipe(**leaking, epsilon=epsilon))
 
