@@ -22,7 +22,7 @@ from torch import nn
 
 from advcore import __version__, checkpoints, data, papers, results, shipped, training
 from advcore.attacks import FGSM, PGD, Attack
-from advcore.device import describe, pick_device
+from advcore.device import describe, fastest_precision, pick_device
 from advcore.errors import AdvcoreError, CheckpointError, DataError
 from advcore.papers import Entry, Figure, Reading, Study, Term
 from advcore.recipes import Recipe
@@ -253,8 +253,9 @@ def measure(of: Entry, *, quick: bool = False, command: str = "", device: torch.
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
     FGSM and clean images on the whole test split, PGD-20 on its first 1,000 images, C&W on 50; `quick` on 500, 100 and 10,
-    with nothing trained. Other seeds than the shipped models' are trained first. In fp32. A model or a dataset that is not
-    here is left out and named in the record; raises CheckpointError when no model at all is here.
+    with nothing trained. Other seeds than the shipped models' are trained first. Attacks are made in fp32, answers as
+    `predictions` gives them by default. A model or a dataset that is not here is left out and named in the record; raises
+    CheckpointError when no model at all is here.
     """
     began, device = time.perf_counter(), device or pick_device()
     missing, models, found = {}, dict[tuple[str, int], nn.Module](), list[Measurement]()
@@ -295,7 +296,17 @@ def _record(
     versions = {"torch": torch.__version__, "python": platform.python_version(), "advcore": __version__}
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = command or f"python -m advcore papers run {key}{' --quick' if quick else ''}"
-    return Record(key, command, date, describe(device, "fp32"), versions, quick, round(seconds, 1), missing, tuple(found))
+    return Record(
+        key,
+        command,
+        date,
+        describe(device, fastest_precision(device.type)),
+        versions,
+        quick,
+        round(seconds, 1),
+        missing,
+        tuple(found),
+    )
 
 
 def _work(attack: str, epsilons: Sequence[float], quick: bool) -> float:
@@ -341,7 +352,7 @@ def _measured(
         yield 1.0, [Measurement(name, attack, budget, seed, *counts, shown)]
         return
     seen: Predictions | None = None
-    for part in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision="fp32"):
+    for part in predictions(model, images, ATTACKS[attack], epsilons, device=device):
         seen = part if seen is None else seen + part
         yield len(seen) / len(images), []
     assert seen is not None
