@@ -49,7 +49,7 @@ class _Counts:
 
 
 _MANY = 10**9
-_COUNTS = {"PGD": _Counts(results.PGD_IMAGES, 100, 20), CARLINI_WAGNER: _Counts(50, 10, 10)}
+_COUNTS = {"PGD": _Counts(300, 100, 20), CARLINI_WAGNER: _Counts(50, 10, 10)}
 _FGSM_COUNTS = _Counts(_MANY, 500, 200)
 
 
@@ -107,6 +107,14 @@ class Record:
     @property
     def seeds(self) -> list[int]:
         return sorted({item.seed for item in self.measured})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """On how many images each attack was measured; of several datasets, on how many at most."""
+        found: dict[str, int] = {}
+        for item in self.measured:
+            found[item.attack] = max(item.images, found.get(item.attack, 0))
+        return found
 
     def to_json(self) -> str:
         """The record with one measurement a line, so that a difference between two of them can be read."""
@@ -252,7 +260,7 @@ class Measuring:
 def measure(of: Entry, *, quick: bool = False, command: str = "", device: torch.device | None = None) -> Iterator[Measuring]:
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
-    FGSM and clean images on the whole test split, PGD-20 on its first 1,000 images, C&W on 50; `quick` on 500, 100 and 10,
+    FGSM and clean images on the whole test split, PGD-20 on its first 300 images, C&W on 50; `quick` on 500, 100 and 10,
     with nothing trained. Other seeds than the shipped models' are trained first. Attacks are made in fp32, answers as
     `predictions` gives them by default. A model or a dataset that is not here is left out and named in the record; raises
     CheckpointError when no model at all is here.

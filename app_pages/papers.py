@@ -67,8 +67,9 @@ def study(of: Study) -> None:
         studies.charts(of, record)
     st.markdown("##### Every figure")
     st.html(report.table(of, record))
+    counts = [f"{attack} on the first {count:,} images" for attack, count in (record.counts if record else {}).items()]
     st.caption(
-        "In percent on the test split (drops in points); clean and FGSM on all images, PGD-20 on the first 1,000. "
+        f"In percent on the test split (drops in points); {', '.join(counts) or 'nothing is measured yet'}. "
         f"Reproduced: within {verdicts.WITHIN:g} points. ⚠ masked: FGSM leaves 30 points more than PGD-20, or more."
     )
     if fits := report.fit_table(of, record):
