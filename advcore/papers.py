@@ -389,7 +389,7 @@ _P3 = Study(
     reasons=(
         Reason("masked", "our model reads the label off the single step: PGD at the same ε takes it away.", ("FGSM",)),
         Reason("higher", "ours is trained on part of the images for few epochs, and its widths are a guess.", ("clean",)),
-        Reason("higher", "the published network loses less to so large a step; its widths and epochs are not given.", ("FGSM",)),
+        Reason("higher", "the published network loses less to such a step; its widths and epochs are not given.", ("FGSM",)),
         Reason("lower", "ours holds more; the widths are a guess."),
         Reason("always", "the recipe says too little to tell why."),
     ),
