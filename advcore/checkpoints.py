@@ -27,6 +27,7 @@ from advcore.recipes import Recipe
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+_NAMED = 6  # how many ids a sentence may list
 _ID = re.compile(r"[\w][\w.-]{0,63}/[\w][\w.+-]{0,95}")
 _MAX_BYTES = 1 << 30
 _MAX_CLASSES = 10_000
@@ -136,7 +137,8 @@ def find(checkpoint_id: str) -> Checkpoint:
     known = catalog()
     if checkpoint_id not in known:
         near = [name for name in known if name.split("/")[0] == checkpoint_id.split("/")[0]] or list(known)
-        raise CheckpointError(f"There is no checkpoint '{checkpoint_id[:80]}'; choose one of {', '.join(near) or 'none yet'}.")
+        some = ", ".join(near[:_NAMED]) + (", …" if len(near) > _NAMED else "")
+        raise CheckpointError(f"There is no checkpoint '{checkpoint_id[:80]}'; choose one of {some or 'none yet'}.")
     return known[checkpoint_id]
 
 

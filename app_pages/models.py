@@ -54,14 +54,15 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
     }
 
 
-def attempt(done: str, what: Callable[..., object], *arguments: object) -> None:
-    """Do it and say so, or say why not; nothing is lost either way."""
+def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
+    """Do it and say so, or say why not; whether it went well."""
     try:
         what(*arguments)
         st.session_state["models said"] = (True, done)
     except (AdvcoreError, OSError) as error:
         st.session_state["models said"] = (False, str(error))
     load.catalog.clear()
+    return st.session_state["models said"][0]
 
 
 def listed(of: Mapping[str, checkpoints.Checkpoint]) -> None:
@@ -241,8 +242,8 @@ def take(file: Any, values: dict[str, Any]) -> None:
                 made = library.import_checkpoint(path)
             st.session_state["model"] = made.id
 
-        attempt("The model is imported, and shown above.", bring)
-    st.session_state["imports"] = st.session_state.get("imports", 0) + 1
+        if attempt("The model is imported, and shown above.", bring):  # what was refused stays, to be named otherwise
+            st.session_state["imports"] = st.session_state.get("imports", 0) + 1
 
 
 def other_model() -> None:

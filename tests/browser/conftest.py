@@ -120,5 +120,6 @@ def choose(page: Page, box: Locator, option: Locator) -> None:
         except TimeoutError:
             page.keyboard.press("Escape")
         else:
+            page.wait_for_timeout(300)  # until the choice has reached the server
             return settled(page)
     raise AssertionError("The list never stayed open long enough to pick from it.")

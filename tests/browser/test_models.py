@@ -76,3 +76,5 @@ def test_a_file_that_is_none_is_refused_with_a_sentence(page: Page, app_url: str
     give(page, strange)
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("is not a readable safetensors file")).to_be_visible()
+    settled(page)
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_enabled()  # the file is still there
