@@ -186,7 +186,7 @@ def predictions(
         images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         aim = part.labels if targets is None else targets[start : start + batch_size]
         attacked = attack.sweep(exact, images, aim.to(device), grid)
-        answers = torch.cat([_answers(fast, exact, several) for several in _grouped(attacked, group)])
+        answers = _answers(fast, exact, _grouped(attacked, group))
         yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu())
 
 
@@ -202,21 +202,26 @@ def _grouped(tensors: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def _answers(fast: nn.Module, exact: nn.Module, images: Tensor) -> Tensor:
-    """The predicted class of each image: `fast`'s, and where that is a close call, `exact`'s."""
-
-    def answer(part: Tensor) -> Tensor:
-        logits = fast(part).float()
+def _answers(fast: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Tensor:
+    """The predicted class of each image: `fast`'s, and where that is a close call, `exact`'s, asked of all together."""
+    answers, unsure, doubts = [], [], []
+    for images in batches:
+        logits = _logits(fast, images)
         best = logits.topk(min(2, logits.shape[1]), 1)
-        answers = best.indices[:, 0]
+        answers.append(best.indices[:, 0])
         if fast is not exact:
-            close = best.values[:, 0] - best.values[:, -1] < _CLOSE * logits.abs().amax(1)
-            if close.any():
-                answers[close] = exact(part[close]).argmax(1)
-        return answers
+            unsure.append(best.values[:, 0] - best.values[:, -1] < _CLOSE * logits.abs().amax(1))
+            doubts.append(images[unsure[-1]])
+    found = torch.cat(answers)
+    if unsure and len(again := torch.cat(doubts)):
+        found[torch.cat(unsure)] = _logits(exact, again).argmax(1)
+    return found
 
-    with torch.inference_mode():
-        return halve_when_full(answer, images)
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    # Around the model alone: an attack that is still under way needs its gradients.
+    with torch.no_grad():
+        return halve_when_full(lambda part: model(part).float(), images)
 
 
 def robustness_curve(
