@@ -41,6 +41,7 @@ import torch
 from advcore import checkpoints, data, processes, results
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError, CheckpointError
+from advcore.files import write_whole
 from advcore.recipes import Recipe
 from advcore.training import STATE_FILE, Progress, state_step, train
 
@@ -471,9 +472,7 @@ def _keep_until(path: Path, step: int) -> None:
     """Drop the progress that lies beyond the state: those steps are done again."""
     kept = [record for record in progress(path.parent) if record["phase"] == "training" and _step(record) <= step]
     text = "".join(json.dumps(record) + "\n" for record in kept)
-    part = path.with_name(".progress.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, text)
 
 
 def _step(record: dict[str, Any]) -> float:
@@ -509,7 +508,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    """Written beside and renamed: it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(values, ensure_ascii=False))

@@ -24,6 +24,7 @@ from advcore import __version__, checkpoints, data, papers, results, shipped, tr
 from advcore.attacks import FGSM, PGD, Attack
 from advcore.device import describe, fastest_precision, pick_device
 from advcore.errors import AdvcoreError, CheckpointError, DataError
+from advcore.files import write_whole
 from advcore.papers import Entry, Figure, Reading, Study, Term
 from advcore.recipes import Recipe
 from advcore.robustness import Predictions, predictions, wilson_interval
@@ -168,12 +169,10 @@ def recorded(key: str) -> Record | None:
 
 
 def write(record: Record) -> Path:
-    """Keep a record in the place of the one before, written beside and renamed: it is there whole or not at all."""
+    """Keep a record in the place of the one before; its path."""
     path = recorded_root() / f"{record.key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(record.to_json(), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, record.to_json())
     return path
 
 

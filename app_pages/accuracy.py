@@ -13,7 +13,7 @@ from advcore import attacks, figures, papers
 from advcore.errors import AdvcoreError
 from advcore.robustness import Predictions
 from ui import load, measured
-from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, curve_ends, dataset_picker, default_pair, images_and_models
 from ui.state import chosen, chosen_several, remember, report_left_aside
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
 
@@ -50,8 +50,7 @@ with st.sidebar:
     count = st.select_slider(
         "Test images", counts, key=chosen("images", counts, usual, key=f"images:{info.name}"), format_func="{:,}".format
     )
-    whole = info.epsilon_max
-    ends = [round(whole * part, 6) for part in (0.25, 0.5, 1.0)] + ([0.8] if whole == 0.5 else [])
+    ends = curve_ends(info)
     end = st.select_slider(
         "ε from 0 to", ends, key=chosen("end", ends, ends[2], key=f"end:{info.name}", text=plain), format_func=epsilon_text
     )

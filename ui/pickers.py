@@ -69,6 +69,11 @@ def default_pair(known: dict[str, checkpoints.Checkpoint]) -> tuple[str, str]:
     return standard[0].id, others[-1] if others else standard[0].id
 
 
+def curve_ends(info: data.Dataset) -> list[float]:
+    """Where a chart over ε may end on a dataset, in pixel space: parts of its track, and beyond it as far as P2 goes."""
+    return [round(info.epsilon_max * part, 6) for part in (0.25, 0.5, 1.0)] + ([0.8] if info.epsilon_max == 0.5 else [])
+
+
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:
     """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here.
 

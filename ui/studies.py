@@ -16,12 +16,11 @@ from advcore.replication import Record
 from advcore.robustness import RobustnessCurve
 from ui import load, report
 from ui.jobs import CHART
+from ui.pickers import curve_ends
 from ui.state import chosen
-from ui.words import DEFENDED, OTHERS, STANDARD, markdown_safe
+from ui.words import DEFENDED, FOOLED, OTHERS, STANDARD, markdown_safe
 
 PUBLISHED = "#888888"
-# Accuracy's own ends of its ε axis, as shares of the dataset's track; 0.8 beside them on grey images.
-_ENDS = (0.25, 0.5, 1.0)
 
 
 def colour(model: str) -> str:
@@ -198,7 +197,7 @@ def question_chart(question: Question, record: Record) -> None:
     epsilons = {subject.model: subject.epsilon for subject in question.subjects}
     several = len({name.split("/")[0] for name in names}) > 1
     places = [f"{short(name)}<br>{name.split('/')[0]}" if several else short(name) for name in names]
-    colours = dict(zip(question.attacks, (PUBLISHED, STANDARD, "#D55E00", *OTHERS), strict=False))
+    colours = dict(zip(question.attacks, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=False))
     bars = []
     for attack in question.attacks:
         found = [verdicts.value(record, name, attack, epsilons[name]) for name in names]
@@ -265,8 +264,7 @@ def attack_link(models: Sequence[str], epsilon: float) -> str:
 def accuracy_link(of: Entry, models: Sequence[str], epsilon: float) -> str:
     """The Accuracy page with these models under FGSM and PGD-20, up to the smallest end that holds this ε."""
     dataset = models[0].split("/")[0]
-    whole = data.dataset(dataset).epsilon_max
-    ends = [round(whole * share, 6) for share in _ENDS] + ([0.8] if whole == 0.5 else [])
+    ends = curve_ends(data.dataset(dataset))
     # A study with a curve of its own is shown to that curve's end.
     curves = [curve for curve in papers.published_curves(dataset) if f"({of.key})" in curve.study]
     end = next((end for end in ends if end >= max([epsilon, *(at for curve in curves for at in curve.epsilons)])), ends[-1])
