@@ -201,7 +201,7 @@ def _decoded(picture: Image.Image, name: str) -> Picture:
     if getattr(picture, "is_animated", False):
         notes.append("only its first picture is used")
     note = _own_note(picture)
-    turn = _TURNS.get(_orientation(picture)) if kind != "TIFF" else None  # the TIFF decoder turns by itself
+    turn = turn_upright(picture)
     picture.load()
     _check_size(name, *picture.size)
     levels, words = _levels(picture)
@@ -214,12 +214,14 @@ def _decoded(picture: Image.Image, name: str) -> Picture:
     return Picture(name, kind, pixels, tuple(notes), note)
 
 
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none that can be read: broken EXIF data do not spoil a picture."""
+def turn_upright(picture: Image.Image) -> Image.Transpose | None:
+    """The turn that the picture's EXIF orientation asks for; None where it stands upright or broken EXIF data say nothing."""
+    if picture.format == "TIFF":  # its decoder turns by itself
+        return None
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        return _TURNS.get(int(picture.getexif().get(_ORIENTATION, 1)))
     except Exception:  # a parser of untrusted bytes
-        return 1
+        return None
 
 
 def _own_note(picture: Image.Image) -> dict[str, Any] | None:

@@ -24,12 +24,19 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from advcore.errors import DataError
+from advcore.pictures import turn_upright
 
 TorchvisionFormat = Literal["MNIST", "FashionMNIST", "CIFAR10", "TinyImageNet"]
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 # What those suffixes promise, whatever the bytes claim to be: Pillow hands others, such as EPS, to programs outside.
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 _MODES = {1: "L", 3: "RGB"}
+_QUARTER_TURNS = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+}
 _GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B"}
 _SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
 # Size of each archive set in bytes, for the progress of a download.
@@ -372,8 +379,9 @@ def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wo
 def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> RawImages:
     """A folder of the user's own: SPLIT/CLASS/*.png, scaled and cropped to size×size unless all share a smaller size.
 
-    Classes (alphabetical), channels and size are those of both splits together, and not of the `limit` images read: a model
-    trained on one split fits the other.
+    Pictures are turned upright as their EXIF data say: phones store them as the sensor lay. Classes (alphabetical), channels
+    and size are those of both splits together, and not of the `limit` images read: a model trained on one split fits the
+    other.
     """
     places = {name: place for name in _SPLIT_FOLDERS if (place := folder_split(folder, name))}
     names = sorted({inner.name for place in places.values() for inner in _class_folders(place)})
@@ -383,17 +391,27 @@ def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> R
     channels = 1 if modes <= _GREY_MODES else 3
     keep = len(sizes) == 1 and max(next(iter(sizes))) <= size
     wanted = _spread(files[split], limit)
-    raw = _read_files(wanted, lambda file: decode(file, channels) if keep else _fit(file, channels, size))
+    raw = _read_files(wanted, lambda file: _own_picture(file, channels, None if keep else size))
     return RawImages(raw.images, raw.labels, tuple(names))
 
 
+def _own_picture(file: Path, channels: int, size: int | None) -> np.ndarray:
+    """The picture upright, cut to size×size if one is given."""
+    with Image.open(file, formats=PICTURE_FORMATS) as opened:
+        turn = turn_upright(opened)
+        picture = _converted(opened, channels)
+    picture = picture if turn is None else picture.transpose(turn)
+    return np.asarray(picture if size is None else _cut(picture, size))
+
+
 def _sizes_and_modes(files: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
-    """The sizes and colour modes that occur, read from the headers."""
+    """The sizes of the upright pictures and the colour modes that occur, read from the headers."""
     sizes, modes = set(), set()
     for file in files:
         try:
             with Image.open(file, formats=PICTURE_FORMATS) as picture:
-                sizes.add(picture.size)
+                turned = turn_upright(picture) in _QUARTER_TURNS
+                sizes.add(picture.size[::-1] if turned else picture.size)
                 modes.add(picture.mode)
         except _DECODE_ERRORS as error:
             raise DataError(f"{file} is not a readable image; replace or delete it.") from error
@@ -401,17 +419,21 @@ def _sizes_and_modes(files: Iterable[Path]) -> tuple[set[tuple[int, int]], set[s
 
 
 def _fit(file: Path, channels: int, size: int) -> np.ndarray:
-    """The picture with its shorter side scaled to `size` (8/7 of it for ImageNet's 224) and the centre cut out."""
+    """The picture as it lies in the file (ImageNet's figures are made so, whatever EXIF says), cut to size×size."""
     with Image.open(file, formats=PICTURE_FORMATS) as opened:
-        picture = _converted(opened, channels)
-        if picture.size == (size, size):
-            return np.asarray(picture)
-        side = 256 if size == 224 else size
-        scale = side / min(picture.size)
-        width, height = (max(size, round(edge * scale)) for edge in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - size) // 2, (height - size) // 2
-        return np.asarray(picture.crop((left, top, left + size, top + size)))
+        return np.asarray(_cut(_converted(opened, channels), size))
+
+
+def _cut(picture: Image.Image, size: int) -> Image.Image:
+    """The picture with its shorter side scaled to `size` (8/7 of it for ImageNet's 224) and the centre cut out."""
+    if picture.size == (size, size):
+        return picture
+    side = 256 if size == 224 else size
+    scale = side / min(picture.size)
+    width, height = (max(size, round(edge * scale)) for edge in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return picture.crop((left, top, left + size, top + size))
 
 
 def _read_files(files: Sequence[tuple[Path, int]], read: Callable[[Path], np.ndarray]) -> RawImages:

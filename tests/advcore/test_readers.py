@@ -407,6 +407,22 @@ def test_a_folder_of_ones_own_with_mixed_sizes_and_modes(data_folder: Path) -> N
     assert read.labels.tolist() == [0, 0, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("size", [(90, 60), (30, 20)], ids=["cut", "kept"])
+def test_a_phones_pictures_stand_upright_in_a_folder_of_ones_own(size: tuple[int, int], data_folder: Path) -> None:
+    lying = Image.new("L", size)
+    lying.paste(255, (0, 0, size[0] // 3, size[1]))  # the left of the sensor is the top of the picture
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (place := data_folder / "phone" / "test" / "a").mkdir(parents=True)
+    lying.save(place / "0.png", exif=exif)
+    Image.new("L", size[::-1]).save(place / "1.png")  # upright as it lies
+    image = data.load("phone").images[0, 0].float()
+    assert image.shape == ((64, 64) if max(size) > 64 else size)
+    assert image[:4].mean() > 200
+    assert image[len(image) // 2 :].mean() < 50
+    assert image.mean(0).std() < 1  # nothing from left to right
+
+
 def test_the_splits_of_a_folder_of_ones_own_fit_each_other(data_folder: Path) -> None:
     folder = data_folder / "shapes"
     write_folder(folder / "train", {"a": [flat(0, 20)], "b": [flat(1, 30, colour=True)], "c": [flat(2, 20)]})
