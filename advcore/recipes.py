@@ -61,7 +61,7 @@ class Recipe:
     averaging: float = 0.0
     """Decay of the running average of the weights that is kept instead of the last ones; 0 keeps the last."""
     keep_best: bool = False
-    """Keep the weights with the best held-out PGD accuracy instead of the last ones."""
+    """Keep, instead of the last weights, the latest whose held-out PGD accuracy is within one standard error of the best."""
     held_out: int = 256
     """Training images kept apart to watch the accuracies; 0 trains on every image and watches none."""
     evaluations: int = 10

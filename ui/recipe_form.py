@@ -110,7 +110,7 @@ def advanced(architecture: str, defense: str) -> dict[str, Any]:
         values["width"] = three.number_input(
             "Width", 4, 256, key=_key("width"), placeholder=str(ARCHITECTURES[architecture].default_width)
         )
-    values["keep_best"] = st.toggle("Keep the weights that held best against PGD, instead of the last", key=_key("keep_best"))
+    values["keep_best"] = st.toggle("Keep the latest weights that hold PGD as the best did", key=_key("keep_best"))
     return values
 
 
