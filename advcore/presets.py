@@ -58,7 +58,7 @@ def quick(dataset: str) -> Preset:
     )
     few = f"{recipe.images:,} images" if recipe.images else "all images"
     return Preset(
-        "quick", "See it work", f"Under a minute on two quiet cores: {few}, {recipe.epochs} rounds of clean + FGSM.", recipe
+        "quick", "See it work", f"Under a minute on two quiet cores: {few}, {recipe.epochs} epochs of clean + FGSM.", recipe
     )
 
 
@@ -80,7 +80,7 @@ def as_in_the_papers(dataset: str, architecture: str) -> Preset:
         values["warm_start"] = start
     recipe = Recipe(dataset=dataset, architecture=architecture, defense="fgsm", **values)
     whose = f"study {study}" if study else "the studies"
-    return Preset("papers", "As in the papers", f"{recipe.epochs} rounds of clean + FGSM at full ε, as {whose} did.", recipe)
+    return Preset("papers", "As in the papers", f"{recipe.epochs} epochs of clean + FGSM at full ε, as {whose} did.", recipe)
 
 
 def robust(dataset: str, architecture: str) -> Preset:

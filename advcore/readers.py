@@ -179,7 +179,7 @@ def _hub_class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    return str(error).strip().splitlines()[0][:160].rstrip(": ") if str(error).strip() else type(error).__name__
 
 
 # --- torchvision's own files -------------------------------------------------------------------------------------------
@@ -193,8 +193,11 @@ _TORCHVISION_MARKS = {
 
 
 def torchvision_folder(root: Path, name: str, form: TorchvisionFormat) -> Path | None:
-    """The folder to hand to torchvision: the data folder or the dataset's own below it, whichever holds the files."""
-    return next((place for place in (root, root / name) if (place / _TORCHVISION_MARKS[form]).is_dir()), None)
+    """The folder to hand to torchvision: the data folder or the dataset's own below it, whichever holds files of the set.
+
+    An empty folder, as a download without network leaves it, holds none.
+    """
+    return next((place for place in (root, root / name) if any((place / _TORCHVISION_MARKS[form]).glob("*"))), None)
 
 
 def read_torchvision(

@@ -67,12 +67,18 @@ def _row(attack: attacks.Attack, epsilon: float, images: int, share: float) -> d
     return row
 
 
-def figure(metrics: dict[str, Any], attack: str, epsilon: float | None = None) -> float | None:
-    """The accuracy a header records for an attack whose title starts so (at `epsilon`, else at its first), or None."""
+def measured(metrics: dict[str, Any], attack: str, epsilon: float | None = None) -> dict[str, Any] | None:
+    """What a header records of an attack whose title starts so (at `epsilon`, else at its first), or None."""
     for row in metrics.get("attacks", []):
         if str(row.get("attack", "")).startswith(attack) and epsilon in (None, row.get("epsilon")):
-            return float(row["accuracy"])
+            return row
     return None
+
+
+def figure(metrics: dict[str, Any], attack: str, epsilon: float | None = None) -> float | None:
+    """The accuracy that `measured` finds, a share in [0, 1], or None."""
+    row = measured(metrics, attack, epsilon)
+    return None if row is None else float(row["accuracy"])
 
 
 def masking(metrics: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from advcore import attacks, figures, papers
 from advcore.errors import AdvcoreError
 from advcore.robustness import Predictions
 from ui import load, measured
-from ui.pickers import about_images, curve_ends, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, curve_ends, curve_steps, dataset_picker, default_pair, images_and_models
 from ui.state import chosen, chosen_several, remember, report_left_aside
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
 
@@ -54,7 +54,8 @@ with st.sidebar:
     end = st.select_slider(
         "ε from 0 to", ends, key=chosen("end", ends, ends[2], key=f"end:{info.name}", text=plain), format_func=epsilon_text
     )
-    steps = st.select_slider("Steps of ε", (10, 20, 40), key=chosen("steps", (10, 20, 40), 20))
+    grids = curve_steps(info)
+    steps = st.select_slider("Steps of ε", grids, key=chosen("steps", grids, grids[1], key=f"steps:{info.name}"))
     curves_published = papers.published_curves(info.name)
     published = bool(curves_published) and st.toggle("Published points", key=chosen("published", (True, False), False))
     about_images(images)
@@ -116,8 +117,10 @@ def chart() -> None:
     if st.session_state["stopped"] == running and not done:
         st.rerun()
     progress()
+    drawn = figures.accuracy_figure([(line, seen.curve) for line, seen in measured_lines()], points())
+    drawn.update_xaxes(range=[-0.01 * end, 1.01 * end])
     st.plotly_chart(
-        figures.accuracy_figure([(line, seen.curve) for line, seen in measured_lines()], points()),
+        drawn,
         key="accuracy chart",
         config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]},
     )
@@ -146,7 +149,8 @@ def progress() -> None:
     gained, spent = share - st.session_state["began at"], time.monotonic() - st.session_state["began"]
     left = f", about {spent * (1 - share) / gained:.0f} s left" if running and gained > 0 else ""
     state = "Measuring" if running else "Stopped; what was measured is kept"
-    text.progress(share, f"{state}: {min(lengths):,} of {count:,} images on every curve{left}")
+    whole = sum(length >= count for length in lengths)
+    text.progress(share, f"{state}: {share:.0%}, {whole} of {len(lines)} curves whole{left}")
     label, icon = ("Stop", ":material/stop:") if running else ("Go on", ":material/play_arrow:")
     button.button(label, icon=icon, width="stretch", on_click=stop_or_go_on)
 

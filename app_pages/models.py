@@ -77,6 +77,7 @@ def listed(of: Mapping[str, checkpoints.Checkpoint]) -> None:
     st.dataframe(
         [row(item) for item in of.values()],
         hide_index=True,
+        placeholder="–",
         key=key,
         on_select=pick,
         selection_mode="single-row",
@@ -92,7 +93,8 @@ def listed(of: Mapping[str, checkpoints.Checkpoint]) -> None:
         },
     )
     st.caption(
-        "Accuracy on the test split, white-box, at the model's own ε (an undefended one: the dataset's). "
+        "Accuracy on the test split, white-box, at the model's own ε (an undefended one: the dataset's). PGD is PGD-20, and "
+        "PGD-50-10 (the worst of ten starts) where a defense claims to hold it; on 1,000 images, all else on the whole split. "
         "The table can be sorted, searched and downloaded."
     )
 
@@ -102,10 +104,13 @@ def detail(item: checkpoints.Checkpoint) -> None:
     whose = ":green-badge[your own]" if item.own else ":gray-badge[shipped]"
     st.markdown(f"#### {markdown_safe(item.title)} &nbsp; {whose}")
     at, colour = own_epsilon(item), role_colour(item.recipe.defense)
-    shown = [Tile("Clean", percent(item.metrics["clean"]), "", colour)] if "clean" in item.metrics else []
-    for attack, title in (("FGSM", "FGSM"), ("PGD", "PGD"), ("random noise", "Random noise")):
-        if (share := results.figure(item.metrics, attack, at)) is not None:
-            shown.append(Tile(title, percent(share), f"at ε = {at:.3g}", colour))
+    whole = f"{item.metrics.get('images', 0):,} images"
+    shown = [Tile("Clean", percent(item.metrics["clean"]), whole, colour)] if "clean" in item.metrics else []
+    for attack in ("FGSM", "PGD", "random noise"):
+        if (found := results.measured(item.metrics, attack, at)) is not None:
+            title, images = str(found["attack"]), found.get("images", 0)
+            note = f"at ε = {at:.3g}, {images:,} images"
+            shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), note, colour))
     size = item.path.stat().st_size
     shown.append(Tile("Weights", compact(item.parameters), f"{size / 1e6:.1f} MB on disk"))
     tiles(shown)
@@ -120,6 +125,7 @@ def detail(item: checkpoints.Checkpoint) -> None:
             clean + [found for found in item.metrics.get("attacks", []) if isinstance(found, dict)],
             hide_index=True,
             column_order=("attack", "epsilon", "accuracy", "images", "steps", "restarts"),
+            placeholder="–",
             column_config={
                 "accuracy": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
                 "epsilon": st.column_config.NumberColumn("ε", format="%.4f"),

@@ -124,8 +124,8 @@ def offer(recipe: Recipe) -> DeltaGenerator:
     about, button = st.columns([3, 1], vertical_alignment="center")
     used = "all images" if recipe.images is None else f"{recipe.images:,} images"
     began = "" if recipe.warm_start is None else f", going on from {markdown_safe(recipe.warm_start)}"
-    rounds = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
-    about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{rounds}{began}")
+    passes = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
+    about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{passes}{began}")
     button.button(
         "Start training", type="primary", icon=":material/play_arrow:", width="stretch", on_click=launch, args=(recipe,)
     )

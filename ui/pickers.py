@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from advcore import checkpoints, data
+from advcore import checkpoints, data, pretrained
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from ui import load
@@ -40,6 +40,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
         images = load.dataset(info.name)
     except AdvcoreError as error:
         st.error(markdown_safe(str(error)))
+        _offer_fetch(info)  # what is missing or was cut off can be had again
         st.stop()
     fitting, reasons = {}, []
     for name, item in load.catalog(info.name).items():
@@ -51,9 +52,12 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
     for reason in reasons:
         st.warning(markdown_safe(reason))
     if not fitting:
-        st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
         if info.name == "imagenet":
-            st.link_button("Attack a photo with torchvision's ImageNet models", "/your-image", icon=":material/photo_camera:")
+            st.info("No model of its own is shipped for ImageNet; torchvision's look at photographs on the page Your image.")
+            there = f"/your-image?dataset={pretrained.DATASET}"
+            st.link_button("Attack a photo with torchvision's ImageNet models", there, icon=":material/photo_camera:")
+        else:
+            st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
         st.stop()
     return images, fitting
 
@@ -74,6 +78,11 @@ def curve_ends(info: data.Dataset) -> list[float]:
     return [round(info.epsilon_max * part, 6) for part in (0.25, 0.5, 1.0)] + ([0.8] if info.epsilon_max == 0.5 else [])
 
 
+def curve_steps(info: data.Dataset) -> tuple[int, ...]:
+    """Into how many steps an ε axis is cut: on colour images such that every ε is a whole or half number of grey levels."""
+    return (10, 20, 40) if info.epsilon_max == 0.5 else (8, 16, 32)
+
+
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:
     """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here.
 
@@ -83,13 +92,15 @@ def about_images(images: data.LabeledImages, precision: Precision | None = None)
         st.warning(
             f"Only {len(images)} sample images: the full test set is not on this machine.", icon=":material/photo_library:"
         )
-        info = data.dataset(images.dataset)
-        if info.torchvision and st.button(
-            "Fetch the full set", icon=":material/cloud_download:", help="Downloads it into the data folder.", width="stretch"
-        ):
-            _fetch(info)
+        _offer_fetch(data.dataset(images.dataset))
     kind = "samples" if images.samples else "test images"
     st.caption(f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text(precision)}")
+
+
+def _offer_fetch(info: data.Dataset) -> None:
+    words = "Downloads it into the data folder."
+    if info.torchvision and st.button("Fetch the full set", icon=":material/cloud_download:", help=words, width="stretch"):
+        _fetch(info)
 
 
 def _fetch(info: data.Dataset) -> None:

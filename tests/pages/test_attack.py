@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.pages.conftest import REPOSITORY, open_page
 
@@ -35,8 +36,8 @@ def test_every_dataset_that_is_listed_opens() -> None:
 
 def test_a_dataset_without_a_model_says_where_to_go() -> None:
     page = open_page("attack", dataset="imagenet")
-    assert any("no model for ImageNet" in item.value for item in page.info)
-    assert [item.proto.url for item in page.get("link_button")] == ["/your-image"]
+    assert "Your image" in page.info[0].value
+    assert [item.proto.url for item in page.get("link_button")] == ["/your-image?dataset=imagenet"]
 
 
 def test_samples_are_called_samples() -> None:
@@ -54,6 +55,17 @@ def test_a_failed_download_is_one_sentence_and_the_samples_stay(monkeypatch: pyt
     assert not page.exception
     assert "could not be fetched" in page.sidebar.error[0].value
     assert any("Test image" in caption.value for caption in page.caption)
+
+
+def test_a_download_cut_off_leaves_the_samples_or_a_way_to_fetch_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVCORE_DATA", str(tmp_path))
+    (raw := tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    page = open_page("attack", dataset="mnist")
+    assert any("Only 20 sample images" in warning.value for warning in page.warning)
+    (raw / "train-images-idx3-ubyte").write_bytes(bytes(16))
+    page = open_page("attack", dataset="mnist")
+    assert "t10k-images-idx3-ubyte is missing" in page.error[0].value.replace("\\", "")
+    assert [button.label for button in page.button] == ["Fetch the full set"]
 
 
 def test_a_link_sets_every_control() -> None:
@@ -95,10 +107,15 @@ def test_damaged_data_is_one_sentence_and_other_datasets_go_on(tmp_path: Path) -
     assert not page.error
 
 
-def test_a_dataset_without_models_sends_one_to_retrain() -> None:
-    page = open_page("attack", dataset="imagenet")
+def test_a_dataset_without_models_sends_one_to_retrain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVCORE_DATA", str(tmp_path))
+    for name in "ab":
+        (tmp_path / "shapes" / "test" / name).mkdir(parents=True)
+        Image.new("L", (16, 16)).save(tmp_path / "shapes" / "test" / name / "0.png")
+    page = open_page("attack", dataset="shapes")
     assert not page.exception
-    assert "no model" in page.info[0].value
+    assert "no model for shapes" in page.info[0].value
+    assert "Retrain page" in page.info[0].value
 
 
 def test_the_python_snippet_runs_and_agrees_with_the_page(tmp_path: Path) -> None:
