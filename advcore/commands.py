@@ -80,7 +80,7 @@ def _parser() -> _Parser:
     curve = commands.add_parser("curve", help="accuracy against ε")
     curve.add_argument("--checkpoint", nargs="+", required=True, metavar="ID")
     _attack_options(curve)
-    curve.add_argument("--epsilons", default="0:0.5:0.05", help="0,0.1,0.3 or start:stop:step, in pixel space")
+    curve.add_argument("--epsilons", default="0:0.5:0.05", help="0,0.1,0.3 or 0,6/255,8/255 or start:stop:step, in pixel space")
     curve.add_argument("--limit", type=int, metavar="N", help="only the first N test images")
     curve.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     _device_options(curve)
@@ -378,11 +378,13 @@ def _data(options: argparse.Namespace) -> None:
     print(f"Data folder: {data.data_root()}")
     for name, info in data.datasets().items():
         for split in data.SPLITS:
+            size = info.sizes.get(split, "")
             try:
-                words = data.find(name, split).words
+                found = data.find(name, split)
+                words, size = found.words, 20 if found.samples else size
             except data.DataError:
                 words = "not here"
-            print(f"  {name:<16} {split:<6} {info.sizes.get(split, ''):>6}  {words}")
+            print(f"  {name:<16} {split:<6} {size:>6}  {words}")
 
 
 def _checkpoints(options: argparse.Namespace) -> None:

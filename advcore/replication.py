@@ -22,7 +22,7 @@ from torch import nn
 
 from advcore import __version__, checkpoints, data, papers, results, shipped, training
 from advcore.attacks import FGSM, PGD, Attack
-from advcore.device import describe, fastest_precision, pick_device
+from advcore.device import Precision, describe, pick_device
 from advcore.errors import AdvcoreError, CheckpointError, DataError
 from advcore.files import write_whole
 from advcore.papers import Entry, Figure, Reading, Study, Term
@@ -37,6 +37,7 @@ ATTACKS: dict[str, Attack] = {
     "PGD": PGD(steps=20),
 }
 CARLINI_WAGNER = "C&W"
+PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
 _GRID = 8  # ε of the curve drawn for every model
 
 
@@ -307,7 +308,7 @@ def _record(
         key,
         command,
         date,
-        describe(device, fastest_precision(device.type)),
+        describe(device, PRECISION),
         versions,
         quick,
         round(seconds, 1),
@@ -359,7 +360,7 @@ def _measured(
         yield 1.0, [Measurement(name, attack, budget, seed, *counts, shown)]
         return
     seen: Predictions | None = None
-    for part in predictions(model, images, ATTACKS[attack], epsilons, device=device):
+    for part in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=PRECISION):
         seen = part if seen is None else seen + part
         yield len(seen) / len(images), []
     assert seen is not None

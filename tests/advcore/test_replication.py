@@ -50,11 +50,11 @@ def test_a_fifth_study_is_one_entry(records: Path) -> None:
     for epsilon in (0.0, 0.1, 0.5):
         found = record.find(Wanted(STANDARD, "FGSM", epsilon))
         assert found is not None
-        assert found.right / found.images == accuracy(model, test, FGSM(), epsilon)
-        assert found.slice == (200, round(200 * accuracy(model, test[:200], FGSM(), epsilon)))
+        assert found.right / found.images == accuracy(model, test, FGSM(), epsilon, precision="fp32")
+        assert found.slice == (200, round(200 * accuracy(model, test[:200], FGSM(), epsilon, precision="fp32")))
     pgd = record.find(Wanted(STANDARD, "PGD", 0.1))
     assert pgd is not None
-    assert pgd.right / pgd.images == accuracy(model, test[: pgd.images], PGD(steps=20), 0.1)
+    assert pgd.right / pgd.images == accuracy(model, test[: pgd.images], PGD(steps=20), 0.1, precision="fp32")
     kinds = [line.verdict.kind for line in verdicts.lines(FIFTH, record)]
     assert kinds == ["reproduced", "another convention", "not reproducible", "not published"]
     assert set(replication.wanted(FIFTH)) == {Wanted(m.model, m.attack, m.epsilon, m.seed) for m in record.measured}
