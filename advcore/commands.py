@@ -338,6 +338,8 @@ def _attack_test_image(
     if not 0 <= options.index < len(test):
         raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     one, label = test[options.index : options.index + 1], int(test.labels[options.index])
+    if target == label:
+        raise AdvcoreError(f"Test image {options.index} is a {checkpoint.class_names[label]} itself: choose another target.")
     pixels = one.pixels(pick_device(options.device))
     outcome = images.attack_picture(model, pixels, attack, epsilon, label=label, target=target)
     origin = {"source": test.source, "samples": test.samples, "label": checkpoint.class_names[label]}

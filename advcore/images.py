@@ -56,10 +56,18 @@ class Outcome:
     label: int
     target: int | None
 
+    @property
+    def wrong_before(self) -> bool:
+        """Whether the model misses the label of the unchanged image."""
+        return int(self.before.argmax()) != self.label
+
     def fooled(self, answer: Tensor) -> bool:
-        """Whether these probabilities mean success: the target reached, or the label lost."""
-        best = int(answer.argmax())
-        return best != self.label if self.target is None else best == self.target
+        """Whether the attack cost the model the label, which it had before; into which class, `reached` says."""
+        return not self.wrong_before and int(answer.argmax()) != self.label
+
+    def reached(self, answer: Tensor) -> bool:
+        """Whether these probabilities are the target's."""
+        return int(answer.argmax()) == self.target
 
     def pictures(self) -> dict[str, Tensor]:
         """clean, perturbation (around mid-grey, amplified) and attacked, each C×H×W."""
@@ -73,8 +81,11 @@ class Outcome:
             "before": _answer(self.before, names),
             "after": _answer(self.after, names),
             "after_8bit": _answer(self.rounded, names),
+            "wrong_without_attack": self.wrong_before,
             "fooled": self.fooled(self.after),
             "fooled_8bit": self.fooled(self.rounded),
+            "reached": None if self.target is None else self.reached(self.after),
+            "reached_8bit": None if self.target is None else self.reached(self.rounded),
             "largest_change": float((self.attacked - self.clean).abs().max()),
             "amplification": amplification(self.attacked - self.clean),
         }

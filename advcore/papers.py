@@ -566,8 +566,9 @@ _Q3 = Question(
     title="Do deeper architectures narrow the gap between simple and complex datasets?",
     asked_by="P1",
     how=(
-        "The plain CNN of P1 against a PreActResNet-18 (16 channels in its first stage), both undefended, on all four "
-        "datasets: the points of accuracy that FGSM takes at the dataset's ε. One seed each: the training is the costly part."
+        "The plain CNN of P1 against a PreActResNet-18 (16 channels in its first stage, 32 on CIFAR-10), both undefended, on "
+        "all four datasets: the points of accuracy that FGSM takes at the dataset's ε. One seed each: the training is the "
+        "costly part."
     ),
     subjects=(
         *(Subject(_general(dataset), epsilon, "plain CNN") for dataset, epsilon in _BUDGETS.items()),

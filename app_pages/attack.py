@@ -51,8 +51,7 @@ with st.sidebar:
     about_images(images, "fp32")
 report_left_aside()
 
-target = None if target_name == ANY else images.class_names.index(target_name)
-attack = attacks.attack_named(attack_name, targeted=target is not None)
+wanted_target = None if target_name == ANY else images.class_names.index(target_name)
 chosen_models = [known[name] for name in picked]
 image_key = f"image:{info.name}"
 
@@ -68,6 +67,9 @@ with waiting, st.spinner("Attacking …", show_time=True):
     if image_key not in st.session_state:
         show(int(number("image", 0, len(images) - 1, first, scope=info.name)))
     index = min(st.session_state[image_key], len(images) - 1)
+    own_class = wanted_target == int(images.labels[index])
+    target = None if own_class else wanted_target
+    attack = attacks.attack_named(attack_name, targeted=target is not None)
     sides = []
     for checkpoint in chosen_models:
         seen = load.scrubbed(load.question(checkpoint, index, attack, target), info.epsilons)
@@ -75,6 +77,11 @@ with waiting, st.spinner("Attacking …", show_time=True):
         defense = checkpoint.recipe.defense
         sides.append(Side(role(defense), checkpoint.title, role_colour(defense), seen, noise))
 waiting.empty()
+if own_class:
+    st.info(
+        f"This image is a “{markdown_safe(target_name)}” itself, so that is no target here: the attack goes to any wrong class.",
+        icon=":material/my_location:",
+    )
 left = scrubber(
     sides,
     images.class_names,
@@ -130,8 +137,13 @@ for column, checkpoint, letter in zip(columns, chosen_models, "AB", strict=True)
             width="stretch",
         )
         before, after = outcome.fooled(outcome.after), outcome.fooled(outcome.rounded)
-        if after:
-            st.caption(f"✗ Checked: rounded to the 8 bits of a PNG, it {'still ' if before else ''}fools {letter}.")
+        says = markdown_safe(images.class_names[int(outcome.rounded.argmax())])
+        if outcome.wrong_before:
+            st.caption(f"✗ {letter} is wrong even without an attack. Rounded to the 8 bits of a PNG, it says “{says}”.")
+        elif after:
+            astray = target is not None and not outcome.reached(outcome.rounded)
+            into = f" It says “{says}”, not the wanted “{markdown_safe(target_name)}”." if astray else ""
+            st.caption(f"✗ Checked: rounded to the 8 bits of a PNG, it {'still ' if before else ''}fools {letter}.{into}")
         elif before:
             st.caption(f"✓ Checked: rounded to the 8 bits of a PNG, it no longer fools {letter}.")
         else:
@@ -151,7 +163,7 @@ remember(
     a=picked[0],
     b=picked[1],
     attack=attack_name,
-    target=None if target is None else target_name,
+    target=None if wanted_target is None else target_name,
     image=index,
     epsilon=left.epsilon,
     noise=1 if left.noise else None,

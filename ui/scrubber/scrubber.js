@@ -92,13 +92,15 @@ class Lab {
     this.rail.querySelectorAll(".mark").forEach((mark) => mark.remove());
     this.cards.forEach((card, index) => {
       card.use(this.noise ? "noise" : "attack");
-      const first = card.fooled.indexOf(true);
+      const first = card.wrong.indexOf(true);
       if (first < 0) return;
       const mark = this.rail.appendChild(el("span", `mark ${index % 2 ? "below" : "above"}`, card.letter));
       mark.appendChild(el("i", "", index % 2 ? "▲" : "▼"));
       mark.style.setProperty("--at", first / (this.epsilons.length - 1));
       mark.style.setProperty("--role", card.model.colour);
-      mark.title = `${card.letter} is fooled from ε = ${this.epsilons[first].toFixed(3)}`;
+      mark.title = first === 0
+        ? `${card.letter} is wrong even without an attack`
+        : `${card.letter} is fooled from ε = ${this.epsilons[first].toFixed(3)}`;
     });
   }
 
@@ -215,7 +217,6 @@ class Card {
   // Take the attack's answers or the noise's.
   use(kind) {
     const source = kind === "noise" ? this.model.noise : this.model.attack;
-    const { data } = this.lab;
     if (!source.ready) {
       source.ready = {
         direction: source.direction ? new Int8Array(bytes(source.direction).buffer) : null,
@@ -228,7 +229,7 @@ class Card {
     this.now = source.ready;
     const ranks = this.model.ranks;
     this.answers = this.lab.epsilons.map((_, index) => this.now.classes[index * ranks]);
-    this.fooled = this.answers.map((answer) => (data.target === null ? answer !== this.model.label : answer === data.target));
+    this.wrong = this.answers.map((answer) => answer !== this.model.label);
     this.drawSpark();
   }
 
@@ -238,7 +239,7 @@ class Card {
     const point = (share, index) => `${((100 * index) / last).toFixed(2)},${(39 - 38 * share).toFixed(2)}`;
     const line = [...this.now.label].map(point).join(" ");
     const nodes = [];
-    this.fooled.forEach((bad, index) => {
+    this.wrong.forEach((bad, index) => {
       if (!bad) return;
       const from = Math.max(0, (100 * (index - 0.5)) / last);
       const to = Math.min(100, (100 * (index + 0.5)) / last);
@@ -252,7 +253,7 @@ class Card {
     this.spark.replaceChildren(...nodes);
     const name = data.names[this.model.label];
     this.sparkLabel.textContent = `confidence in “${name}” as ε grows`;
-    this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is fooled`);
+    this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is wrong`);
   }
 
   paint(canvas, value) {
@@ -296,31 +297,42 @@ class Card {
       part.style.width = `${100 * share}%`;
       value.textContent = percent(share);
       bar.classList.toggle("truth", name === this.model.label);
-      bar.style.setProperty("--bar", rank === 0 && this.fooled[index] ? "var(--fooled)" : "var(--role)");
+      bar.style.setProperty("--bar", rank === 0 && this.wrong[index] ? "var(--fooled)" : "var(--role)");
     });
   }
 
   say(node, answer, share) {
     const { data } = this.lab;
     node.replaceChildren(data.names[answer], el("small", "", percent(share)));
-    node.classList.toggle("wrong", data.target === null ? answer !== this.model.label : answer === data.target);
+    node.classList.toggle("wrong", answer !== this.model.label);
   }
 
   judge(index) {
+    const wrong = this.wrong[index];
+    this.verdict.className = `verdict ${wrong ? "fooled" : "held"}`;
+    const [bad, good] = this.wrong[0] ? ["✗ WRONG", "✓ RIGHT"] : ["✗ FOOLED", "✓ HELD"]; // no attack fools what was wrong before
+    this.verdict.textContent = wrong ? bad : good;
+    this.note.textContent = [this.limit(), ...this.aim(index)].join(" · ");
+  }
+
+  // How long the class to lose is still the answer.
+  limit() {
+    const { epsilons } = this.lab;
+    const first = this.wrong.indexOf(true);
+    if (first === 0) return "wrong even without an attack";
+    if (first > 0) return `smallest ε that fools it: ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
+    return `holds against this ${this.lab.noise ? "noise" : "attack"} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
+  }
+
+  // What became of the class it is to be moved to, where one is wanted.
+  aim(index) {
     const { data, epsilons } = this.lab;
-    const fooled = this.fooled[index];
-    const wrongBefore = data.target === null && this.fooled[0];
-    this.verdict.className = `verdict ${fooled ? "fooled" : "held"}`;
-    this.verdict.textContent = fooled ? (wrongBefore && index === 0 ? "✗ WRONG" : "✗ FOOLED") : "✓ HELD";
-    const first = this.fooled.indexOf(true);
-    const what = this.lab.noise ? "noise" : "attack";
-    let text = `holds against this ${what} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
-    if (wrongBefore) text = "wrong even without an attack";
-    else if (first === 0) text = `says ${data.names[data.target]} even without an attack`;
-    else if (first >= 0) text = `smallest ε that fools it: ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
-    if (data.target !== null && !fooled && this.answers[index] !== this.model.label) {
-      text += ` · says ${data.names[this.answers[index]]}, not the wanted ${data.names[data.target]}`;
-    }
-    this.note.textContent = text;
+    if (data.target === null) return [];
+    const wanted = data.names[data.target];
+    if (data.target === this.model.label) return [`${wanted} is its own answer, no target`];
+    const first = this.answers.indexOf(data.target);
+    const reached = first < 0 ? `never says the wanted ${wanted}` : `says the wanted ${wanted} from ε = ${epsilons[first].toFixed(3)}`;
+    const astray = this.wrong[index] && this.answers[index] !== data.target;
+    return astray ? [`now says ${data.names[this.answers[index]]}, not the wanted ${wanted}`, reached] : [reached];
   }
 }
