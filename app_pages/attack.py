@@ -79,7 +79,7 @@ with waiting, st.spinner("Attacking …", show_time=True):
 waiting.empty()
 if own_class:
     st.info(
-        f"This image is a “{markdown_safe(target_name)}” itself, so that is no target here: the attack goes to any wrong class.",
+        f"This image is a “{markdown_safe(target_name)}” itself, so that is no target here: any wrong class will do.",
         icon=":material/my_location:",
     )
 left = scrubber(

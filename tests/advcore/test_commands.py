@@ -221,7 +221,22 @@ def test_an_attacked_image_and_a_true_account_of_it(
         assert printed[when]["class"] == str(int(shares.argmax()))
         assert printed[when]["confidence"] == pytest.approx(shares.max().item(), abs=1e-5)
     answer = int(attacks.predict(model, attacked))
-    assert printed["fooled_8bit"] == (answer != label if target is None else answer == target)
+    assert printed["fooled_8bit"] == (answer != label)
+    assert printed["reached_8bit"] == (None if target is None else answer == target)
+
+
+def test_a_test_image_that_is_wrong_without_an_attack_is_not_fooled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["attack", "--checkpoint", STANDARD, "--index", "58", "--epsilon", "0.1", "--out", str(tmp_path / "out")]
+    printed = result_of(capsys, *common)
+    assert printed["after_8bit"]["class"] != printed["label"]
+    assert (printed["wrong_without_attack"], printed["fooled"], printed["fooled_8bit"]) == (True, False, False)
+
+
+def test_the_images_own_class_is_no_target(
+    tmp_path: Path, digits: data.LabeledImages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["attack", "--checkpoint", STANDARD, "--index", "5", "--epsilon", "0.1", "--out", str(tmp_path / "out")]
+    assert "choose another target" in refused(capsys, *common, "--target", str(int(digits.labels[5])))
 
 
 def test_fgsm_fools_the_standard_model_and_noise_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,11 +109,23 @@ def test_a_target_is_reached_or_not() -> None:
     assert reached.attacked.flatten().tolist() == pytest.approx([0.45, 0.55])
     missed = images.attack_picture(model, pair(0.6, 0.4), FGSM(targeted=True), 0.05, label=0, target=1)
     assert not missed.fooled(missed.after)
-    # Another wrong class is no success of a targeted attack.
+    assert reached.reached(reached.after)
+    assert not missed.reached(missed.after)
+    # Another wrong class fools the model, but not into the target.
     lost = images.Outcome(
         pair(0, 0), pair(0, 0), *(torch.tensor(share) for share in ([1.0, 0, 0], [0, 0, 1.0], [0, 0, 1.0])), 0, 1
     )
-    assert not lost.fooled(lost.after)
+    assert lost.fooled(lost.after)
+    assert not lost.reached(lost.after)
+
+
+def test_what_was_wrong_before_is_not_fooled() -> None:
+    record = images.attack_picture(linear(TWO), pair(0.4, 0.6), FGSM(), 0.15, label=0).record(("left", "right"))
+    assert (record["before"]["class"], record["after"]["class"]) == ("right", "right")
+    assert record["wrong_without_attack"]
+    assert not record["fooled"]
+    assert not record["fooled_8bit"]
+    assert record["reached"] is None
 
 
 def test_without_a_label_the_models_own_answer_is_to_be_lost() -> None:

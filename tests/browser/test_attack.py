@@ -170,6 +170,49 @@ def test_a_targeted_attack_and_pgd(page: Page, app_url: str) -> None:
     expect(page.locator(".card").nth(0).locator(".says").last).to_contain_text("8")
 
 
+def test_another_wrong_class_than_the_target_is_not_held(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&a=digits%2Fdigits_cnn-standard&target=4&image=1&epsilon=0.2")
+    card = page.locator(".card").nth(0)
+    expect(card.locator(".verdict")).to_have_text("✗ FOOLED")
+    expect(card.locator(".note")).to_have_text(
+        re.compile(r"^smallest ε that fools it: .* · now says 8, not the wanted 4 · says the wanted 4 from ε = 0\.[23]\d\d$")
+    )
+    expect(page.get_by_text("It says “8”, not the wanted “4”.")).to_be_visible()
+    scrub_to(page, 0)
+    expect(card.locator(".verdict")).to_have_text("✓ HELD")
+
+
+def test_a_target_that_is_the_images_own_class_is_none(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&a=digits%2Fdigits_cnn-standard&target=3&image=1&epsilon=0.3")
+    expect(page.get_by_text("This image is a “3” itself")).to_be_visible()
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    scrub_to(page, 0)
+    for number in range(2):
+        expect(page.locator(".verdict").nth(number)).to_have_text("✓ HELD")
+        expect(page.locator(".note").nth(number)).not_to_contain_text("even without an attack")
+
+
+@pytest.mark.parametrize("epsilon", ["0", "0.1"])
+def test_what_is_wrong_without_an_attack_is_never_fooled(page: Page, app_url: str, epsilon: str) -> None:
+    open_lab(page, app_url, f"?dataset=digits&a=digits%2Fdigits_cnn-standard&image=58&epsilon={epsilon}")
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ WRONG")
+    expect(page.locator(".note").nth(0)).to_have_text("wrong even without an attack")
+    expect(page.get_by_text("A is wrong even without an attack")).to_be_visible()
+    expect(page.get_by_text("fools A")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_the_track_sticks_below_the_header(page: Page, app_url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 600})
+    open_lab(page, app_url)
+    page.locator('[data-testid="stMain"]').evaluate("node => node.scrollTo(0, 350)")
+    page.wait_for_timeout(300)
+    header, epsilon = page.locator('[data-testid="stHeader"]').bounding_box(), page.locator("output.eps").bounding_box()
+    assert header is not None
+    assert epsilon is not None
+    assert 0 <= epsilon["y"] - (header["y"] + header["height"]) < 16
+
+
 def test_the_caption_says_the_epsilon_that_is_shown(page: Page, app_url: str) -> None:
     open_lab(page, app_url, "?dataset=digits&attack=pgd&epsilon=0.11")
     expect(page.locator("output")).to_contain_text("0.100 (25.5/255)")
