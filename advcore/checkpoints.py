@@ -5,6 +5,7 @@ Shipped ones live in `checkpoints/`, a user's own in `runs/models/`; the id is t
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -291,6 +292,16 @@ def save(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(path, weights, {"advcore": json.dumps(header, sort_keys=True, ensure_ascii=False)})
+
+
+def as_stored(model: nn.Module) -> nn.Module:
+    """A copy with the weights that its checkpoint will give back: what is measured is what is shipped.
+
+    Raises CheckpointError when the weights are not finite.
+    """
+    twin = copy.deepcopy(model)
+    twin.load_state_dict({name: _stored(name, tensor, half=True) for name, tensor in model.state_dict().items()})
+    return twin
 
 
 def _stored(name: str, tensor: torch.Tensor, half: bool) -> torch.Tensor:

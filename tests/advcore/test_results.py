@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+import torch
+from torch import nn
+
 from advcore import checkpoints, data, results
 from advcore.attacks import FGSM, PGD
 from advcore.recipes import Recipe
@@ -20,6 +24,23 @@ def test_measure_says_what_the_engine_says() -> None:
     (pgd,) = [row for row in metrics["attacks"] if row["attack"] == "PGD-5-2"]
     assert (pgd["steps"], pgd["restarts"], pgd["images"]) == (5, 2, 360)
     assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_what_is_measured_is_what_the_file_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = checkpoints.find("digits/digits_cnn-standard")
+    trained = known.model()
+    with torch.no_grad():
+        for weights in trained.parameters():
+            weights.mul_(1.0001)  # no longer what half precision can hold
+    measured: list[nn.Module] = []
+    measure = results.measure
+    monkeypatch.setattr(
+        results, "measure", lambda model, *rest, **more: measured.append(model) or measure(model, *rest, **more)
+    )
+    made = results.finish(known.recipe, trained, tmp_path / "own.safetensors", seconds=1)
+    kept = made.model().state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in measured[0].state_dict().items())
+    assert any(not torch.equal(value, kept[name]) for name, value in trained.state_dict().items())
 
 
 def test_the_command_of_a_recipe_carries_it_out() -> None:
