@@ -15,7 +15,7 @@ Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
 """Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
 Chart = Literal["cycle", "curves", "bars", "training"]
 """What is drawn of a study: its four phases, accuracy against ε, every figure as a bar, or the training of its models."""
-When = Literal["always", "lower", "higher", "masked"]
+When = Literal["always", "lower", "higher", "below all", "between", "above all", "masked"]
 LEAKED = "mnist/srivathsav_cnn-leaked-0.1"
 """P4's model as its listing trains it, on attacked test images. No checkpoint: `replication.py` trains it when needed."""
 
@@ -28,7 +28,8 @@ class Reading:
     """One way to understand a study: its published ε times `factor` is L∞ in pixel space.
 
     `fgsm` names the kind of FGSM (of `replication.ATTACKS`); `dataset` limits the reading to one; `instead` puts, under this
-    reading, another model (the second id) in the place of the first.
+    reading, another model (the second id) in the place of the first. Readings of one `convention` are counted together, where
+    its factor differs from dataset to dataset.
     """
 
     words: str
@@ -36,6 +37,12 @@ class Reading:
     fgsm: str = "FGSM"
     dataset: str | None = None
     instead: tuple[tuple[str, str], ...] = ()
+    convention: str = ""
+
+    @property
+    def called(self) -> str:
+        """What it is called across datasets."""
+        return self.convention or self.words
 
     def model(self, model: str) -> str:
         """The id of the model that stands for `model` under this reading."""
@@ -104,8 +111,9 @@ class Claim:
 class Reason:
     """Why a figure is not reproducible; the first whose condition holds is given.
 
-    `lower` and `higher`: the published figure lies below, or above, the measured one; `masked`: the measured model holds FGSM
-    and not PGD.
+    `lower` and `higher`: the published figure lies below, or above, what was measured as written; `below all`, `above all`
+    and `between`: where it lies among all readings, whose ends the words may name as {least} and {most}; `masked`: the
+    measured model holds FGSM and not PGD, which leaves {pgd}.
     """
 
     when: When
@@ -206,10 +214,18 @@ def _cycle(dataset: str, clean: float, drop: float, after: float) -> Iterator[Fi
     yield Figure(row, _general(dataset, epsilon), "FGSM", epsilon, after)
 
 
+_STANDARDIZED = "ε in standardized inputs (× the dataset's standard deviation)"
+
+
+def _short_title(dataset: str) -> str:
+    return BUILT_IN[dataset].title.split(" (")[0]
+
+
 def _standardized(dataset: str) -> Reading:
     """ε added to inputs divided by the dataset's standard deviation (the mean over its channels)."""
     spread = sum(BUILT_IN[dataset].std) / len(BUILT_IN[dataset].std)
-    return Reading(f"ε in standardized inputs (× {spread:.4g})", spread, dataset=dataset)
+    words = f"ε in standardized inputs (× {spread:.4g} on {_short_title(dataset)})"
+    return Reading(words, spread, dataset=dataset, convention=_STANDARDIZED)
 
 
 def _drop(dataset: str, weight: float = 1.0) -> Term:
@@ -246,8 +262,8 @@ _P1 = Study(
             "a network of this kind, trained to its end, is better than that.",
             ("clean",),
         ),
-        Reason("higher", "the widths are not given, and ours, sized for two CPU cores, does not reach it.", ("clean",)),
-        Reason("masked", "what our model holds is masked besides: PGD at the same ε takes it away."),
+        Reason("higher", "the widths are not given, and with ours the network does not reach it.", ("clean",)),
+        Reason("masked", "what our model holds is masked besides: PGD at the same ε leaves {pgd:.1f} %."),
         Reason("lower", "FGSM takes less from a network trained to its end.", ("FGSM",)),
         Reason("lower", "FGSM takes more from our network; its size, which the study does not give, decides.", ("drop",)),
         Reason("higher", "FGSM takes less from our network; its size, which the study does not give, decides.", ("drop",)),
@@ -292,8 +308,8 @@ _P1 = Study(
         ),
     ),
     remarks=(
-        "ImageNet stands here for Tiny ImageNet with 50 classes at 64 × 64: the full set does not fit a laptop, and the "
-        "study says neither which images nor which size it took.",
+        "Tiny ImageNet, 50 classes at 64 × 64, stands here for ImageNet: the full set does not fit a laptop, and the study "
+        "says neither which images nor which size it took.",
         "The study exists in two accounts that contradict each other; the rows called “other account” hold the second "
         "(ε = 0.3; MNIST about 99, 10 to 15 under FGSM, about 95 after adversarial training; CIFAR-10 about 85).",
     ),
@@ -330,9 +346,10 @@ _P2 = Study(
         Reading("ε in standardized inputs, not clipped", 0.3081, fgsm="FGSM, not clipped", instead=_LEE_INSTEAD),
     ),
     reasons=(
-        Reason("masked", "our model holds this single step only: PGD at the same ε takes it away.", ("FGSM",)),
-        Reason("higher", "no reading we tried leaves this model as much.", ("FGSM",)),
-        Reason("lower", "our model holds more under every reading we tried.", ("FGSM",)),
+        Reason("masked", "our model holds the single step better than many: PGD at the same ε leaves {pgd:.1f} %.", ("FGSM",)),
+        Reason("above all", "no reading we tried leaves this model as much; the most is {most:.1f} %.", ("FGSM",)),
+        Reason("below all", "our model holds more under every reading we tried; the least is {least:.1f} %.", ("FGSM",)),
+        Reason("between", "it lies among our readings, which leave {least:.1f} to {most:.1f} %, and near none.", ("FGSM",)),
         Reason("always", "the recipe says too little to tell why."),
     ),
     claims=(
@@ -387,8 +404,8 @@ _P3 = Study(
         Reading("ε in [−1, 1], not clipped", 0.5, fgsm="FGSM, not clipped"),
     ),
     reasons=(
-        Reason("masked", "our model reads the label off the single step: PGD at the same ε takes it away.", ("FGSM",)),
-        Reason("higher", "ours is trained on part of the images for few epochs, and its widths are a guess.", ("clean",)),
+        Reason("masked", "our model reads the label off the single step: PGD at the same ε leaves {pgd:.1f} %.", ("FGSM",)),
+        Reason("higher", "the widths and epochs are not given, and with ours the network does not reach it.", ("clean",)),
         Reason("higher", "the published network loses less to such a step; its widths and epochs are not given.", ("FGSM",)),
         Reason("lower", "ours holds more; the widths are a guess."),
         Reason("always", "the recipe says too little to tell why."),

@@ -117,6 +117,8 @@ def _percent(number: float | None) -> str:
 
 
 def _print_study(study: Study, record: Record | None) -> None:
+    if any(figure.measures == "drop" for figure in study.figures):
+        print("  drop: in points, under FGSM; beside it the drop under PGD-20")
     print(f"  {'row':<38} {'what':<6} {'ε':>5} {'published':>9} {'literal':>8} {'best':>8} {'PGD-20':>7}  verdict")
     for line in verdicts.lines(study, record):
         figure, best = line.figure, line.best
@@ -126,12 +128,14 @@ def _print_study(study: Study, record: Record | None) -> None:
         who = f"{figure.row}{' (defended)' if figure.defended else ''}"
         print(f"  {who:<38} {figure.measures:<6} {figure.epsilon:>5g} {numbers} {pgd}  {line.verdict.words}")
     for fit in verdicts.fits(verdicts.lines(study, record)):
-        print(f"  {fit.reading.words}: {fit.away:.1f} points away on {fit.figures} figures; literally {fit.literal_away:.1f}")
+        print(f"  {fit.words}: {fit.away:.1f} points away on {fit.figures} figures; literally {fit.literal_away:.1f}")
 
 
 def _print_question(question: papers.Question, record: Record | None) -> None:
+    print("  Accuracy in percent, its Wilson 95 % interval, and the test images it was measured on; ±: spread over the seeds.")
     for row in verdicts.rows(question, record):
         spread = f" ± {row['spread_points']:.2f}" if row["spread_points"] is not None else ""
         unit = " (L2)" if row["norm"] == "L2" else ""
-        told = _percent(row["measured_percent"]) + spread if row["missing"] is None else row["missing"]
+        within = "" if row["missing"] else f"  {row['low_percent']:.1f} to {row['high_percent']:.1f}, {row['images']:,} images"
+        told = f"{_percent(row['measured_percent']) + spread:<13}{within}" if row["missing"] is None else row["missing"]
         print(f"  {row['model']:<42} {row['measures']:<6} {row['epsilon']:>6g}{unit:<5} {told}")

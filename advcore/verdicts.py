@@ -14,29 +14,36 @@ from advcore import papers, results
 from advcore.errors import CheckpointError
 from advcore.papers import Claim, Comparison, Entry, Figure, Measures, Reading, Study, Term
 from advcore.replication import CARLINI_WAGNER, Measurement, Record, Wanted, parts_of, pixel_epsilon, shipped_model
+from advcore.robustness import wilson_interval
 
 WITHIN = 3.0
-"""Points within which a figure counts as reproduced."""
+"""Points, rounded to a tenth as they are shown, within which a figure counts as reproduced."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A measured quantity in percent (drops: points): mean over the seeds, its spread, and its sampling error at 95 %."""
+    """A measured quantity in percent (drops: points): mean over the seeds, its spread, and its sampling error at 95 %.
+
+    `images` is how many it was measured on (a drop: the fewer of its two); `interval`, of an accuracy, is Wilson's at 95 %.
+    """
 
     percent: float
     noise: float
     spread: float | None = None
     seeds: int = 1
+    images: int = 0
+    interval: tuple[float, float] | None = None
 
 
 def value(record: Record, model: str, measures: Measures, epsilon: float = 0.0, *, fgsm: str = "FGSM") -> Value | None:
     """A quantity of a model from the record, ε in pixel space; None when it, or a part of it, was not measured."""
-    term, each, variances = Term(model, measures, epsilon, fgsm=fgsm), [], []
+    term, each, variances, images = Term(model, measures, epsilon, fgsm=fgsm), [], [], []
     for seed in record.seeds:
         parts = [record.find(part) for part in parts_of(term, seed)]
         if not parts or None in parts:
             continue
         shares = [part.right / part.images for part in parts if part]
+        images.append(min(part.images for part in parts if part))
         each.append(100 * (shares[0] - shares[1] if measures == "drop" else shares[0]))
         variances.append(
             sum(share * (1 - share) / part.images for share, part in zip(shares, parts, strict=True) if part) * 100**2
@@ -45,12 +52,23 @@ def value(record: Record, model: str, measures: Measures, epsilon: float = 0.0, 
         return None
     spread = statistics.stdev(each) if len(each) > 1 else None
     # The seeds share their test images: more of them do not lessen the sampling error.
-    return Value(statistics.mean(each), 1.96 * math.sqrt(statistics.mean(variances)), spread, len(each))
+    mean, few = statistics.mean(each), min(images)
+    interval = None if measures == "drop" else _interval(mean, few)
+    return Value(mean, 1.96 * math.sqrt(statistics.mean(variances)), spread, len(each), few, interval)
+
+
+def _interval(percent: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy, in percent; a mean over seeds counts as the nearest whole number of images."""
+    low, high = wilson_interval(round(percent * images / 100), images)
+    return 100 * low, 100 * high
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure measured under one reading, in percent: FGSM's (or what the figure is), and PGD-20's at the same ε."""
+    """A figure measured under one reading, in percent: FGSM's (or what the figure is), and PGD-20's at the same ε.
+
+    Beside a drop stands the drop under PGD-20.
+    """
 
     reading: Reading
     model: str
@@ -64,12 +82,12 @@ class Cell:
     @property
     def gap(self) -> float:
         """How far what FGSM leaves lies above what PGD leaves, in points."""
-        return (self.measured or 0.0) - (self.pgd or 0.0)
+        return abs((self.measured or 0.0) - (self.pgd or 0.0))
 
     @property
     def near(self) -> bool:
-        """Whether it lies within 3 points of what was published."""
-        return self.away is not None and abs(self.away) <= WITHIN
+        """Whether it lies, as it is shown, within 3 points of what was published."""
+        return self.away is not None and abs(round(self.away, 1)) <= WITHIN
 
 
 Kind = Literal["reproduced", "another convention", "not reproducible", "not measured", "not published"]
@@ -115,7 +133,8 @@ def _cell(figure: Figure, reading: Reading, record: Record | None) -> Cell:
     model, epsilon = reading.model(figure.model), pixel_epsilon(figure, reading)
     found = record and value(record, model, figure.measures, epsilon, fgsm=reading.fgsm)
     single = figure.measures in {"FGSM", "drop"}
-    pgd = record and single and value(record, model, "PGD", epsilon)
+    beside: Measures = "drop" if figure.measures == "drop" else "PGD"
+    pgd = record and single and value(record, model, beside, epsilon, fgsm="PGD")
     missing = None
     if not found:
         missing = (record.missing.get(model) if record else None) or _how_to_measure(model)
@@ -164,17 +183,35 @@ def _verdict(study: Study, figure: Figure, cells: tuple[Cell, ...], record: Reco
             "another convention",
             f"Reproduced under another convention: {nearest.reading.words} ({abs(nearest.away or 0):.1f} points away).",
         )
-    reason = next((item.words for item in study.reasons if _applies(item, figure, literal)), "no reason is known.")
+    reason = _reason(study, figure, cells)
     # Of a model that reads the step, a smaller ε tells nothing.
     elsewhere = "" if literal.masked else _would_be(figure, record)
     return Verdict("not reproducible", f"Not reproducible: {reason}{elsewhere}")
 
 
-def _applies(reason: papers.Reason, figure: Figure, literal: Cell) -> bool:
+def _reason(study: Study, figure: Figure, cells: tuple[Cell, ...]) -> str:
+    """The first of the study's reasons that holds, with the ends of what the readings gave."""
+    measured = [cell.measured for cell in cells if cell.measured is not None]
+    for reason in study.reasons:
+        if _applies(reason, figure, cells):
+            return reason.words.format(least=min(measured), most=max(measured), pgd=cells[0].pgd or 0.0)
+    return "no reason is known."
+
+
+def _applies(reason: papers.Reason, figure: Figure, cells: tuple[Cell, ...]) -> bool:
+    literal, aways = cells[0], [cell.away for cell in cells if cell.away is not None]
     if figure.measures not in reason.measures or literal.away is None:
         return False
     # Measured minus published above 0: the published figure is the lower one.
-    holds = {"always": True, "lower": literal.away > 0, "higher": literal.away < 0, "masked": literal.masked is not None}
+    holds: dict[papers.When, bool] = {
+        "always": True,
+        "lower": literal.away > 0,
+        "higher": literal.away < 0,
+        "below all": min(aways) > 0,
+        "above all": max(aways) < 0,
+        "between": min(aways) <= 0 <= max(aways),
+        "masked": literal.masked is not None,
+    }
     return holds[reason.when]
 
 
@@ -187,6 +224,8 @@ def _would_be(figure: Figure, record: Record | None) -> str:
         low, high = sorted((before.percent, after.percent))
         if low <= figure.percent <= high and low != high:
             at = below + (above - below) * (before.percent - figure.percent) / (before.percent - after.percent)
+            if round(at, 3) == 0:
+                return f" Our model shows about as much without an attack ({points[0][1].percent:.1f} %)."
             return f" Our model shows {figure.percent:g} % at ε = {at:.3f} in pixels."
     return " Our model shows it at no ε we measured."
 
@@ -202,24 +241,24 @@ def curve(record: Record, model: str, attack: str, seed: int = 0) -> list[tuple[
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a reading fits a study over the figures it changes: mean distance in points, and the literal reading's."""
+    """How well a convention fits a study over the figures it changes: mean distance in points, and the literal reading's."""
 
-    reading: Reading
+    words: str
     figures: int
     away: float
     literal_away: float
 
 
 def fits(of: Sequence[Line]) -> list[Fit]:
-    """How well each reading but the literal one fits, over the published figures that it changes."""
-    apart: dict[Reading, list[tuple[float, float]]] = {}
+    """How well each convention but the literal one fits, over the published figures that it changes."""
+    apart: dict[str, list[tuple[float, float]]] = {}
     for line in of:
         for cell in line.cells[1:]:
             if cell.away is not None and line.literal.away is not None:
-                apart.setdefault(cell.reading, []).append((abs(cell.away), abs(line.literal.away)))
+                apart.setdefault(cell.reading.called, []).append((abs(cell.away), abs(line.literal.away)))
     return [
-        Fit(reading, len(pairs), *(statistics.mean(column) for column in zip(*pairs, strict=True)))
-        for reading, pairs in apart.items()
+        Fit(words, len(pairs), *(statistics.mean(column) for column in zip(*pairs, strict=True)))
+        for words, pairs in apart.items()
     ]
 
 
@@ -236,10 +275,12 @@ def summary(study: Study, of: Sequence[Line]) -> list[str]:
         )
     if waiting := counts.get("not measured"):
         told.append(f"{waiting} of {len(kinds)} published figures are not measured here yet.")
-    better = [fit for fit in fits(of) if fit.away < fit.literal_away]
+    others = fits(of)
+    better = [fit for fit in others if fit.away < fit.literal_away]
     if best := min(better, key=lambda fit: fit.away, default=None):
         told.append(
-            f"Of the other readings “{best.reading.words}” fits best: {best.away:.1f} points away on average over the "
+            f"{f'Of the other readings “{best.words}” fits best' if len(others) > 1 else f'“{best.words}” fits better'}: "
+            f"{best.away:.1f} points away on average over the "
             f"{best.figures} figures that it changes, against {best.literal_away:.1f} read as “{study.readings[0].words}”."
         )
     masked = sorted((cell for line in of for cell in line.cells if cell.masked), key=lambda cell: cell.gap)
@@ -340,6 +381,9 @@ def _question_rows(question: papers.Question, record: Record | None) -> Iterator
                 "epsilon": budget.get(attack, subject.epsilon),
                 "norm": "L2" if attack == CARLINI_WAGNER else "Linf",
                 "measured_percent": found and found.percent,
+                "low_percent": found and found.interval and found.interval[0],
+                "high_percent": found and found.interval and found.interval[1],
+                "images": found and found.images,
                 "spread_points": found and found.spread,
                 "seeds": found and found.seeds,
                 "missing": None if found else (record.missing.get(subject.model) if record else None) or "not measured yet",

@@ -70,7 +70,8 @@ def study(of: Study) -> None:
     counts = [f"{attack} on the first {count:,} images" for attack, count in (record.counts if record else {}).items()]
     st.caption(
         f"In percent on the test split (drops, under PGD-20 too, in points); {', '.join(counts) or 'nothing is measured yet'}. "
-        f"Reproduced: within {verdicts.WITHIN:.1f} points, to a tenth. ⚠ masked: FGSM leaves 30 points more than PGD-20, or more."
+        f"Reproduced: within {verdicts.WITHIN:.1f} points, to a tenth. "
+        "⚠ masked: FGSM leaves 30 points more than PGD-20, or more."
     )
     if fits := report.fit_table(of, record):
         st.markdown("##### How well each reading fits")

@@ -277,8 +277,8 @@ def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, e
     png = views.saved_png(pixels, whole.framing, sitter.dataset)
     shown = answered.noise if noisy else answered.attack
     answer = int(fullsize.answer_to_file(sitter.model(), png, sitter.shape, sitter.dataset).argmax())
-    after = answer != whole.label if whole.target is None else answer == whole.target
-    return Saved(png, whole.picture.size, bool(shown.fooled[shown.epsilons.index(epsilon)]), after)
+    before = int(shown.answers[shown.epsilons.index(epsilon)])
+    return Saved(png, whole.picture.size, before != whole.label, answer != whole.label)
 
 
 def command(

@@ -82,9 +82,9 @@ def _line(line: verdicts.Line) -> str:
             ("what", f"{'defended' if figure.defended else 'undefended'}, {MEASURES[figure.measures]}{at}"),
             ("number", number(figure.percent, 2) + (f" to {figure.up_to:g}" if figure.up_to else "")),
             ("number", _measured(figure, line.literal)),
-            ("number", _beside(line.literal)),
+            ("number", _beside(figure, line.literal)),
             ("number", nearest),
-            ("number", _beside(other) if other else "–"),
+            ("number", _beside(figure, other) if other else "–"),
             ("wide", f"{ICONS[line.verdict.kind]} {escape(line.verdict.words)}"),
         ],
     )
@@ -97,8 +97,10 @@ def _measured(figure: papers.Figure, cell: verdicts.Cell) -> str:
     return f"{number(cell.measured)}{away}{pixels}"
 
 
-def _beside(cell: verdicts.Cell) -> str:
-    return number(cell.pgd) + ("<small class=masked>⚠ masked</small>" if cell.masked else "")
+def _beside(figure: papers.Figure, cell: verdicts.Cell) -> str:
+    """What PGD-20 leaves; of a drop what it takes, which is said."""
+    kind = "<small>drop</small>" if figure.measures == "drop" and cell.pgd is not None else ""
+    return number(cell.pgd) + kind + ("<small class=masked>⚠ masked</small>" if cell.masked else "")
 
 
 def fit_table(of: Study, record: Record | None) -> str:
@@ -106,8 +108,14 @@ def fit_table(of: Study, record: Record | None) -> str:
     head = [("", "Reading"), ("number", "Figures it changes"), ("number", "Points away, mean"), ("number", "As written")]
     fits = sorted(verdicts.fits(verdicts.lines(of, record)), key=lambda fit: fit.away)
     numbers = ((fit, (str(fit.figures), number(fit.away), number(fit.literal_away))) for fit in fits)
-    rows = [[("wide", escape(fit.reading.words)), *(("number", told) for told in three)] for fit, three in numbers]
+    rows = [[("wide", escape(fit.words)), *(("number", told) for told in three)] for fit, three in numbers]
     return _table(head, (_cells("td", row) for row in rows)) if rows else ""
+
+
+INTERVALS = (
+    "Below each accuracy stand its 95 % interval (Wilson 1927), which counts the chance in the choice of test images, and how "
+    "many of the first test images it was measured on. ± is the standard deviation over the seeds, where there are several."
+)
 
 
 def _question_table(question: Question, record: Record | None) -> str:
@@ -122,12 +130,20 @@ def _question_table(question: Question, record: Record | None) -> str:
             found = verdicts.value(record, subject.model, attack, subject.epsilon) if record else None
             spread = f"<small>± {found.spread:.2f}, {found.seeds} seeds</small>" if found and found.spread is not None else ""
             within = f"<small>L2 ≤ {budget:g}</small>" if attack == "C&W" and found else ""
-            cells.append(("number", f"{number(found.percent if found else None)}{within}{spread}"))
+            cells.append(("number", f"{number(found.percent if found else None)}{_sampled(found)}{within}{spread}"))
             missing = missing or (not found and record and record.missing.get(subject.model))
         if missing:
             cells[0] = ("wide", f"{escape(subject.model)}<small>{escape(missing)}</small>")
         body.append(_cells("td", cells))
     return _table(head, body)
+
+
+def _sampled(found: verdicts.Value | None) -> str:
+    """The interval of an accuracy and the images behind it."""
+    if found is None or found.interval is None:
+        return ""
+    low, high = found.interval
+    return f"<small>{low:.1f} to {high:.1f}</small><small>{found.images:,} images</small>"
 
 
 def findings(of: Entry, record: Record | None) -> list[str]:
@@ -154,7 +170,7 @@ def report(records: Sequence[tuple[Entry, Record | None]]) -> str:
             f"<li>{escape(answer.claim.words)} <strong>{escape(answer.words)}</strong></li>"
             for answer in verdicts.answers(of, record)
         )
-        remarks = "".join(f"<li>{escape(words)}</li>" for words in of.remarks) if isinstance(of, Study) else ""
+        remarks = "".join(f"<li>{escape(words)}</li>" for words in (of.remarks if isinstance(of, Study) else (INTERVALS,)))
         readings = fit_table(of, record) if isinstance(of, Study) else ""
         where = escape(origin(record)) if record else f"Not measured yet: python -m advcore papers run {of.key}"
         parts.append(
@@ -167,7 +183,8 @@ def report(records: Sequence[tuple[Entry, Record | None]]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{TABLE_CSS}{_PAGE_CSS}</style></head><body><h1>The papers, measured again</h1>"
         f'<p class="by">Adversarial Lab, {today}. Accuracy in percent on the test split, white-box, untargeted; ε is L∞ in '
-        "pixel space [0, 1] unless it says otherwise. Reproduced: within "
-        f"{verdicts.WITHIN:g} points. ⚠ masked: FGSM leaves at least 30 points more than PGD-20 at the same ε.</p>"
+        "pixel space [0, 1] unless it says otherwise; drops, under PGD-20 too, in points. Reproduced: within "
+        f"{verdicts.WITHIN:.1f} points, to a tenth. "
+        "⚠ masked: FGSM leaves at least 30 points more than PGD-20 at the same ε.</p>"
         f"{''.join(parts)}</body></html>"
     )

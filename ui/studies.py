@@ -72,14 +72,37 @@ def _phases(study: Study, found: Sequence[Figure], record: Record) -> figures.Ph
         for name in ("clean", "FGSM", "PGD"):
             seen = verdicts.value(record, attacked.model, name, epsilon)
             (pgd if name == "PGD" else measured).append(seen.percent if seen else None)
-        clean = next((item.percent for item in found if item.measures == "clean" and item.defended == defended), None)
-        told = attacked.percent
-        if attacked.measures == "drop":
-            told = None if clean is None or told is None else clean - told
-        published += [clean, told]
+        published += [_clean(attacked, found), _left(attacked, found)]
     if not any(value is not None for value in measured):
         return None
     return figures.Phases(tuple(measured), tuple(published), (None, pgd[0], None, pgd[1]))
+
+
+def _clean(figure: Figure, among: Sequence[Figure]) -> float | None:
+    """The clean accuracy published in a figure's row for its model, in percent."""
+    same = (item for item in among if (item.row, item.model, item.measures) == (figure.row, figure.model, "clean"))
+    return next((item.percent for item in same), None)
+
+
+def _left(figure: Figure, among: Sequence[Figure]) -> float | None:
+    """The accuracy a figure publishes, in percent; of a drop what it leaves of its row's clean accuracy."""
+    if figure.measures != "drop" or figure.percent is None:
+        return figure.percent
+    clean = _clean(figure, among)
+    return None if clean is None else clean - figure.percent
+
+
+def _crosses(among: Sequence[Figure], reading: papers.Reading, defended: bool) -> figures.Points | None:
+    """What was published of the undefended or the defended model, clean and under FGSM; None where nothing was."""
+    told = [
+        (replication.pixel_epsilon(figure, reading), left / 100)
+        for figure in among
+        if figure.defended == defended and figure.measures != "PGD" and (left := _left(figure, among)) is not None
+    ]
+    if not told:
+        return None
+    name, tint = ("published, defended", DEFENDED) if defended else ("published, undefended", STANDARD)
+    return figures.Points(name, tint, "x", tuple(at for at, _ in told), tuple(left for _, left in told))
 
 
 def _curves(study: Study, record: Record) -> None:
@@ -105,25 +128,12 @@ def _curves(study: Study, record: Record) -> None:
             if (curve := _curve(record, model, attack)) is not None:
                 title = f"{short(model)}, {'PGD-20' if attack == 'PGD' else attack}"
                 lines.append((figures.Line(title, _told_apart(model, lines), dash), curve))
-    points = [
-        figures.Points(
-            f"published, {'defended' if defended else 'undefended'}",
-            DEFENDED if defended else STANDARD,
-            "x",
-            tuple(replication.pixel_epsilon(figure, reading) for figure in told),
-            tuple((figure.percent or 0) / 100 for figure in told),
-        )
-        for defended in (False, True)
-        if (
-            told := [
-                figure
-                for figure in figures_here
-                if figure.defended == defended and figure.percent is not None and figure.measures in {"clean", "FGSM"}
-            ]
-        )
-    ]
+    points = [found for defended in (False, True) if (found := _crosses(figures_here, reading, defended)) is not None]
     st.plotly_chart(figures.accuracy_figure(lines, points), key=f"curves {study.key}", config=CHART)
-    st.caption("Lines: measured here, with their 95 % bands. Crosses: what the study published, at its ε under this reading.")
+    st.caption(
+        "Lines: measured here, with their 95 % bands. Crosses: what the study published on clean images and under FGSM, at its "
+        "ε under this reading; of a drop what it leaves of the clean accuracy, of a range its lower end."
+    )
 
 
 def _told_apart(model: str, lines: Sequence[tuple[figures.Line, RobustnessCurve]]) -> str:
@@ -206,6 +216,8 @@ def question_chart(question: Question, record: Record) -> None:
         values = tuple(value.percent if value else None for value in found)
         bars.append(figures.Bars(title, colours[attack], values, errors if any(errors) else ()))
     st.plotly_chart(figures.bars_figure(places, bars), key=f"bars {question.key}", config=CHART)
+    if any(group.error for group in bars):
+        st.caption("Error bars: the standard deviation over the seeds.")
 
 
 def _drops(question: Question, record: Record) -> None:
@@ -221,6 +233,7 @@ def _drops(question: Question, record: Record) -> None:
         bars.append(figures.Bars(group, tint, tuple(value.percent if value else None for value in found), noise))
     figure = figures.bars_figure([titles.get(name, name) for name in names], bars, x="drop under FGSM (points)")
     st.plotly_chart(figure, key=f"bars {question.key}", config=CHART)
+    st.caption("Error bars: the sampling error at 95 %.")
 
 
 # --- links -----------------------------------------------------------------------------------------------------------------
@@ -281,6 +294,7 @@ def every_reading(study: Study, record: Record | None) -> None:
         column_order=(
             "row",
             "model",
+            "measures",
             "attack",
             "epsilon_pixels",
             "published_percent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advcore import papers, replication
+from advcore import data, papers, replication
 from advcore.attacks import check_epsilon
 from advcore.papers import Figure, Study
 
@@ -74,6 +74,18 @@ def test_readings_are_told_apart(study: Study) -> None:
             for reading in readings
         ]
         assert len(set(seen)) == len(seen)
+
+
+def test_a_reading_for_one_dataset_names_it_and_the_convention_does_not() -> None:
+    own = [reading for reading in papers.STUDIES["P1"].readings if reading.dataset is not None]
+    assert len({reading.called for reading in own}) == 1
+    for reading in own:
+        assert data.dataset(reading.dataset).title.split(" (")[0] in reading.words
+
+
+def test_the_smaller_set_stands_for_the_larger() -> None:
+    (told,) = [words for words in papers.STUDIES["P1"].remarks if "stands here for" in words]
+    assert told.startswith("Tiny ImageNet")
 
 
 def test_a_clean_figure_depends_on_the_model_alone() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from advcore import papers, verdicts
+from advcore import papers, replication, verdicts
 from advcore.papers import Claim, Comparison, Figure, Reading, Reason, Study, Term
 from advcore.replication import Measurement, Record
 
@@ -52,6 +52,9 @@ LITERAL, HALVED, OTHER = (PLAIN, "FGSM", 0.2, 400), (PLAIN, "FGSM", 0.1, 700), (
     [
         (40.0, "reproduced", "0.0 points"),
         (42.9, "reproduced", "2.9 points"),
+        (43.04, "reproduced", "3.0 points"),
+        (36.96, "reproduced", "3.0 points"),
+        (43.06, "not reproducible", "higher"),
         (43.1, "not reproducible", "higher"),
         (67.5, "another convention", "halved (2.5 points"),
         (91.0, "another convention", "swapped (1.0 points"),
@@ -107,12 +110,87 @@ def test_a_drop_is_clean_minus_fgsm() -> None:
     assert line.verdict.kind == "reproduced"
 
 
+def test_beside_a_drop_stands_the_drop_under_pgd() -> None:
+    given = record((PLAIN, "FGSM", 0.0, 990), LITERAL, (PLAIN, "PGD", 0.2, 10))
+    of = study(59.0, measures="drop")
+    (line,) = verdicts.lines(of, given)
+    assert line.literal.pgd == pytest.approx(98.0)
+    assert verdicts.rows(of, given)[0]["pgd20_percent"] == pytest.approx(98.0)
+
+
+@pytest.mark.parametrize(
+    ("percent", "words"),
+    [(20.0, "lower than all, 40.0"), (55.0, "between 40.0 and 90.0"), (95.0, "higher than all, 90.0")],
+)
+def test_a_reason_about_every_reading_is_true_of_every_reading(percent: float, words: str) -> None:
+    reasons = (
+        Reason("below all", "lower than all, {least:.1f}"),
+        Reason("above all", "higher than all, {most:.1f}"),
+        Reason("between", "between {least:.1f} and {most:.1f}"),
+    )
+    assert words in verdict(dataclasses.replace(study(percent), reasons=reasons), record(LITERAL, HALVED, OTHER)).words
+
+
+def test_what_lies_among_the_readings_of_lee_is_said_to() -> None:
+    """Said of a figure that no reading reaches, "no reading leaves as much" must be so."""
+    lee = papers.STUDIES["P2"]
+    for line in verdicts.lines(lee, replication.recorded("P2")):
+        measured = [cell.measured for cell in line.cells if cell.measured is not None]
+        if "no reading we tried leaves" in line.verdict.words:
+            assert max(measured) < (line.figure.percent or 0)
+        if "holds more under every reading" in line.verdict.words:
+            assert min(measured) > (line.figure.percent or 0)
+
+
+def test_an_epsilon_that_rounds_to_none_is_no_attack() -> None:
+    points = [(PLAIN, "FGSM", at, right) for at, right in ((0.0, 990), (0.1, 700))]
+    told = verdict(study(98.95), record(*points, LITERAL)).words
+    assert "about as much without an attack (99.0 %)" in told
+    assert "0.000" not in told
+
+
 def test_fits_compare_on_the_same_figures() -> None:
     found = verdicts.fits(verdicts.lines(study(68.0), record(LITERAL, HALVED, OTHER)))
-    assert [(fit.reading.words, fit.figures, round(fit.away, 6), round(fit.literal_away, 6)) for fit in found] == [
+    assert [(fit.words, fit.figures, round(fit.away, 6), round(fit.literal_away, 6)) for fit in found] == [
         ("halved", 1, 2.0, 28.0),
         ("swapped", 1, 22.0, 28.0),
     ]
+
+
+def test_a_convention_is_compared_as_one_thing_across_datasets() -> None:
+    fashion = "fashion-mnist/net-standard"
+    readings = (
+        Reading("literally", 1.0),
+        Reading("standardized (× 0.5)", 0.5, dataset="mnist", convention="standardized"),
+        Reading("standardized (× 0.25)", 0.25, dataset="fashion-mnist", convention="standardized"),
+    )
+    both = (Figure("row", PLAIN, "FGSM", 0.2, 68.0), Figure("row", fashion, "FGSM", 0.4, 60.0))
+    of = dataclasses.replace(study(68.0), figures=both, readings=readings)
+    found = verdicts.lines(of, record(LITERAL, HALVED, (fashion, "FGSM", 0.4, 400), (fashion, "FGSM", 0.1, 640)))
+    (fit,) = verdicts.fits(found)
+    assert (fit.words, fit.figures, round(fit.away, 6), round(fit.literal_away, 6)) == ("standardized", 2, 3.0, 24.0)
+    assert any(words.startswith("“standardized” fits better: 3.0 points") for words in verdicts.summary(of, found))
+
+
+def test_an_accuracy_has_its_images_and_wilsons_interval() -> None:
+    rows = tuple(Measurement(PLAIN, "PGD", 0.1, seed, 300, right, (0, 0)) for seed, right in enumerate((0, 0)))
+    found = verdicts.value(Record("Q9", "", "", "", {}, False, 0.0, {}, rows), PLAIN, "PGD", 0.1)
+    assert found is not None
+    assert found.images == 300
+    assert found.interval == pytest.approx((0.0, 1.26), abs=0.01)
+    drop = verdicts.value(record((PLAIN, "FGSM", 0.0, 990), LITERAL), PLAIN, "drop", 0.2)
+    assert drop is not None
+    assert (drop.images, drop.interval) == (1000, None)
+
+
+def test_the_rows_of_a_question_say_how_many_images() -> None:
+    for key in papers.QUESTIONS:
+        given = replication.recorded(key)
+        assert given is not None
+        for row in verdicts.rows(papers.QUESTIONS[key], given):
+            if row["missing"] is None:
+                assert row["images"] in {item.images for item in given.measured if item.model == row["model"]}
+                assert row["low_percent"] <= row["measured_percent"] <= row["high_percent"]
 
 
 def claimed(*pairs: tuple[int, int]) -> verdicts.Answer:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from advcore import checkpoints, estimates, jobs, papers, replication, verdicts
+from advcore import checkpoints, commands, estimates, jobs, papers, replication, verdicts
 from advcore.papers import Study
 from advcore.recipes import Recipe
 from advcore.replication import Measurement, Record
@@ -119,6 +123,60 @@ def test_masking_is_said(records: Path) -> None:
     said = text_of(open_page("papers", study="P2"))
     assert "its robustness is masked, not real" in said
     assert "⚠ masked" in said
+
+
+def test_a_drop_has_the_drop_under_pgd_beside_it(records: Path) -> None:
+    replication.write(made_up("P1", lambda item: 900 if item.epsilon == 0 else 30 if item.attack == "PGD" else 300))
+    assert "87.0<small>drop</small>" in text_of(open_page("papers", study="P1"))
+
+
+def test_what_a_drop_leaves_is_a_cross_on_the_curve(records: Path) -> None:
+    replication.write(made_up("P1"))
+    page = open_page("papers", study="P1")
+    (drawn,) = [
+        json.loads(chart.proto.spec) for chart in page.get("plotly_chart") if "published, undefended" in chart.proto.spec
+    ]
+    (crosses,) = [trace for trace in drawn["data"] if trace.get("name") == "published, undefended"]
+    assert "of a drop what it leaves" in text_of(page)
+    assert (0.1, 65.87) in {(round(at, 4), round(left, 4)) for at, left in points_of(crosses)}
+
+
+def points_of(trace: dict[str, Any]) -> list[tuple[float, float]]:
+    """A trace's points, however plotly packed them."""
+    return list(zip(*(unpacked(trace[axis]) for axis in ("x", "y")), strict=True))
+
+
+def unpacked(values: Any) -> list[float]:
+    if isinstance(values, dict):
+        return [float(value) for value in np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])]
+    return [float(value) for value in values]
+
+
+def test_a_question_says_its_images_and_intervals(records: Path) -> None:
+    replication.write(made_up("Q2"))
+    said = text_of(open_page("papers", study="Q"))
+    assert "67.1 to 72.8</small><small>1,000 images" in said
+    assert "Wilson 1927" in said
+    assert "67.1 to 72.8</small><small>1,000 images" in report.report([(papers.ENTRIES["Q2"], made_up("Q2"))])
+
+
+def test_no_sentence_decides_what_is_too_close_to_tell(records: Path) -> None:
+    replication.write(made_up("Q1"))
+    said = text_of(open_page("papers", study="Q"))
+    assert "Distillation adds to adversarial training under PGD. **Too close to tell.**" in said
+    assert "nothing" not in said.split(papers.QUESTIONS["Q2"].title)[0].lower()
+
+
+def test_the_command_line_says_the_same(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for key in ("P1", "Q2"):
+        replication.write(made_up(key, lambda item: 900 if item.epsilon == 0 else 30 if item.attack == "PGD" else 300))
+    assert commands.main(["papers", "show", "Q2"]) == 0
+    assert "2.1 to 4.3, 1,000 images" in capsys.readouterr().out
+    assert commands.main(["papers", "show", "P1"]) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("  MNIST  ") and " drop " in line]
+    assert " 87.00 " in line
+    assert "beside it the drop under PGD-20" in out
 
 
 def test_the_training_that_leaks_is_drawn_from_its_header(
