@@ -180,12 +180,17 @@ def _usable_metrics(metrics: object) -> bool:
         return False
     if not isinstance(history := metrics.get("history", []), list) or not all(_is_evaluation(seen) for seen in history):
         return False
-    return _is_share(metrics.get("clean", 0)) and all(
-        isinstance(row, dict)
-        and _printable(row.get("attack"))
-        and _is_share(row.get("epsilon"))
-        and _is_share(row.get("accuracy"))
-        for row in rows
+    return (
+        _is_share(metrics.get("clean", 0))
+        and _is_count(metrics.get("images", 0))
+        and all(
+            isinstance(row, dict)
+            and all(_is_count(row.get(name, 0)) for name in ("images", "steps", "restarts"))
+            and _printable(row.get("attack"))
+            and _is_share(row.get("epsilon"))
+            and _is_share(row.get("accuracy"))
+            for row in rows
+        )
     )
 
 
@@ -194,6 +199,10 @@ def _is_evaluation(seen: object) -> bool:
     if not isinstance(seen, dict) or not all(_is_share(seen.get(name)) for name in ("clean", "fgsm", "pgd", "epsilon")):
         return False
     return isinstance(step := seen.get("step"), int | float) and 0 <= step < 1e12
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 10**12
 
 
 def _is_share(value: object) -> bool:

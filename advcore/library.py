@@ -85,6 +85,8 @@ def import_weights(
     tensors, _ = checkpoints.read_safetensors(source)
     model.load_state_dict(_matched(tensors, model.state_dict(), source.name))
     _normalize(model, normalization)
+    if not (model.state_dict()["0.std"] > 0).all():
+        raise CheckpointError(f"{source.name} has a normalization that divides by zero or less; correct its '0.std'.")
     _answers(model, test.shape)
     epsilons = sorted({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     origin = {

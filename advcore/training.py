@@ -372,7 +372,7 @@ class Trainer:
         return self.recipe.keep_best and collapsed(self.history)
 
     def _finished(self) -> Progress:
-        rate = self.step * self.recipe.batch_size / self.seconds if self.seconds else 0.0
+        rate = self.step * self._batch_images() / self.seconds if self.seconds else 0.0
         warning = None
         if self._spent():
             best = max(item.pgd for item in self.history)
@@ -398,13 +398,16 @@ class Trainer:
             steps=self.steps,
             epoch=(self.step - 1) // self.steps_per_epoch + 1,
             loss=loss,
-            images_per_second=self.recipe.batch_size / per_step,
+            images_per_second=self._batch_images() / per_step,
             seconds=self.seconds,
             seconds_left=per_step * (self.steps - self.step),
             evaluation=evaluation,
             warning=overfitting(self.history) if evaluation else None,
             precision=self.precision,
         )
+
+    def _batch_images(self) -> int:
+        return min(self.recipe.batch_size, len(self.images))
 
     def _evaluation_steps(self) -> set[int]:
         count = min(self.recipe.evaluations, self.steps) if len(self.held_out) else 0

@@ -93,7 +93,7 @@ left = scrubber(
 
 for checkpoint, letter in zip(chosen_models, "AB", strict=True):
     if (finding := masking(checkpoint.metrics)) and attack_name == "fgsm":
-        st.info(f"Model {letter} {finding}. Set the attack to PGD-20 and see.", icon=":material/science:")
+        st.info(f"Model {letter} {markdown_safe(finding)}. Set the attack to PGD-20 and see.", icon=":material/science:")
 
 st.markdown("##### Pick an image")
 choice, surprise, more = st.columns([2, 1, 1], vertical_alignment="bottom")

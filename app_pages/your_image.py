@@ -176,7 +176,8 @@ left_at = scrubber(
     key=f"scrub:{track}",
 )
 
-if attack_name == "fgsm" and not full and not any(answered.attack.fooled.any() for answered in answers):
+changed = any((answered.attack.answers != answered.attack.label).any() for answered in answers)
+if attack_name == "fgsm" and not full and not changed:
     st.info(
         f"One step of FGSM changes nobody's mind here up to ε = {epsilon_text(info.epsilons[-1])}. PGD-20, in the sidebar, "
         "takes twenty smaller steps.",

@@ -223,8 +223,9 @@ def attack_whole(
 def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
     """The ε to begin with: near the usual one, where the first model is fooled and, if there is such an ε, the others hold."""
     first, others = answers[0].attack, [item.attack for item in answers[1:]]
-    held = torch.stack([~other.fooled for other in others]).all(0) if others else torch.ones_like(first.fooled)
-    for wanted in (first.fooled & held, first.fooled):
+    lost = first.answers != first.label
+    held = torch.stack([other.answers == other.label for other in others]).all(0) if others else torch.ones_like(lost)
+    for wanted in (lost & held, lost):
         if wanted.any():
             return min((first.epsilons[index] for index in wanted.nonzero().flatten()), key=lambda at: abs(at - usual))
     return usual
@@ -294,7 +295,7 @@ def command(
     plain: bool,
 ) -> str:
     """The same attack on the command line."""
-    parts = ["python", "-m", "advcore", "attack", "--checkpoint", sitter.id, "--image", name, "--epsilon", f"{epsilon:.6g}"]
+    parts = ["python", "-m", "advcore", "attack", "--checkpoint", sitter.id, "--image", name, "--epsilon", repr(epsilon)]
     parts += ["--attack", next(key for key, kind in ATTACKS.items() if isinstance(attack, kind))]
     parts += ["--full"] if full else []
     parts += [f"--crop={','.join(map(str, crop))}"] if crop else []

@@ -391,6 +391,11 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "an attack in words": (with_header(metrics={"attacks": ["FGSM"]}), "figures"),
     "an attack without accuracy": (with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1}]}), "figures"),
     "an attack without ε": (with_header(metrics={"attacks": [{"attack": "FGSM", "accuracy": 0.1}]}), "figures"),
+    "images in words": (with_header(metrics={"images": "many"}), "figures"),
+    "an attack's images in words": (
+        with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1, "accuracy": 0.1, "images": "many"}]}),
+        "figures",
+    ),
     "an attack without a name": (with_header(metrics={"attacks": [{"epsilon": 0.1, "accuracy": 0.1}]}), "figures"),
     "a list for provenance": (with_header(provenance=[1]), "cannot read"),
 }

@@ -213,6 +213,14 @@ def test_weights_under_this_apps_names_bring_their_normalization(tmp_path: Path)
     assert float(found.model().state_dict()["0.mean"]) == 0.25
 
 
+def test_a_normalization_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    state = checkpoints.find(SHIPPED).model().state_dict()
+    state["0.std"] = -state["0.std"]
+    with pytest.raises(CheckpointError, match="divides by zero or less"):
+        library.import_weights(put(tmp_path, state), RECIPE)
+    assert files() == []
+
+
 @pytest.mark.parametrize(
     ("normalization", "mean", "std"), [("dataset", 0.3053, 0.3760), ("none", 0.0, 1.0), ("half", 0.5, 0.5)]
 )
