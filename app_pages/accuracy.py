@@ -150,7 +150,7 @@ def progress() -> None:
     left = f", about {spent * (1 - share) / gained:.0f} s left" if running and gained > 0 else ""
     state = "Measuring" if running else "Stopped; what was measured is kept"
     whole = sum(length >= count for length in lengths)
-    text.progress(share, f"{state}: {share:.0%}, {whole} of {len(lines)} curves whole{left}")
+    text.progress(share, f"{state}: {100 * share:.0f} %, {whole} of {len(lines)} curves whole{left}")
     label, icon = ("Stop", ":material/stop:") if running else ("Go on", ":material/play_arrow:")
     button.button(label, icon=icon, width="stretch", on_click=stop_or_go_on)
 

@@ -20,9 +20,9 @@ def test_a_curve_is_measured_stopped_and_finished(page: Page, app_url: str) -> N
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped; what was measured is kept")).to_be_visible()
     settled(page)
-    kept = page.get_by_text(re.compile(r"kept: \d+ of 360 images")).inner_text()
+    kept = page.get_by_text(re.compile(r"kept: \d+ %, \d of 2 curves")).inner_text()
     page.wait_for_timeout(1500)
-    assert page.get_by_text(re.compile(r"kept: \d+ of 360 images")).inner_text() == kept
+    assert page.get_by_text(re.compile(r"kept: \d+ %, \d of 2 curves")).inner_text() == kept
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
 
