@@ -7,17 +7,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import streamlit as st
 
-from ui import guard, style
+from ui import frame
 
 st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
 
-style.apply()
+frame.apply()
 PAGES = [
-    st.Page("app_pages/attack.py", title="Attack", icon=":material/bolt:", default=True),
-    st.Page("app_pages/your_image.py", title="Your image", icon=":material/add_photo_alternate:", url_path="your-image"),
-    st.Page("app_pages/accuracy.py", title="Accuracy vs ε", icon=":material/show_chart:"),
-    st.Page("app_pages/papers.py", title="Papers", icon=":material/menu_book:"),
-    st.Page("app_pages/retrain.py", title="Retrain", icon=":material/school:"),
-    st.Page("app_pages/models.py", title="Models", icon=":material/inventory_2:"),
+    st.Page("pages/attack.py", title="Attack", icon=":material/bolt:", default=True),
+    st.Page("pages/your_image.py", title="Your image", icon=":material/add_photo_alternate:", url_path="your-image"),
+    st.Page("pages/accuracy.py", title="Accuracy vs ε", icon=":material/show_chart:"),
+    st.Page("pages/papers.py", title="Papers", icon=":material/menu_book:"),
+    st.Page("pages/retrain.py", title="Retrain", icon=":material/school:"),
+    st.Page("pages/models.py", title="Models", icon=":material/inventory_2:"),
 ]
-guard.run(st.navigation(PAGES, position="top"))
+frame.run(st.navigation(PAGES, position="top"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from advcore.commands import main
+from advcore.cli.main import main
 
 for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors="replace")  # a terminal or a pipe that has no ε gets a question mark and not a traceback

@@ -22,11 +22,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from advcore import checkpoints, data
+from advcore import data
 from advcore.attacks import FGSM
 from advcore.device import describe, pick_device
-from advcore.models import parameter_count
-from advcore.scrub import scrub
+from advcore.evaluation.scrub import scrub
+from advcore.models import checkpoints
+from advcore.models.architectures import parameter_count
 
 EPSILONS = [step / 126 for step in range(64)]
 

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from advcore import checkpoints, data
+from advcore import data
 from advcore.attacks import FGSM, input_gradient
 from advcore.device import Precision, describe, fastest_precision, pick_device
-from advcore.robustness import prepared, robustness_curve
+from advcore.evaluation.curves import prepared, robustness_curve
+from advcore.models import checkpoints
 
 EPSILONS = [round(0.025 * step, 3) for step in range(21)]
 BATCHES = (50, 100, 200, 500)

@@ -34,11 +34,12 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from advcore import data, training
+from advcore import data
 from advcore.attacks import FGSM, PGD
 from advcore.device import describe, keep_freed_memory, pick_device
-from advcore.recipes import Recipe
-from advcore.robustness import accuracy
+from advcore.evaluation.curves import accuracy
+from advcore.recipe import Recipe
+from advcore.training import loop
 
 BATCH, EPSILON, RATE, SEED = 128, 0.1, 0.001, 0
 PGD_STEPS = 7
@@ -141,7 +142,7 @@ def fast(model: nn.Sequential, images: data.LabeledImages, epochs: int, device: 
 
 def ours(options: argparse.Namespace, images: data.LabeledImages, defense: str) -> nn.Module:
     """`advcore.training`, as the app and the command line use it."""
-    *_, last = training.train(recipe(options, defense), images=images, device=pick_device(), precision=options.precision)
+    *_, last = loop.train(recipe(options, defense), images=images, device=pick_device(), precision=options.precision)
     assert last.model is not None
     return last.model
 
@@ -156,7 +157,7 @@ def contend(options: argparse.Namespace) -> dict[str, Any]:
     test = data.load(options.dataset, "test", limit=options.test)
     ready = peak_mib(device)
     for part, epochs in ((images[: 4 * BATCH], 1), (images, options.epochs)):  # warm-up, then the race
-        model = training.initial_model(recipe(options, "fgsm"), images)
+        model = loop.initial_model(recipe(options, "fgsm"), images)
         began = time.perf_counter()
         if name.startswith("ours"):
             shorter = argparse.Namespace(**vars(options) | {"epochs": epochs, "images": len(part)})
@@ -200,7 +201,7 @@ def defenses(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     trainers = {}
     for name in PASSES:
         made = Recipe.from_dict(recipe(options, name).to_dict() | {"images": None, "epochs": 10_000})
-        trainers[name] = training.Trainer(made, images, pick_device(), options.precision, None)
+        trainers[name] = loop.Trainer(made, images, pick_device(), options.precision, None)
     seconds: dict[str, list[float]] = {name: [] for name in PASSES}
     for turn in range(options.turns + 2):
         for name, trainer in trainers.items():

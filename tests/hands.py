@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from advcore.drawn import Hand, on_paper, picture_of
+from advcore.photos.drawn import Hand, on_paper, picture_of
 
 __all__ = ["Hand", "fonts", "picture_of", "png_of", "printed", "random_hand"]
 

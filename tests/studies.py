@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advcore.papers import Claim, Comparison, Figure, Question, Reading, Reason, Study, Subject, Term
+from advcore.papers.studies import Claim, Comparison, Figure, Question, Reading, Reason, Study, Subject, Term
 
 STANDARD, DEFENDED = "digits/digits_cnn-standard", "digits/digits_cnn-fgsm-0.2"
 FIFTH = Study(

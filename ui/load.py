@@ -8,10 +8,12 @@ import streamlit as st
 import torch
 from torch import nn
 
-from advcore import attacks, checkpoints, data, images, scrub
+from advcore import attacks, data
 from advcore.device import Precision, describe, fastest_precision, pick_device
 from advcore.errors import CheckpointError
-from advcore.robustness import prepared
+from advcore.evaluation import scrub, single
+from advcore.evaluation.curves import prepared
+from advcore.models import checkpoints
 
 
 @st.cache_resource(show_spinner="Loading the images …", max_entries=8)
@@ -92,10 +94,10 @@ def scrubbed(asked: Question, epsilons: tuple[float, ...]) -> scrub.Scrub:
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def outcome(asked: Question, epsilon: float) -> images.Outcome:
+def outcome(asked: Question, epsilon: float) -> single.Outcome:
     """The image attacked at one ε, before and after rounding to 8 bits."""
     net, image, label = asked.ask()
-    return images.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target)
+    return single.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -14,7 +14,7 @@ import streamlit as st
 
 from advcore import attacks, data
 from advcore.device import Precision, fastest_precision, pick_device
-from advcore.robustness import Predictions, predictions
+from advcore.evaluation.curves import Predictions, predictions
 from ui import load
 
 _KEPT = 200

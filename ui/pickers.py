@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from advcore import checkpoints, data, pretrained
+from advcore import data
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
+from advcore.models import checkpoints, pretrained
 from ui import load
-from ui.state import chosen
+from ui.frame import chosen
 from ui.words import markdown_safe
 
 FIRST = ("mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from advcore.checkpoints import Checkpoint
+from advcore.models.checkpoints import Checkpoint
 
 # Okabe–Ito: one colour, one meaning, across the app.
 STANDARD, DEFENDED, FOOLED = "#0072B2", "#009E73", "#D55E00"

@@ -16,10 +16,12 @@ import pytest
 import torch
 from torch import distributed
 
-from advcore import checkpoints, data, training
+from advcore import data
 from advcore import distributed as several
-from advcore.recipes import Recipe
-from tests.advcore.makers import REPOSITORY
+from advcore.models import checkpoints
+from advcore.recipe import Recipe
+from advcore.training import loop
+from tests.makers import REPOSITORY
 
 TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 # Shares of 32 and 31: processes whose batches differ in size count in proportion. No random draw differs between them.
@@ -56,9 +58,9 @@ def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
     told = run(
         [*TWO, "-m", "advcore", "train", "--recipe", str(recipe), "--out", str(out), "--device", "cpu", "--precision", "fp32"]
     )
-    *moments, last = training.train(RECIPE, device=torch.device("cpu"), precision="fp32")
+    *moments, last = loop.train(RECIPE, device=torch.device("cpu"), precision="fp32")
     images = data.load("digits", "train")
-    start = training.initial_model(RECIPE, images).state_dict()
+    start = loop.initial_model(RECIPE, images).state_dict()
     for name, wanted in last.model.state_dict().items():
         found = checkpoints.read(out).model().state_dict()[name]
         # Halved on disk: a thousandth of a weight is rounding.

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from advcore.errors import RecipeError
-from advcore.recipes import AUGMENTATIONS, DEFENSES, OPTIMIZERS, SCHEDULES, Recipe
-from advcore.shipped import SHIPPED, matching
+from advcore.recipe import AUGMENTATIONS, DEFENSES, OPTIMIZERS, SCHEDULES, Recipe
+from advcore.training.shipped import SHIPPED, matching
 
 LEAST: dict[str, Any] = {"dataset": "mnist", "architecture": "lee_cnn"}
 FULL = Recipe(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from advcore import attacks, checkpoints, data
-from advcore.robustness import robustness_curve
+from advcore import attacks, data
+from advcore.evaluation.curves import robustness_curve
+from advcore.models import checkpoints
 from tests.browser.conftest import settled
 
 PAIR = "models=digits%2Fdigits_cnn-standard~digits%2Fdigits_cnn-fgsm-0.2"

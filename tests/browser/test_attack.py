@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from advcore import checkpoints, data
+from advcore import data
 from advcore.attacks import predict
+from advcore.models import checkpoints
 from tests.browser.conftest import choose, settled
 
 DIGITS = "?dataset=digits"

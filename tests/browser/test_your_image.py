@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from advcore import checkpoints, pictures
-from advcore.views import frame, view_of
+from advcore.images import decode
+from advcore.models import checkpoints
+from advcore.photos.framing import frame, view_of
 from tests.browser.conftest import settled
 from tests.corpus import bad_files
 from tests.hands import Hand, picture_of, png_of
@@ -48,9 +49,9 @@ def download(page: Page, letter: str, folder: Path) -> bytes:
     return (folder / "attacked.png").read_bytes()
 
 
-def answer(data: bytes, checkpoint_id: str = STANDARD) -> tuple[int, pictures.Picture]:
+def answer(data: bytes, checkpoint_id: str = STANDARD) -> tuple[int, decode.Picture]:
     """What the model says of a file, opened as any other."""
-    checkpoint, picture = checkpoints.find(checkpoint_id), pictures.decode(data)
+    checkpoint, picture = checkpoints.find(checkpoint_id), decode.decode(data)
     seen = view_of(picture, frame(picture, checkpoint.shape, "digits"), checkpoint.shape)
     return int(checkpoint.model()(seen).argmax()), picture
 

@@ -23,7 +23,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def open_page(name: str, **query: str) -> AppTest:
     """The page `name` after its first run, as if opened by a link with `query`."""
-    page = AppTest.from_file(str(REPOSITORY / "app_pages" / f"{name}.py"), default_timeout=60)
+    page = AppTest.from_file(str(REPOSITORY / "pages" / f"{name}.py"), default_timeout=60)
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()

@@ -7,8 +7,9 @@ import operator
 
 import pytest
 
-from advcore import attacks, checkpoints, data
-from advcore.robustness import predictions
+from advcore import attacks, data
+from advcore.evaluation.curves import predictions
+from advcore.models import checkpoints
 from tests.pages.conftest import open_page
 from ui import measured
 

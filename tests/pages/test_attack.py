@@ -49,7 +49,7 @@ def test_a_failed_download_is_one_sentence_and_the_samples_stay(monkeypatch: pyt
     def fail(form: str, root: Path) -> None:
         raise OSError("no route to the host")
 
-    monkeypatch.setattr("advcore.readers._fetch", fail)
+    monkeypatch.setattr("advcore.data.readers._fetch", fail)
     page = open_page("attack", dataset="mnist")
     page.sidebar.button[0].click().run()
     assert not page.exception

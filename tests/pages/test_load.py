@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from advcore import attacks, checkpoints, data
+from advcore import attacks, data
 from advcore.errors import CheckpointError
-from advcore.recipes import Recipe
+from advcore.models import checkpoints
+from advcore.recipe import Recipe
 from ui import load, measured
 
 RECIPE = Recipe(dataset="digits", architecture="digits_cnn", seed=5)

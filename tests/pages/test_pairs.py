@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advcore import checkpoints
+from advcore.models import checkpoints
 from tests.conftest import REAL_DATA
 from tests.pages.conftest import open_page
 

@@ -18,24 +18,28 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from advcore import checkpoints, commands, estimates, jobs, papers, replication, verdicts
-from advcore.papers import Study
-from advcore.recipes import Recipe
-from advcore.replication import Measurement, Record
+from advcore.cli import main
+from advcore.jobs import queue
+from advcore.models import checkpoints
+from advcore.papers import replication, verdicts
+from advcore.papers.replication import Measurement, Record
+from advcore.papers.studies import Study
+from advcore.recipe import Recipe
+from advcore.training import estimate
 from tests.pages.conftest import open_page
 from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
-from ui import report, studies
+from ui.papers import report, sections
 
-TABS = [*papers.STUDIES, "Q"]
+TABS = [*sections.STUDIES, "Q"]
 
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in the place of the records, with a study and a question on digits among the others."""
     monkeypatch.setenv("ADVCORE_RECORDED", str(tmp_path / "recorded"))
-    monkeypatch.setitem(papers.STUDIES, "P5", FIFTH)
-    monkeypatch.setitem(papers.ENTRIES, "P5", FIFTH)
-    monkeypatch.setitem(papers.QUESTIONS, "Q9", QUESTION)
+    monkeypatch.setitem(sections.STUDIES, "P5", FIFTH)
+    monkeypatch.setitem(sections.ENTRIES, "P5", FIFTH)
+    monkeypatch.setitem(sections.QUESTIONS, "Q9", QUESTION)
     return tmp_path / "recorded"
 
 
@@ -43,7 +47,7 @@ def made_up(key: str, right: Callable[[replication.Wanted], int] = lambda item: 
     """A record of everything that is wanted, with counts out of a thousand."""
     found = [
         Measurement(item.model, item.attack, item.epsilon, item.seed, 1000, right(item), (0, 0))
-        for item in replication.wanted(papers.ENTRIES[key])
+        for item in replication.wanted(sections.ENTRIES[key])
     ]
     record = Record(
         key, f"python -m advcore papers run {key}", "2026-01-02", "CPU", {"torch": "9"}, False, 3.0, {}, tuple(found)
@@ -62,8 +66,8 @@ def test_every_study_opens_with_what_is_shipped(study: str) -> None:
     page = open_page("papers", study=study)
     assert not page.exception
     assert not page.error
-    for key in papers.QUESTIONS if study == "Q" else [study]:
-        assert papers.ENTRIES[key].title in text_of(page)
+    for key in sections.QUESTIONS if study == "Q" else [study]:
+        assert sections.ENTRIES[key].title in text_of(page)
 
 
 @pytest.mark.parametrize("study", TABS)
@@ -76,7 +80,7 @@ def test_every_study_opens_when_nothing_is_measured(study: str, records: Path) -
 
 @pytest.mark.parametrize("study", TABS)
 def test_every_study_opens_when_all_is_measured(study: str, records: Path) -> None:
-    for key in papers.ENTRIES:
+    for key in sections.ENTRIES:
         replication.write(made_up(key))
     page = open_page("papers", study=study)
     assert not page.exception
@@ -90,7 +94,7 @@ def test_the_link_carries_the_study() -> None:
     assert page.query_params["study"] == "P1"
     page.button_group[0].set_value("P4").run()
     assert page.query_params["study"] == "P4"
-    assert papers.STUDIES["P4"].title in text_of(page)
+    assert sections.STUDIES["P4"].title in text_of(page)
 
 
 def test_a_fifth_study_has_its_tab(records: Path) -> None:
@@ -105,7 +109,7 @@ def test_a_damaged_record_is_said_and_the_page_stays(records: Path) -> None:
     page = open_page("papers", study="P2")
     assert not page.exception
     assert "damaged" in page.error[0].value
-    assert papers.STUDIES["P2"].claim in text_of(page)
+    assert sections.STUDIES["P2"].claim in text_of(page)
 
 
 def test_a_missing_model_is_named_with_its_command(records: Path) -> None:
@@ -157,22 +161,22 @@ def test_a_question_says_its_images_and_intervals(records: Path) -> None:
     said = text_of(open_page("papers", study="Q"))
     assert "67.1 to 72.8</small><small>1,000 images" in said
     assert "Wilson 1927" in said
-    assert "67.1 to 72.8</small><small>1,000 images" in report.report([(papers.ENTRIES["Q2"], made_up("Q2"))])
+    assert "67.1 to 72.8</small><small>1,000 images" in report.report([(sections.ENTRIES["Q2"], made_up("Q2"))])
 
 
 def test_no_sentence_decides_what_is_too_close_to_tell(records: Path) -> None:
     replication.write(made_up("Q1"))
     said = text_of(open_page("papers", study="Q"))
     assert "Distillation adds to adversarial training under PGD. **Too close to tell.**" in said
-    assert "nothing" not in said.split(papers.QUESTIONS["Q2"].title)[0].lower()
+    assert "nothing" not in said.split(sections.QUESTIONS["Q2"].title)[0].lower()
 
 
 def test_the_command_line_says_the_same(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for key in ("P1", "Q2"):
         replication.write(made_up(key, lambda item: 900 if item.epsilon == 0 else 30 if item.attack == "PGD" else 300))
-    assert commands.main(["papers", "show", "Q2"]) == 0
+    assert main.main(["papers", "show", "Q2"]) == 0
     assert "2.1 to 4.3, 1,000 images" in capsys.readouterr().out
-    assert commands.main(["papers", "show", "P1"]) == 0
+    assert main.main(["papers", "show", "P1"]) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if line.startswith("  MNIST  ") and " drop " in line]
     assert " 87.00 " in line
@@ -224,9 +228,9 @@ def test_a_model_is_trained_anew_as_a_job(records: Path, monkeypatch: pytest.Mon
     class Job:
         id = "one-job"
 
-    monkeypatch.setattr(jobs, "start", lambda recipe: started.append(recipe) or Job())
-    took = estimates.Estimate(1, 2, 3, 4, 5, "a slow machine")
-    monkeypatch.setattr(estimates, "estimate", lambda recipe: took)
+    monkeypatch.setattr(queue, "start", lambda recipe: started.append(recipe) or Job())
+    took = estimate.Estimate(1, 2, 3, 4, 5, "a slow machine")
+    monkeypatch.setattr(estimate, "estimate", lambda recipe: took)
     page = open_page("papers", study="P5")
     next(box for box in page.selectbox if box.label == "Train one of its models anew").set_value(DEFENDED).run()
     assert any("a slow machine" in caption.value for caption in page.caption)
@@ -247,7 +251,7 @@ def followed(link: str) -> AppTest:
 
 def test_the_attack_link_opens_the_very_models_at_the_very_epsilon() -> None:
     models = ("mnist/srivathsav_cnn-standard", "mnist/srivathsav_cnn-fgsm-0.1")
-    page = followed(studies.attack_link(models, 0.1))
+    page = followed(sections.attack_link(models, 0.1))
     assert not page.exception
     assert tuple(box.value for box in page.sidebar.selectbox[1:3]) == models
     assert page.query_params["epsilon"] == "0.1"
@@ -255,7 +259,7 @@ def test_the_attack_link_opens_the_very_models_at_the_very_epsilon() -> None:
 
 def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> None:
     models = ("mnist/lee_cnn-standard", "mnist/lee_cnn-fgsm-0.3")
-    page = followed(studies.accuracy_link(papers.STUDIES["P2"], models, 0.3))
+    page = followed(sections.accuracy_link(sections.STUDIES["P2"], models, 0.3))
     assert not page.exception
     assert tuple(page.sidebar.multiselect[0].value) == models
     assert (page.query_params["end"], page.query_params["published"]) == ("0.8", "True")
@@ -265,18 +269,18 @@ def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> No
 @pytest.mark.parametrize("epsilon", [0.03, 0.1, 0.25, 0.5])
 def test_a_link_beyond_the_track_ends_with_it(epsilon: float) -> None:
     model = "cifar10/even_deeper_cnn-fgsm-0.5"
-    query = dict(parse_qsl(urlsplit(studies.attack_link((model,), epsilon)).query))
+    query = dict(parse_qsl(urlsplit(sections.attack_link((model,), epsilon)).query))
     assert float(query["epsilon"]) == pytest.approx(min(epsilon, 32 / 255), abs=1e-6)
 
 
 # --- exports ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", papers.ENTRIES)
+@pytest.mark.parametrize("key", sections.ENTRIES)
 def test_the_table_as_csv_holds_every_figure(key: str) -> None:
-    of = papers.ENTRIES[key]
+    of = sections.ENTRIES[key]
     record = made_up(key)
-    rows = list(csv.DictReader(io.StringIO(studies.as_csv(verdicts.rows(of, record)))))
+    rows = list(csv.DictReader(io.StringIO(sections.as_csv(verdicts.rows(of, record)))))
     assert len(rows) == len(verdicts.rows(of, record))
     if isinstance(of, Study):
         told = [float(row["published_percent"]) for row in rows if row["published_percent"]]
@@ -300,18 +304,18 @@ class _Tags(HTMLParser):
 
 
 def test_the_report_is_whole_closed_and_needs_nothing_else() -> None:
-    text = report.report([(of, made_up(key)) for key, of in papers.ENTRIES.items()])
+    text = report.report([(of, made_up(key)) for key, of in sections.ENTRIES.items()])
     tags = _Tags()
     tags.feed(text)
     assert tags.open == []
     assert not {"script", "link", "img", "iframe"} & set(tags.seen)
     assert "http" not in re.sub("arXiv", "", text)
-    for of in papers.ENTRIES.values():
+    for of in sections.ENTRIES.values():
         assert of.title in text
 
 
 def test_the_report_escapes_what_it_is_given() -> None:
     record = made_up("P2", command="<script>alert(1)</script>", missing={"x": "<img src=x>"}, measured=())
-    text = report.report([(papers.STUDIES["P2"], record)])
+    text = report.report([(sections.STUDIES["P2"], record)])
     assert "<script" not in text
     assert "&lt;script&gt;" in text

@@ -7,14 +7,15 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from advcore import jobs, library
-from advcore.recipes import DEFENSES, Recipe
+from advcore.jobs import queue
+from advcore.recipe import DEFENSES, Recipe
+from advcore.training import library
 from tests.pages.conftest import open_page
 
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setattr("advcore.estimates._TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr("advcore.training.estimate._TRIAL_SECONDS", 0.05)
     return open_page("retrain", dataset="digits")
 
 
@@ -78,7 +79,7 @@ def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> Non
     page.run()
     start_button(page).click().run()
     assert not page.exception
-    (job,) = jobs.listing()
+    (job,) = queue.listing()
     assert job.recipe == Recipe.from_dict(job.recipe.to_dict())
     assert job.recipe.epochs == 1000
     again = open_page("retrain")
@@ -86,14 +87,14 @@ def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> Non
     assert again.selectbox(key="job").value == job.id
     next(button for button in again.button if button.label == "Stop").click().run()
     for _ in range(300):
-        if jobs.find(job.id).over:
+        if queue.find(job.id).over:
             break
         time.sleep(0.1)
-    assert jobs.find(job.id).state == "stopped"
+    assert queue.find(job.id).state == "stopped"
     stopped = open_page("retrain", job=job.id)
     assert any("resuming" in caption.value for caption in stopped.caption)
     next(button for button in stopped.button if button.label == "Delete").click().run()
-    assert jobs.listing() == []
+    assert queue.listing() == []
     assert not open_page("retrain", dataset="digits").exception
 
 
@@ -103,10 +104,10 @@ def test_a_strange_job_in_the_link_is_survived() -> None:
 
 
 @pytest.fixture
-def finished(monkeypatch: pytest.MonkeyPatch) -> jobs.Job:
+def finished(monkeypatch: pytest.MonkeyPatch) -> queue.Job:
     """A job that was carried out in the tests' own process."""
     monkeypatch.setattr("os.setpriority", lambda *_: None)
-    monkeypatch.setattr("advcore.results.PGD_IMAGES", 20)
+    monkeypatch.setattr("advcore.training.measure.PGD_IMAGES", 20)
     recipe = Recipe(
         dataset="digits",
         architecture="digits_cnn",
@@ -117,14 +118,14 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> jobs.Job:
         held_out=44,
         evaluations=2,
     )
-    folder = jobs.root() / "20260102-030405-000000"
+    folder = queue.root() / "20260102-030405-000000"
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(recipe.to_json())
-    assert jobs.run(folder) == 0
-    return jobs.find(folder.name)
+    assert queue.run(folder) == 0
+    return queue.find(folder.name)
 
 
-def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: jobs.Job) -> None:
+def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: queue.Job) -> None:
     page = open_page("retrain", job=finished.id)
     for _ in range(200):
         if "200 of 200 test images; bands 95 % (Wilson)." in [caption.value for caption in page.caption]:
@@ -141,7 +142,7 @@ def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: j
     assert f"/?dataset=digits&a=digits%2Fdigits_cnn-standard&b={made}" in links
 
 
-def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: jobs.Job) -> None:
+def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: queue.Job) -> None:
     library.rename(finished.checkpoint, "my-best")
     page = open_page("retrain", job=finished.id)
     assert any("b=digits%2Fmy-best" in link.proto.url for link in page.get("link_button"))
@@ -152,7 +153,7 @@ def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: jobs.Job
 
 
 def test_a_failed_job_says_why_and_shows_what_its_process_printed() -> None:
-    folder = jobs.root() / "20260102-030405-000001"
+    folder = queue.root() / "20260102-030405-000001"
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text("{")
     (folder / "log.txt").write_text("line one\n<b>line two</b>")

@@ -12,18 +12,19 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from advcore import checkpoints, pretrained
 from advcore.attacks import FGSM
 from advcore.data import BUILT_IN
-from advcore.own_image import attack_own
-from advcore.pictures import PictureError, decode
-from advcore.recipes import Recipe
-from advcore.views import frame
+from advcore.images.decode import PictureError, decode
+from advcore.models import checkpoints, pretrained
+from advcore.photos.attack import attack_own
+from advcore.photos.framing import frame
+from advcore.recipe import Recipe
 from tests.corpus import bad_files, good_files
 from tests.hands import Hand, picture_of, png_of
 from tests.pages.conftest import open_page
-from ui import drawing_pad, own
-from ui.cropper import Crop, _crop
+from ui.components import drawing_pad
+from ui.components.cropper import Crop, _crop
+from ui.photo import session
 
 NAME = "your_image"
 
@@ -87,7 +88,7 @@ def test_taking_a_file_away_takes_its_picture_away() -> None:
     page.file_uploader[0].set_value([("two.png", digit(7), "image/png")]).run()
     assert "one.png" not in captions(page)
     assert "two.png" in captions(page)
-    assert not any(own.identity(digit(3), "one.png") in str(key) for key in page.session_state[own._MADE])
+    assert not any(session.identity(digit(3), "one.png") in str(key) for key in page.session_state[session._MADE])
     page.file_uploader[0].clear().run()
     assert not page.exception
     assert len(page.download_button) == 0
@@ -108,9 +109,9 @@ def test_forgetting_leaves_nothing_behind() -> None:
     button.click().run()
     assert not page.exception
     assert len(page.download_button) == 0
-    assert own._SHELF not in page.session_state or not page.session_state[own._SHELF].pictures
-    assert own._MADE not in page.session_state
-    assert own._FILES not in page.session_state
+    assert session._SHELF not in page.session_state or not page.session_state[session._SHELF].pictures
+    assert session._MADE not in page.session_state
+    assert session._FILES not in page.session_state
 
 
 def test_two_sessions_share_no_picture() -> None:
@@ -172,7 +173,7 @@ def test_a_strange_link_is_said_at_once() -> None:
 
 
 def test_a_large_picture_is_packed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "PACK_AT_ONCE", 1000)
+    monkeypatch.setattr(session, "PACK_AT_ONCE", 1000)
     page = uploaded(("mine.png", digit(3)), reach="full")
     assert len(page.download_button) == 0
     assert "A picture this large takes seconds to pack" in captions(page)
@@ -188,12 +189,12 @@ def test_a_downloaded_picture_opens_as_it_was_saved() -> None:
     _, data = attack_own(checkpoint.model(), picture, framing, checkpoint.shape, "digits", FGSM(), 0.3, full=True)
     page = uploaded(("attacked.png", data))
     assert not page.exception
-    looked = next(value for key, value in page.session_state[own._MADE].items() if key[0] == "look")
+    looked = next(value for key, value in page.session_state[session._MADE].items() if key[0] == "look")
     assert looked.framing == framing
 
 
 def test_too_many_pictures_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "MAX_PICTURES", 2)
+    monkeypatch.setattr(session, "MAX_PICTURES", 2)
     page = uploaded(*((f"{number}.png", digit(number)) for number in range(4)))
     assert not page.exception
     assert len(page.error) == 2

@@ -1,0 +1,1 @@
+"""Accuracy under attack: curves over ε, one image over ε, and whether a robustness can be believed."""

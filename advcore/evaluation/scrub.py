@@ -1,0 +1,111 @@
+"""One image under one attack at every ε of a grid: what a person needs to drag ε without asking the model again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from advcore.attacks import FGSM, Attack, UniformNoise, predict, probabilities
+from advcore.data import LabeledImages
+from advcore.evaluation.curves import first_epsilon
+from advcore.images.encode import to_bytes
+
+_FORWARD_VALUES = 4_000_000  # how many input values go through the model at once
+COARSE_STEPS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Scrub:
+    """An image (C×H×W in [0, 1]) at every ε of `epsilons`, and the model's answers there.
+
+    With a `direction` (C×H×W in [−1, 1]) the attacked image is clip(image + ε·direction); without one it is taken from
+    `frames` (uint8 E×C×H×W). `shares` are the class probabilities, float32 E×K; `label` is the class to lose, `target` the
+    one to reach, or None.
+    """
+
+    epsilons: tuple[float, ...]
+    image: Tensor
+    direction: Tensor | None
+    frames: Tensor | None
+    shares: Tensor
+    label: int
+    target: int | None = None
+
+    @property
+    def answers(self) -> Tensor:
+        """The predicted class at each ε, int64 E."""
+        return self.shares.argmax(1)
+
+    @property
+    def fooled(self) -> Tensor:
+        """Whether the attack has what it wants at each ε, bool E: the label lost, or the target reached."""
+        return self.answers != self.label if self.target is None else self.answers == self.target
+
+    @property
+    def smallest_epsilon(self) -> float:
+        """The first ε of the grid that fools the model; ∞ if none does."""
+        return float(first_epsilon(self.epsilons, self.fooled[:, None])[0])
+
+
+def coarse(epsilons: Sequence[float]) -> tuple[float, ...]:
+    """Every k-th ε of a fine grid, ends included and at most twenty steps, for attacks that start anew at every ε."""
+    steps = len(epsilons) - 1
+    stride = next(
+        stride for stride in range(1, steps + 2) if stride > steps or (steps % stride == 0 and steps // stride <= COARSE_STEPS)
+    )
+    return tuple(epsilons[::stride])
+
+
+def scrub(
+    model: nn.Module,
+    image: Tensor,
+    attack: Attack,
+    epsilons: Sequence[float],
+    *,
+    label: int | None = None,
+    target: int | None = None,
+) -> Scrub:
+    """Attack one image, 1×C×H×W in [0, 1], at every ε (L∞, pixel space).
+
+    FGSM and noise share one direction over all ε and use the whole grid; other attacks use `coarse` of it. Without a label
+    the model's own answer is the one to lose. Raises AttackError as the attack does.
+    """
+    label = int(predict(model, image)) if label is None else label
+    aim = torch.tensor([label if target is None else target], device=image.device)
+    direction, frames = None, None
+    if isinstance(attack, FGSM):
+        direction = attack.direction(model, image, aim)[0]
+    elif isinstance(attack, UniformNoise):
+        direction = attack.direction(image)[0]
+    grid = tuple(epsilons) if direction is not None else coarse(epsilons)
+    attacked = torch.cat(list(attack.sweep(model, image, aim, grid)))
+    if direction is None:
+        frames = to_bytes(attacked)
+    part = max(1, _FORWARD_VALUES // math.prod(image.shape))
+    shares = torch.cat([probabilities(model, attacked[start : start + part]) for start in range(0, len(attacked), part)])
+    return Scrub(grid, image[0], direction, frames, shares.cpu(), label, target)
+
+
+def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: float) -> tuple[int, float]:
+    """The image, and the ε from `usual` up to five times it, that show best how two models differ.
+
+    Both models know the clean image, FGSM at that ε fools the first and not the second. Where there is none, an image that
+    at least the first falls for; else (0, usual).
+    """
+    device = next(first.parameters()).device
+    pixels, labels = images.pixels(device), images.labels.to(device)
+    budgets = [usual * factor for factor in (1, 1.5, 2, 3, 4, 5) if usual * factor <= 1]
+    right = [
+        torch.stack([predict(model, attacked) == labels for attacked in FGSM().sweep(model, pixels, labels, [0, *budgets])])
+        for model in (first, second)
+    ]
+    falls = right[0][0] & ~right[0][1:]
+    for wanted in (falls & right[1][0] & right[1][1:], falls):
+        if found := wanted.nonzero().tolist():
+            step, index = found[0]
+            return index, budgets[step]
+    return 0, usual

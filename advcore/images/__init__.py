@@ -1,0 +1,1 @@
+"""Decoding (bytes to pixels) and encoding (pixels to bytes) of images."""

@@ -1,0 +1,57 @@
+"""Pixels to bytes: 8-bit images, PNG files with a note, thumbnails."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+from torch.nn import functional as F
+
+NOTE_KEY = "advcore"
+"""The PNG text chunk that holds this app's own note."""
+_LARGE = 3_000_000
+
+
+def encode_png(pixels: Tensor, note: dict[str, Any] | None = None) -> bytes:
+    """PNG bytes of uint8 C×H×W pixels, with `note` as JSON in a text chunk that `decode` gives back."""
+    array = pixels.permute(1, 2, 0).cpu().numpy()
+    extra = PngImagePlugin.PngInfo()
+    if note is not None:
+        extra.add_text(NOTE_KEY, json.dumps(note))
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+    # Attacked photographs hardly shrink however long one tries, and of megapixels the trying takes seconds.
+    image.save(buffer, "PNG", pnginfo=extra, compress_level=6 if array.size < _LARGE else 1)
+    return buffer.getvalue()
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """Pixel space [0, 1] to uint8, rounded to the nearest of the 256 levels."""
+    return pixels.mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def png(pixels: Tensor) -> bytes:
+    """One image, C×H×W uint8 or float in [0, 1], as PNG bytes at its own size."""
+    return encode_png(pixels if pixels.dtype == torch.uint8 else to_bytes(pixels))
+
+
+def thumbnails(images: Tensor, side: int = 64) -> Tensor:
+    """uint8 N×C×H×W at most `side` px high and wide, smaller ones as they are."""
+    if max(images.shape[2:]) <= side:
+        return images.contiguous()
+    scale = side / max(images.shape[2:])
+    size = [max(1, round(edge * scale)) for edge in images.shape[2:]]
+    return to_bytes(F.interpolate(images.float() / 255, size=size, mode="area"))
+
+
+def amplification(perturbation: Tensor) -> int:
+    """The factor that makes a perturbation visible around mid-grey: the largest of 1, 2, 3, 5, 10, … that fits."""
+    largest = float(perturbation.abs().max())
+    # A little more than 0.5: the difference of two float32 numbers 0.1 apart is 0.1 only by luck.
+    fitting = [factor for factor in (1, 2, 3, 5, 10, 20, 30, 50, 100) if factor * largest <= 0.5001]
+    return fitting[-1] if fitting else 1

@@ -1,0 +1,1 @@
+"""Retrainings in processes of their own."""

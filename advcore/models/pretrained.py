@@ -1,0 +1,253 @@
+"""ImageNet-size models for photographs: torchvision's pretrained weights, where they are on this machine.
+
+They lie in torch hub's cache, `$TORCH_HOME/hub/checkpoints` (usually `~/.cache/torch/hub/checkpoints`), under names such as
+`resnet18-f37072fd.pth`: the part after the dash is how the file's SHA-256 begins, as in torchvision's own `check_hash`.
+
+torchvision publishes these weights as pickles and in no other form. Nothing foreign is ever unpickled here, and these are read
+in the one way that keeps to that: the bytes must first match the fingerprint in their name, which torch hub checks after a
+download but never again; then `torch.load(weights_only=True)` reads them, whose unpickler knows tensors and containers alone
+and refuses everything else; and only tensors of the network's own names and shapes are taken over.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from advcore.data.readers import imagenet_class_names
+from advcore.errors import ModelError
+from advcore.models.architectures import Normalize, Shape
+
+DATASET = "imagenet"
+SHAPE: Shape = (3, 224, 224)
+_CLASSES = 1000
+_MAX_BYTES = 1 << 30
+_PIECE = 1 << 20
+_TITLES = {
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "convnext_tiny": "ConvNeXt-Tiny",
+    "efficientnet_b0": "EfficientNet-B0",
+}
+_FINGERPRINT = re.compile(r"-([0-9a-f]{8})\.pth")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network torchvision publishes weights for. `accuracy` (top-1 on ImageNet, in [0, 1]) is torchvision's own figure."""
+
+    name: str
+    title: str
+    url: str
+    megabytes: float
+    accuracy: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{DATASET}/{self.name}"
+
+    @property
+    def shape(self) -> Shape:
+        return SHAPE
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """ImageNet's thousand classes, in label order."""
+        return imagenet_class_names()
+
+    def path(self) -> Path:
+        """Its intact weights on this machine. Raises ModelError, in a sentence for people, when there are none."""
+        published = cache_folder() / self.url.rsplit("/", 1)[1]
+        files = [published, *sorted(cache_folder().glob(f"{self.name}-????????.pth"))]
+        there = list(dict.fromkeys(file for file in files if _FINGERPRINT.search(file.name) and file.is_file()))
+        for file in there:
+            if _intact(file, *_stamp(file)):
+                return file
+        if there:
+            raise ModelError(
+                f"{self.title}: {there[0].name} is not what its name says (its SHA-256 begins otherwise), so it is not opened; "
+                "delete it and download it again."
+            )
+        raise ModelError(f"{self.title}: its weights are not on this machine; they are a download of {self.megabytes:.0f} MB.")
+
+    def model(self) -> nn.Module:
+        """The network with its weights: images 3×H×W in [0, 1] to 1,000 logits; normalization inside, in eval mode, frozen.
+
+        Raises ModelError when the weights are missing, damaged, hostile or another network's.
+        """
+        data = _read(self.path(), self.title)
+        network = _blank(self.name)
+        weights = _tensors(data, self.title)
+        _check_fit(weights, network, self.title)
+        # Files from before torchvision 0.3 do not count their batches, and nothing that only predicts needs the count.
+        network.load_state_dict(weights, strict=False)
+        return nn.Sequential(Normalize(self.mean, self.std), network).eval().requires_grad_(False)
+
+
+def cache_folder() -> Path:
+    """Where torch hub, and so torchvision, keeps downloaded weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+@functools.cache
+def zoo() -> dict[str, Pretrained]:
+    """The networks there are weights for, by id; empty where torchvision is not installed."""
+    try:
+        from torchvision.models import get_model_weights
+    except ImportError:
+        return {}
+    found = {}
+    for name, title in _TITLES.items():
+        weights = get_model_weights(name).DEFAULT
+        crop = weights.transforms()
+        figures = weights.meta["_metrics"]["ImageNet-1K"]
+        size = weights.meta.get("_file_size", 0.0)
+        item = Pretrained(name, title, weights.url, size, figures["acc@1"] / 100, tuple(crop.mean), tuple(crop.std))
+        found[item.id] = item
+    return found
+
+
+def available() -> dict[str, Pretrained]:
+    """The networks whose weights are on this machine and intact, by id."""
+    return {item.id: item for item in zoo().values() if _reason(item) is None}
+
+
+def missing() -> dict[str, str]:
+    """Why each of the others is not at hand, by id: one sentence each."""
+    if not zoo():
+        return {f"{DATASET}/{name}": f"{title}: needs the package torchvision." for name, title in _TITLES.items()}
+    return {item.id: reason for item in zoo().values() if (reason := _reason(item)) is not None}
+
+
+def find(model_id: str) -> Pretrained:
+    """The network with that id; raises ModelError when there is none, or no weights for it here."""
+    if model_id not in zoo():
+        choices = ", ".join(zoo()) or "none, for torchvision is not installed"
+        raise ModelError(f"There is no pretrained model '{model_id[:80]}'; choose one of {choices}.")
+    zoo()[model_id].path()
+    return zoo()[model_id]
+
+
+def download(model_id: str) -> Iterator[tuple[int, int]]:
+    """Fetch a network's weights into torch hub's cache, yielding (bytes so far, bytes expected).
+
+    The file appears under its name only when it is whole and its fingerprint fits. Raises ModelError when the network is
+    unknown, nothing can be fetched, or what came is not what was published.
+    """
+    if model_id not in zoo():
+        find(model_id)
+    item, folder = zoo()[model_id], cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            digest = yield from _fetched(item, file)
+        name = item.url.rsplit("/", 1)[1]
+        if not digest.startswith(_FINGERPRINT.search(name)[1]):  # type: ignore[index]
+            raise ModelError(f"What came for {item.title} is not the published file; nothing was kept, try again.")
+        Path(part).replace(folder / name)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def _fetched(item: Pretrained, file: Any) -> Iterator[tuple[int, int]]:
+    """Write what the network gives into `file`, yielding progress; returns the SHA-256."""
+    digest, done = hashlib.sha256(), 0
+    try:
+        with urllib.request.urlopen(item.url, timeout=20) as answer:
+            expected = int(answer.headers.get("Content-Length") or item.megabytes * 1e6)
+            while piece := answer.read(_PIECE):
+                digest.update(piece)
+                file.write(piece)
+                done += len(piece)
+                if done > _MAX_BYTES:
+                    raise ModelError(f"What came for {item.title} does not end; nothing was kept.")
+                yield done, max(expected, done)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        reason = str(getattr(error, "reason", error)).splitlines()[0][:120] or type(error).__name__
+        raise ModelError(
+            f"{item.title} could not be fetched ({reason}); check the network, or copy {item.url.rsplit('/', 1)[1]} "
+            f"into {cache_folder()}."
+        ) from error
+    return digest.hexdigest()
+
+
+def _reason(item: Pretrained) -> str | None:
+    try:
+        item.path()
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    info = file.stat()
+    return info.st_size, info.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=32)
+def _intact(file: Path, size: int, changed: int) -> bool:
+    """Whether a file begins as its name says; looked at again whenever it changes."""
+    if size > _MAX_BYTES:
+        return False
+    with file.open("rb") as stream:
+        return _fits(file, hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _fits(file: Path, digest: str) -> bool:
+    return digest.startswith(_FINGERPRINT.search(file.name)[1])  # type: ignore[index]
+
+
+def _read(file: Path, title: str) -> bytes:
+    """The file's bytes, held against its name once more: they are what is loaded, whatever happens to the file now."""
+    data = file.read_bytes()
+    if not _fits(file, hashlib.sha256(data).hexdigest()):
+        raise ModelError(f"{title}: {file.name} changed while it was opened; try again.")
+    return data
+
+
+def _blank(name: str) -> nn.Module:
+    from torchvision.models import get_model
+
+    return get_model(name, weights=None)
+
+
+def _tensors(data: bytes, title: str) -> dict[str, torch.Tensor]:
+    """The named tensors of a .pth file."""
+    try:
+        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader of an untrusted file raises whatever it stumbles over
+        raise ModelError(
+            f"{title}: the weights file cannot be read, or holds more than weights; delete it and download it again."
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ModelError(f"{title}: the weights file holds no named weights; delete it and download it again.")
+    return weights
+
+
+def _check_fit(weights: dict[str, torch.Tensor], network: nn.Module, title: str) -> None:
+    """Raise ModelError unless the weights are this network's, for a thousand classes, and finite."""
+    wanted = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    given = {name: value.shape for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    if wanted != given:
+        raise ModelError(f"{title}: the weights file belongs to another network; delete it and download it again.")
+    if not all(torch.isfinite(value).all() for value in weights.values()):
+        raise ModelError(f"{title}: the weights are not finite numbers; delete the file and download it again.")

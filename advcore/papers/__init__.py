@@ -1,0 +1,1 @@
+"""The studies: their figures, measuring them again, and the verdicts."""

@@ -1,0 +1,97 @@
+"""Example pictures for those who have none at hand: drawn on the spot, or brought by installed packages. No network."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from advcore.data.class_names import CIFAR10, FASHION
+from advcore.data.readers import foolbox_folder, imagenet_class_names
+from advcore.errors import DataError
+from advcore.images.decode import Picture, read
+from advcore.photos.drawn import Hand, picture_of
+
+_HANDS = (
+    Hand(size=640, height=0.42, thickness=0.1, slant=0.12, jitter=0.015, turn=-4, photo=0.75),
+    Hand(size=480, height=0.6, thickness=0.13, slant=0.05, jitter=0.02, turn=3, white_on_black=True),
+    Hand(size=560, height=0.5, thickness=0.07, slant=0.2, jitter=0.02, turn=2, at=(0.44, 0.55), photo=1.0),
+    Hand(size=420, height=0.65, thickness=0.12, slant=-0.05, jitter=0.01),
+)
+# Which hand and which variation draws each digit; first one that standard models read well and lose early.
+_DRAWN = {5: 4, 7: 1, 9: 6, 2: 3, 8: 2, 4: 5, 3: 0, 6: 7, 0: 8, 1: 9}
+_SCENES = {"china": "a temple", "flower": "a flower"}  # the photographs scikit-learn brings
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to begin with: a stable id (for links), what it shows, and how to get it."""
+
+    id: str
+    title: str
+    open: Callable[[], Picture]
+
+
+def examples(dataset: str) -> list[Example]:
+    """What there is to begin with for models of a dataset: digits, clothes or photographs; never empty."""
+    if dataset in {"mnist", "digits"}:
+        return _drawn_digits()
+    if dataset == "fashion-mnist":
+        return _samples("fashionMNIST", FASHION, 10) or _photographs()
+    small = _samples("cifar10", CIFAR10, 8) if dataset == "cifar10" else []
+    return [*_photographs(), *_samples("imagenet", imagenet_class_names(), 8), *small[:4]]
+
+
+def example(dataset: str, example_id: str) -> Picture:
+    """The picture of an example. Raises DataError when there is none of that id."""
+    for item in examples(dataset):
+        if item.id == example_id:
+            return item.open()
+    raise DataError(f"There is no example '{example_id[:40]}' for {dataset}; choose one of those shown.")
+
+
+def _drawn_digits() -> list[Example]:
+    rows = []
+    for digit, seed in _DRAWN.items():
+        hand = _HANDS[seed % len(_HANDS)]
+        kind = "on paper" if hand.photo else "in chalk" if hand.white_on_black else "on a pad"
+        rows.append(Example(f"drawn-{digit}", f"{digit} {kind}", _drawing(digit, hand, seed)))
+    return rows
+
+
+def _drawing(digit: int, hand: Hand, seed: int) -> Callable[[], Picture]:
+    def draw() -> Picture:
+        levels = np.array(picture_of(digit, hand, seed))
+        pixels = torch.from_numpy(levels[:, :, None] if levels.ndim == 2 else levels).permute(2, 0, 1)
+        return Picture(f"drawn-{digit}.png", "PNG", pixels)
+
+    return draw
+
+
+def _photographs() -> list[Example]:
+    """scikit-learn's two photographs, found without importing it; a drawn page where it is not installed."""
+    spec = importlib.util.find_spec("sklearn")
+    folder = Path(spec.origin).parent / "datasets" / "images" if spec and spec.origin else None
+    files = {name: folder / f"{name}.jpg" for name in _SCENES if folder and (folder / f"{name}.jpg").is_file()}
+    found = [Example(name, _SCENES[name], _file(file)) for name, file in files.items()]
+    return found or _drawn_digits()[:4]
+
+
+def _samples(prefix: str, names: tuple[str, ...], limit: int) -> list[Example]:
+    """foolbox's samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`."""
+    folder = foolbox_folder()
+    files = sorted(folder.glob(f"{prefix}_*")) if folder else []
+    found = []
+    for file in files[:limit]:
+        _, index, label = file.stem.rsplit("_", 2)
+        if label.isdecimal() and int(label) < len(names):
+            found.append(Example(f"{prefix}-{index}", names[int(label)], _file(file)))
+    return found
+
+
+def _file(file: Path) -> Callable[[], Picture]:
+    return lambda: read(file)

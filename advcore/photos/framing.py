@@ -1,0 +1,291 @@
+"""What a model sees of a picture: a crop brought to the model's size, differentiable down to the picture's own pixels.
+
+A `Framing` holds the choices (where to crop, whether to invert, where the paper ends and the ink begins) as plain numbers,
+taken once; a `View` carries them out as a layer, so that `nn.Sequential(view, model)` is a model of the whole picture and
+every attack works on it unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcore.images.decode import Picture, PictureError
+from advcore.images.encode import encode_png
+from advcore.models.architectures import Shape
+from advcore.photos import digits
+from advcore.photos.digits import Ink
+
+Box = tuple[int, int, int, int]
+_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and every JPEG have it
+_GAP = 2  # blocks a model pixel, as Pillow advises for its `reducing_gap`: the two steps of the resize do not show
+_BRIGHT = 0.6  # a border above this is paper; below it, bright-on-dark as the grey datasets have it
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a picture becomes what a model sees.
+
+    `box` is (left, top, width, height) in the picture's pixels and may reach beyond it, where there is only background.
+    `invert` makes dark bright (grey models only). `ink`, for digits, says what is paper and what is ink; without it grey
+    values are taken as they are. `size` is the picture's width and height.
+    """
+
+    size: tuple[int, int]
+    box: Box
+    invert: bool = False
+    ink: Ink | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        ink = None if self.ink is None else self.ink.to_dict()
+        return {"size": list(self.size), "box": list(self.box), "invert": self.invert, "ink": ink}
+
+    @staticmethod
+    def from_dict(values: Any) -> Framing:
+        """The framing that `to_dict` wrote. The values are untrusted: raises PictureError unless they make sense."""
+        try:
+            size = tuple(int(value) for value in values["size"])
+            box = tuple(int(value) for value in values["box"])
+            ink = None if values["ink"] is None else Ink.from_dict(values["ink"])
+            framing = Framing(size, box, bool(values["invert"]), ink)  # type: ignore[arg-type]
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise PictureError("The crop written in this file cannot be read; choose it anew.") from error
+        if len(size) != 2 or len(box) != 4 or not all(0 < side < 10**6 for side in (*size, *box[2:])) or not framing._touches():
+            raise PictureError("The crop written in this file lies outside the picture; choose it anew.")
+        return framing
+
+    def _touches(self) -> bool:
+        (width, height), (left, top, wide, tall) = self.size, self.box
+        return left < width and top < height and left + wide > 0 and top + tall > 0 and max(wide, tall) <= 4 * max(self.size)
+
+
+class View(nn.Module):
+    """Pictures N×C×H×W in [0, 1] to what a model of `shape` sees of them, N×c×h×w in [0, 1]; C is 1 or 3.
+
+    Crop, mean over blocks of `factor`×`factor` pixels, grey or colour as the model wants it, paper and ink, then an
+    antialiased bilinear resize (blocks first, as Pillow's `reducing_gap` does it). Every step but the clamping of ink is
+    linear, so that the gradient of a model behind it reaches the picture's own pixels.
+    Raises PictureError when the box is too small or lies outside the picture.
+    """
+
+    def __init__(self, framing: Framing, shape: Shape) -> None:
+        super().__init__()
+        self.framing, self.shape = framing, shape
+        channels, height, width = shape
+        left, top, wide, tall = framing.box
+        self.factor = max(1, math.floor(min(wide / width, tall / height) / _GAP))
+        across, down = _span(left, wide, framing.size[0], self.factor), _span(top, tall, framing.size[1], self.factor)
+        self.rows, self.columns = slice(*down[0]), slice(*across[0])
+        self.pad = (*across[1], *down[1])
+        self.invert = framing.invert and channels == 1
+        self.ink = framing.ink if channels == 1 else None
+        paper = torch.zeros(1) if self.ink is None else self._paper(self.ink)
+        self.register_buffer("paper", paper, persistent=False)
+
+    def _paper(self, ink: Ink) -> Tensor:
+        """The paper's brightness at the centre of every block, 1×1×h×w."""
+        width, height = self.framing.size
+        centres = [
+            (torch.arange(part.start, part.stop, self.factor, dtype=torch.float32) + self.factor / 2) / side
+            for part, side in ((self.columns, width), (self.rows, height))
+        ]
+        return ink.paper_at(centres[0][None, :], centres[1][:, None])[None, None]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.from_blocks(self.blocks(pictures))
+
+    def blocks(self, pictures: Tensor) -> Tensor:
+        """The means over the blocks of the box that lie within the picture: N×C×H×W to N×C×h×w."""
+        inside = pictures[:, :, self.rows, self.columns]
+        return inside if self.factor == 1 else F.avg_pool2d(inside, self.factor)
+
+    def from_blocks(self, blocks: Tensor) -> Tensor:
+        """What the model sees, from the blocks' means."""
+        channels, height, width = self.shape
+        seen = _in_channels(blocks, channels)
+        if self.ink is not None:
+            seen = self.ink.shares(seen, self.paper, dark=self.invert)
+        elif self.invert:
+            seen = 1 - seen
+        if any(self.pad):
+            seen = F.pad(seen, self.pad)
+        if seen.shape[2:] != (height, width):
+            seen = F.interpolate(seen, (height, width), mode="bilinear", antialias=True)
+        return seen if self.ink is None else self.ink.strengthened(seen)
+
+
+def _span(start: int, length: int, side: int, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Along one axis: the pixels (first, end) that whole blocks of the box cover, and the blocks missing at either end."""
+    count = length // factor
+    start += (length - count * factor) // 2  # what no whole block covers is shared out to both ends
+    before = max(0, -(start // factor) if start < 0 else 0)
+    first = start + before * factor
+    inside = max(0, min(count - before, (side - first) // factor))
+    if inside == 0:
+        raise PictureError("The crop is too small or lies outside the picture; choose a larger one.")
+    return (first, first + inside * factor), (before, count - before - inside)
+
+
+# --- choosing a framing --------------------------------------------------------------------------------------------------
+
+
+def crop_box(size: tuple[int, int], shape: Shape, zoom: float = 1.0, x: float = 0.5, y: float = 0.5) -> Box:
+    """A box of the model's proportions, `zoom` ≥ 1 times smaller than the largest; x, y in [0, 1] move it in the picture."""
+    (width, height), (_, tall, wide) = size, shape
+    scale = min(width / wide, height / tall) / max(1.0, zoom)
+    across, down = max(1, min(width, round(wide * scale))), max(1, min(height, round(tall * scale)))
+    left, top = (round(min(max(at, 0.0), 1.0) * room) for at, room in ((x, width - across), (y, height - down)))
+    return left, top, across, down
+
+
+def frame(
+    picture: Picture,
+    shape: Shape,
+    dataset: str = "",
+    *,
+    crop: Box | None = None,
+    invert: bool | None = None,
+    plain: bool = False,
+) -> Framing:
+    """The framing of a picture for a model of `shape` trained on `dataset`.
+
+    A file this app wrote for the same dataset is framed as it was written. A picture of the model's own size is taken pixel
+    by pixel. Digits (MNIST, digits) are looked for, in `crop` if given, and framed as their dataset has them; where none is
+    found, or `plain` is asked for, and for all other datasets, the crop (or the middle of the picture) is taken as it is.
+    `invert` None finds out whether dark must become bright: grey models know bright things on dark ground. Raises
+    PictureError when the crop has no pixel in the picture.
+    """
+    by_itself = crop is None and invert is None and not plain
+    if by_itself and (known := _written_framing(picture, dataset)) is not None:
+        return known
+    channels, height, width = shape
+    whole = Framing(picture.size, crop or crop_box(picture.size, shape))
+    if channels != 1:
+        return whole
+    if crop is None and picture.size == (width, height):
+        return replace(whole, invert=_bright_border(picture, whole) if invert is None else invert)
+    if dataset in digits.FORMS and not plain and (found := _digit(picture, shape, dataset, crop, invert)):
+        return found
+    return replace(whole, invert=_bright_border(picture, whole) if invert is None else invert)
+
+
+def middle(picture: Picture, shape: Shape) -> Framing:
+    """The largest middle part of the picture with the proportions of `shape`, as it is."""
+    return Framing(picture.size, crop_box(picture.size, shape))
+
+
+def saved_png(pixels: Tensor, framing: Framing, dataset: str) -> bytes:
+    """uint8 pixels C×H×W as PNG bytes with the framing inside: opened again for that dataset, they are cropped the same."""
+    return encode_png(pixels, {"framing": framing.to_dict(), "dataset": dataset})
+
+
+def whole_framing(shape: Shape) -> Framing:
+    """The framing of a picture that already is what a model of `shape` sees."""
+    _, height, width = shape
+    return Framing((width, height), (0, 0, width, height))
+
+
+def _written_framing(picture: Picture, dataset: str) -> Framing | None:
+    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the picture."""
+    if picture.note is None or picture.note.get("dataset") != dataset:
+        return None
+    try:
+        framing = Framing.from_dict(picture.note.get("framing"))
+    except PictureError:
+        return None
+    return framing if framing.size == picture.size else None
+
+
+def pixels_of(picture: Picture) -> Tensor:
+    """The picture in pixel space: float32 1×C×H×W in [0, 1]."""
+    return picture.pixels[None].float().div_(255)
+
+
+def view_of(picture: Picture, framing: Framing, shape: Shape) -> Tensor:
+    """What a model of `shape` sees of the picture: float32 1×c×h×w in [0, 1], without the whole picture in float."""
+    view = View(framing, shape)
+    with torch.no_grad():
+        return view.from_blocks(block_means(picture.pixels, view.rows, view.columns, view.factor)).clamp_(0, 1)
+
+
+def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Tensor:
+    """Means over whole factor×factor blocks of uint8 pixels C×H×W, strip by strip: float32 1×C×h×w in [0, 1]."""
+    inside = pixels.permute(1, 2, 0).numpy()[rows, columns]
+    (height, width), channels = (size // factor for size in inside.shape[:2]), inside.shape[2]
+    means = np.empty((height, width, channels), np.float32)
+    # Rows first, in 16 bits where they fit: integers stay in the processor's cache, where floats of 12 megapixels do not.
+    total = np.uint16 if factor <= 257 else np.uint32
+    for row in range(height):
+        strip = inside[row * factor : (row + 1) * factor, : width * factor].reshape(factor, -1)
+        sums = np.add.reduce(strip, axis=0, dtype=total).reshape(width, factor, channels)
+        means[row] = sums.sum(1, dtype=np.float32)
+    return torch.from_numpy(means).permute(2, 0, 1)[None].div_(255 * factor * factor)
+
+
+def sample(picture: Picture, box: Box, longest: int = 192) -> digits.Sample:
+    """The part of the picture within `box` in grey, reduced by whole blocks to about `longest` a side at most."""
+    left, top, width, height = box
+    factor = max(1, -(-max(width, height) // longest))
+    columns, rows = (
+        slice(*_span(*axis, factor)[0]) for axis in ((left, width, picture.size[0]), (top, height, picture.size[1]))
+    )
+    grey = _in_channels(block_means(picture.pixels, rows, columns, factor), 1)[0, 0]
+    return digits.Sample(grey, columns.start, rows.start, factor, picture.size)
+
+
+def _in_channels(blocks: Tensor, channels: int) -> Tensor:
+    """Grey to colour or colour to grey, N×C×h×w."""
+    if blocks.shape[1] == channels:
+        return blocks
+    if channels == 3:
+        return blocks.expand(-1, 3, -1, -1)
+    red, green, blue = (blocks[:, index : index + 1] * share for index, share in enumerate(_GREY))
+    return red + green + blue
+
+
+def _digit(picture: Picture, shape: Shape, dataset: str, crop: Box | None, invert: bool | None) -> Framing | None:
+    """The framing of the digit in the picture, or None where there is none."""
+    form = digits.FORMS[dataset]
+    region = crop or (0, 0, *picture.size)
+    digit = digits.find(sample(picture, region), invert)
+    if digit is None:
+        return None
+    # A second, closer look: in a photograph of a page the digit may be a few blocks tall.
+    closer = digits.find(sample(picture, _within(_around(digit.box), region)), digit.dark)
+    digit = closer or digit
+    framing = Framing(picture.size, digit.framed(form), digit.dark, digit.ink)
+    seen = view_of(picture, framing, shape)
+    return replace(framing, ink=digits.boosted(digit.ink, seen))
+
+
+def _around(box: tuple[float, float, float, float]) -> Box:
+    """A box with as much room again on every side: enough for the frame, wherever the mass lies."""
+    left, top, right, bottom = box
+    room = 0.75 * max(right - left, bottom - top)
+    return (
+        math.floor(left - room),
+        math.floor(top - room),
+        math.ceil(right - left + 2 * room),
+        math.ceil(bottom - top + 2 * room),
+    )
+
+
+def _within(box: Box, region: Box) -> Box:
+    """The part of a box that lies in a region it touches."""
+    left, top = max(box[0], region[0]), max(box[1], region[1])
+    right, bottom = min(box[0] + box[2], region[0] + region[2]), min(box[1] + box[3], region[1] + region[3])
+    return left, top, max(1, right - left), max(1, bottom - top)
+
+
+def _bright_border(picture: Picture, framing: Framing) -> bool:
+    """Whether the rim of the box is bright, as paper is."""
+    grey = sample(picture, framing.box).grey
+    rim = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return float(rim.median()) > _BRIGHT

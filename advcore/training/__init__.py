@@ -1,0 +1,1 @@
+"""Training: the loop, its presets, estimates and final figures."""

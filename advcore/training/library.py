@@ -1,0 +1,179 @@
+"""A user's own checkpoints: rename, delete, import. Shipped ones are only read.
+
+What a user types names a checkpoint only after `checkpoints.free_path` has taken it; it never becomes a path by itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from advcore import __version__, data
+from advcore.errors import CheckpointError
+from advcore.models import architectures, checkpoints
+from advcore.models.checkpoints import Checkpoint
+from advcore.recipe import Recipe
+from advcore.training import measure
+
+Normalization = Literal["dataset", "none", "half"]
+NORMALIZATIONS: dict[str, str] = {
+    "dataset": "normalized with the dataset's mean and standard deviation",
+    "none": "in [0, 1], as they are",
+    "half": "in [−1, 1]: mean 0.5, standard deviation 0.5",
+}
+TRIAL_IMAGES = 1000
+"""How many test images an imported model is measured on."""
+
+
+def rename(checkpoint_id: str, name: str) -> Checkpoint:
+    """Give one's own checkpoint another name within its dataset. Raises CheckpointError when it is taken or no name."""
+    checkpoint = _own(checkpoint_id)
+    wanted = f"{checkpoint.recipe.dataset}/{name.strip()}"
+    path = checkpoints.free_path(wanted)
+    if path.name != f"{name.strip()}{checkpoints.SUFFIX}":
+        raise CheckpointError(f"There is a checkpoint '{wanted}' already; choose another name.")
+    checkpoint.path.replace(path)
+    return checkpoints.read(path, own=True)
+
+
+def delete(checkpoint_id: str) -> None:
+    """Remove one's own checkpoint from the disk."""
+    _own(checkpoint_id).path.unlink(missing_ok=True)
+
+
+def _own(checkpoint_id: str) -> Checkpoint:
+    checkpoint = checkpoints.find(checkpoint_id)
+    if not checkpoint.own:
+        raise CheckpointError(f"{checkpoint_id} came with the app and stays as it is; your own can be changed.")
+    return checkpoint
+
+
+def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
+    """Take a checkpoint of this app's own format among one's own, after its weights have been tried on its recipe.
+
+    Raises CheckpointError when the file is none, is damaged, or does not fit what it says of itself.
+    """
+    found = checkpoints.read(source)
+    model = found.model()
+    _answers(model, found.shape)
+    origin = dict(found.provenance) | {"imported": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    path = checkpoints.free_path(f"{found.recipe.dataset}/{name.strip() if name else _stem(found.recipe)}")
+    # Written anew: nothing of the file that this app did not understand comes along.
+    checkpoints.save(
+        path, model, found.recipe, shape=found.shape, class_names=found.class_names, metrics=found.metrics, provenance=origin
+    )
+    return checkpoints.read(path, own=True)
+
+
+def import_weights(
+    source: Path, recipe: Recipe, *, normalization: Normalization = "dataset", name: str | None = None
+) -> Checkpoint:
+    """Take a plain state dict in safetensors among one's own, as the recipe's dataset and architecture say.
+
+    Weights are matched by their names where these are this app's, else by their shapes, in the order of their names. The
+    model is measured on test images: a wrong match or normalization shows at once in its accuracy. Raises CheckpointError
+    when the weights do not fit the architecture, DataError when the dataset's test images are not here.
+    """
+    if normalization not in get_args(Normalization):
+        raise CheckpointError(f"There is no normalization '{normalization}'; choose one of {', '.join(NORMALIZATIONS)}.")
+    test = data.load(recipe.dataset, "test", limit=TRIAL_IMAGES)
+    model = checkpoints.build(recipe, test.shape, len(test.class_names))
+    tensors, _ = checkpoints.read_safetensors(source)
+    model.load_state_dict(_matched(tensors, model.state_dict(), source.name))
+    _normalize(model, normalization)
+    if not (model.state_dict()["0.std"] > 0).all():
+        raise CheckpointError(f"{source.name} has a normalization that divides by zero or less; correct its '0.std'.")
+    _answers(model, test.shape)
+    epsilons = sorted({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
+    origin = {
+        "imported": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "weights": source.name[:100],
+        "normalization": NORMALIZATIONS[normalization],
+        "advcore": __version__,
+        "torch": torch.__version__,
+    }
+    path = checkpoints.free_path(f"{recipe.dataset}/{name.strip() if name else _stem(recipe)}")
+    checkpoints.save(
+        path,
+        model,
+        recipe,
+        shape=test.shape,
+        class_names=test.class_names,
+        metrics=measure.measure(model, test, epsilons),
+        provenance=origin,
+    )
+    return checkpoints.read(path, own=True)
+
+
+def _stem(recipe: Recipe) -> str:
+    return recipe.checkpoint_id.split("/", 1)[1]
+
+
+def _matched(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+    """The file's tensors under the names of this app's network."""
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise CheckpointError(f"{file} holds weights that are not finite numbers; export it again.")
+    own = {name: tensor for name, tensor in wanted.items() if not name.startswith("0.")}  # 0 is the normalization
+    if own.keys() <= tensors.keys() <= wanted.keys():
+        chosen = {name: tensors[name] for name in own}
+    else:
+        chosen = _by_shape(tensors, own, file)
+    for name, tensor in own.items():
+        if chosen[name].shape != tensor.shape:
+            raise CheckpointError(f"{file} does not fit: '{name}' is {_size(chosen[name])}, not {_size(tensor)}.")
+    normalization = {name: tensors.get(name, tensor) for name, tensor in wanted.items() if name not in own}
+    if any(tensor.shape != wanted[name].shape for name, tensor in normalization.items()):
+        raise CheckpointError(f"{file} has a normalization for other images; name the dataset it was trained on.")
+    return normalization | chosen
+
+
+def _by_shape(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+    """Tensors of equal shape go together in the natural order of their names (conv2 before conv10)."""
+    spare = sorted(tensors, key=_natural)
+    chosen = {}
+    for name, tensor in wanted.items():
+        kind = name.rsplit(".", 1)[1]
+        # weight to weight and bias to bias, where shapes alone (those of a normalization layer) leave it open
+        fitting = [item for item in spare if tensors[item].shape == tensor.shape]
+        fitting = [item for item in fitting if item.rsplit(".", 1)[-1] == kind] or fitting
+        if not fitting:
+            raise CheckpointError(f"{file} has no weight of {_size(tensor)} for '{name}'; name the architecture it belongs to.")
+        chosen[name] = tensors[fitting[0]]
+        spare.remove(fitting[0])
+    if spare:
+        raise CheckpointError(
+            f"{file} has more weights than the architecture ('{spare[0][:60]}' is left over); name the one it belongs to."
+        )
+    return chosen
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _size(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a single number"
+
+
+def _normalize(model: nn.Module, normalization: str) -> None:
+    """Set the first layer to what the weights were trained with; "dataset" is what it has already."""
+    if normalization == "dataset":
+        return
+    layer = next(item for item in model.modules() if isinstance(item, architectures.Normalize))
+    mean, std = (0.0, 1.0) if normalization == "none" else (0.5, 0.5)
+    layer.mean.fill_(mean)
+    layer.std.fill_(std)
+
+
+def _answers(model: nn.Module, shape: architectures.Shape) -> None:
+    """Raise CheckpointError unless the model answers an image with finite numbers."""
+    with torch.no_grad():
+        logits = model(torch.full((1, *shape), 0.5))
+    if not torch.isfinite(logits).all():
+        raise CheckpointError("This model's answer to a grey image is not a finite number; its weights are damaged.")

@@ -1,0 +1,188 @@
+"""Retrain: choose a recipe, launch it as a job, watch the defense grow."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from advcore import data
+from advcore.errors import AdvcoreError
+from advcore.jobs import queue
+from advcore.models.architectures import ARCHITECTURES
+from advcore.recipe import Recipe
+from advcore.training import estimate, presets
+from ui import load
+from ui.frame import chosen, remember, report_left_aside
+from ui.training import job as job_views
+from ui.training.cards import cards
+from ui.training.form import advanced, drawn_before, fill, recipe_form
+from ui.words import markdown_safe
+
+NEW = "new"
+SCRATCH = "scratch"
+ICONS = {"quick": "timer", "papers": "menu_book", "robust": "shield"}
+
+queue.advance()
+known = {job.id: job for job in queue.listing()}
+busy = next((job.id for job in known.values() if job.state == "running"), NEW)
+heading, choice = st.columns([3, 2], vertical_alignment="center")
+heading.markdown("## Teach a network to resist")
+shown = NEW
+if known:
+    shown = choice.selectbox(
+        "Training",
+        [NEW, *known],
+        format_func=lambda item: "+ New training" if item == NEW else job_views.option(known[item]),
+        key=chosen("job", [NEW, *known], busy),
+        label_visibility="collapsed",
+    )
+if trouble := st.session_state.pop("job trouble", None):
+    st.error(markdown_safe(trouble))
+
+
+def ask(job_id: str) -> None:
+    """Show another job, or the form for a new one."""
+    st.session_state["job"] = job_id
+
+
+def launch(recipe: Recipe) -> None:
+    """Make a job of the recipe and look at it."""
+    try:
+        ask(queue.start(recipe).id)
+    except (AdvcoreError, OSError) as error:
+        st.session_state["job trouble"] = f"The training could not be started: {error}"
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=50)
+def estimated(text: str) -> str:
+    """How long the recipe will take here, in a sentence."""
+    return estimate.estimate(Recipe.from_json(text)).sentence
+
+
+def what_to_train() -> tuple[data.Dataset, str, str | None]:
+    """The dataset, the architecture, and the checkpoint to start from (None: from scratch)."""
+    trainable = [item for item in data.datasets() if item in data.available("train") and item in load.available()]
+    titles = {item: info.title for item, info in data.datasets().items()}
+    first = next(item for item in ("mnist", "digits") if item in trainable)
+    one, two, three = st.columns(3)
+    name = one.selectbox("Dataset", trainable, format_func=titles.get, key=chosen("dataset", trainable, first))
+    fitting = presets.architectures(name)
+    architecture = two.selectbox(
+        "Architecture",
+        fitting,
+        format_func=lambda item: ARCHITECTURES[item].title,
+        key=chosen("architecture", fitting, fitting[0], key=f"architecture:{name}"),
+    )
+    models = {item.id: item for item in load.catalog(name).values() if item.recipe.architecture == architecture}
+    starts = [SCRATCH, *models]
+    start = three.selectbox(
+        "Starting point",
+        starts,
+        format_func=lambda item: "from scratch" if item == SCRATCH else models[item].title,
+        key=chosen("start", starts, SCRATCH, key=f"start:{name}:{architecture}"),
+        help="Training can go on from a model of the same architecture.",
+    )
+    return data.dataset(name), architecture, None if start == SCRATCH else start
+
+
+def new_training() -> None:
+    """The form: what to train, three ways to go about it, and every detail for those who want it."""
+    st.caption(
+        "Adversarial training: at every step the network also sees images attacked against itself. "
+        "Choose a way, start it, watch it learn to hold, then attack what came out."
+    )
+    info, architecture, start = what_to_train()
+    offered = {item.name: item for item in presets.presets(info.name, architecture)}
+    key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
+    report_left_aside()
+    picked = cards(
+        [(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], st.session_state[key], key=key
+    )
+    preset = offered[picked].recipe
+    if st.session_state.get("filled for") != (info.name, architecture, picked) or not drawn_before():
+        st.session_state["filled for"] = (info.name, architecture, picked)
+        fill(preset)
+    summary = st.container(border=True)
+    with st.expander("Change the recipe", icon=":material/tune:"):
+        values = recipe_form(info, preset.architecture, load.catalog(info.name), start or preset.warm_start)
+    with st.expander("Advanced options", icon=":material/settings:"):
+        values |= advanced(preset.architecture, values["defense"])
+    remember(info.name, dataset=info.name, architecture=architecture)
+    remember(f"{info.name}:{architecture}", preset=picked, start=start)
+    with summary:
+        try:
+            recipe = Recipe.from_dict(values)
+        except AdvcoreError as error:
+            st.error(markdown_safe(str(error)))
+            return
+        timing = offer(recipe)
+    job_views.recipe_details(recipe)
+    remember(job=NEW if known else None)
+    say_how_long(recipe, timing)
+
+
+def offer(recipe: Recipe) -> DeltaGenerator:
+    """The recipe in a line, with its button; returns the place for the time it will take."""
+    about, button = st.columns([3, 1], vertical_alignment="center")
+    used = "all images" if recipe.images is None else f"{recipe.images:,} images"
+    began = "" if recipe.warm_start is None else f", going on from {markdown_safe(recipe.warm_start)}"
+    passes = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
+    about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{passes}{began}")
+    button.button(
+        "Start training", type="primary", icon=":material/play_arrow:", width="stretch", on_click=launch, args=(recipe,)
+    )
+    return about.empty()
+
+
+def say_how_long(recipe: Recipe, place: DeltaGenerator) -> None:
+    """Measure a few steps and say what the whole will take; a busy machine would be measured slow."""
+    if busy != NEW:
+        place.caption(":material/schedule: Another training is running; this one will wait for it.")
+        return
+    place.caption(":material/schedule: Timing a few steps, to say how long it will take …")
+    try:
+        place.caption(f":material/schedule: {estimated(recipe.to_json())}")
+    except AdvcoreError as error:
+        place.error(markdown_safe(str(error)))
+
+
+def pace(job: queue.Job) -> float | None:
+    """Seconds between two drawings: while it runs, while before and after are measured, and none when all is done."""
+    if not job.over:
+        return 1.0
+    made = job_views.made_by(job)
+    return None if made is None or job_views.compared(made) else 0.5
+
+
+def watch(job_id: str, usual: float | None) -> None:
+    """Draw the job as its folder now shows it, then measure its model a little more."""
+    queue.advance()
+    try:
+        job = queue.find(job_id)
+    except AdvcoreError:
+        st.rerun()
+    job_views.panel(job)
+    made = job_views.made_by(job)
+    if made:
+        job_views.links(made)
+        job_views.result(made)
+        job_views.measure_more(made)
+    elif job.state == "finished":
+        st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
+    if pace(job) != usual:
+        st.rerun()
+
+
+if shown == NEW:
+    new_training()
+else:
+    report_left_aside()
+    remember(job=shown)
+    usual = pace(known[shown])
+    st.fragment(watch, run_every=usual)(shown, usual)
+    if known[shown].recipe:
+        job_views.recipe_details(known[shown].recipe)
+    with st.container(horizontal=True):
+        st.button("New training", icon=":material/add:", on_click=ask, args=(NEW,))
+        if known[shown].state == "finished":
+            job_views.buttons(known[shown])

@@ -1,0 +1,262 @@
+"""The datasets: what there is, where each is looked for and in which order, and how one is fetched."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.makers import pictures, write_cifar10, write_folder, write_mnist, write_parquet, write_picture
+
+from advcore import data
+from advcore.data import readers
+from advcore.errors import DataError
+
+
+def write_every_form(root: Path) -> None:
+    """MNIST's test split as Parquet, as torchvision's files and as an image folder."""
+    write_parquet(root / "mnist" / "test.parquet", list(pictures(2, 28)), [0, 1])
+    write_mnist(root)
+    write_folder(root / "mnist" / "test", {"3": pictures(1, 28)})
+
+
+def test_forms_are_looked_for_in_the_documented_order(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_every_form(data_folder)
+    seen = []
+    for gone in ("mnist/test.parquet", "MNIST", "mnist/test", None):
+        source, read = data.find("mnist"), data.load("mnist")
+        seen.append((source.kind, len(read), source.samples, read.samples))
+        assert read.source == source.words
+        if gone:
+            path = data_folder / gone
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert seen == [
+        ("parquet", 2, False, False),
+        ("torchvision", 6, False, False),
+        ("folder", 1, False, False),
+        ("samples", 20, True, True),
+    ]
+    monkeypatch.setattr(readers, "foolbox_folder", lambda: None)
+    with pytest.raises(DataError, match="not on this machine"):
+        data.find("mnist")
+
+
+def test_the_training_split_has_no_samples(data_folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        data.load("mnist", "train")
+    for words in ("MNIST (train split)", str(data_folder / "mnist"), "train/CLASS/*.png", "ADVCORE_DATA", "--download mnist"):
+        assert words in str(caught.value)
+
+
+def test_the_data_folder_is_the_environments_or_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ADVCORE_DATA", str(tmp_path / "elsewhere"))
+    write_every_form(tmp_path / "elsewhere")
+    assert data.find("mnist").kind == "parquet"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADVCORE_DATA", "")
+    assert data.data_root() == Path("data")
+    monkeypatch.delenv("ADVCORE_DATA")
+    assert data.data_root() == Path("data")
+    assert data.find("mnist").kind == "samples"
+    (tmp_path / "elsewhere").rename(tmp_path / "data")
+    assert data.find("mnist").kind == "parquet"
+
+
+def test_with_no_data_folder_there_are_digits_and_samples() -> None:
+    assert not data.data_root().exists()
+    kinds = {name: source.kind for name, source in data.available().items()}
+    assert kinds == {
+        "mnist": "samples",
+        "fashion-mnist": "samples",
+        "cifar10": "samples",
+        "imagenet": "samples",
+        "digits": "package",
+    }
+    assert set(data.available("train")) == {"digits"}
+    assert set(data.datasets()) == set(data.BUILT_IN)
+
+
+def test_a_data_folder_that_is_a_file_holds_no_datasets(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a folder")
+    assert set(data.datasets()) == set(data.BUILT_IN)
+    assert len(data.load("digits", limit=3)) == 3
+
+
+def test_every_built_in_dataset_is_described() -> None:
+    assert list(data.BUILT_IN) == ["mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits"]
+    for info in data.BUILT_IN.values():
+        assert len(info.mean) == len(info.std) == info.shape[0]
+        assert 0 < info.epsilon < info.epsilon_max <= 1
+        assert len(set(info.class_names)) == len(info.class_names)
+        assert info.title
+        assert info.note
+    assert {name: len(info.class_names) for name, info in data.BUILT_IN.items()}["tiny-imagenet"] == 50
+    assert [data.BUILT_IN[name].epsilon for name in ("mnist", "fashion-mnist", "cifar10", "imagenet")] == [0.1, 0.1, 0.03, 0.03]
+
+
+def test_the_digits_are_normalized_by_their_own_training_split() -> None:
+    pixels = data.load("digits", "train").pixels()
+    assert data.BUILT_IN["digits"].mean[0] == pytest.approx(pixels.mean().item(), abs=0.002)
+    assert data.BUILT_IN["digits"].std[0] == pytest.approx(pixels.std().item(), abs=0.002)
+
+
+# --- labeled images -----------------------------------------------------------------------------------------------------
+
+
+def test_labeled_images_are_pixel_space_on_demand(digits: data.LabeledImages) -> None:
+    pixels = digits.pixels()
+    assert pixels.dtype == torch.float32
+    assert (pixels.min(), pixels.max()) == (0, 1)
+    assert torch.equal(pixels.mul(255).round().to(torch.uint8), digits.images)
+    assert digits.shape == (1, 8, 8)
+    assert len(digits) == 360
+
+
+def test_a_part_of_labeled_images_keeps_what_they_are(digits: data.LabeledImages) -> None:
+    for index in (slice(3, 6), torch.tensor([3, 4, 5])):
+        part = digits[index]
+        assert len(part) == 3
+        assert torch.equal(part.images, digits.images[3:6])
+        assert (part.class_names, part.dataset, part.source) == (digits.class_names, "digits", digits.source)
+
+
+# --- names that are none --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "../mnist", "/etc", "MNIST", "mnist/"])
+def test_an_unknown_dataset_is_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(DataError, match=r"There is no dataset .*choose one of mnist, fashion-mnist"):
+        data.load(name)
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(DataError, match="There is no split 'valid'"):
+        data.load("digits", "valid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(limit: int) -> None:
+    with pytest.raises(DataError, match=f"at least 1, not {limit}"):
+        data.load("digits", limit=limit)
+
+
+@pytest.mark.parametrize("name", ["shapes", "my.pets-2", "Blumen", "Ünïcode"])
+def test_a_folder_of_ones_own_is_a_dataset(name: str, data_folder: Path) -> None:
+    write_folder(data_folder / name / "test", {"cat": pictures(2, 16), "dog": pictures(1, 16)})
+    assert list(data.datasets())[-1] == name
+    assert data.dataset(name).shape is None
+    assert data.load(name).class_names == ("cat", "dog")
+    assert data.available()[name].kind == "folder"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>".replace("/", "∕"),
+        "a b",
+        ".hidden",
+        "-rf",
+        "two\nlines",
+        "x" * 65,
+        "a'b",
+        'a"b',
+        "a&b",
+        "a%2F",
+    ],
+)
+def test_hostile_folder_names_are_no_datasets(name: str, data_folder: Path) -> None:
+    write_picture(data_folder / name / "test" / "cat" / "a.png", pictures(1, 16)[0])
+    assert set(data.datasets()) == set(data.BUILT_IN)
+    with pytest.raises(DataError, match="There is no dataset"):
+        data.load(name)
+
+
+def test_folders_without_a_test_split_are_no_datasets(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(data_folder / "only-train" / "train", {"cat": pictures(1, 16)})
+    (data_folder / "no-classes" / "test").mkdir(parents=True)
+    write_picture(data_folder / "flat" / "test" / "a.png", pictures(1, 16)[0])
+    (data_folder / "no-pictures" / "test" / "cat").mkdir(parents=True)
+    (data_folder / "no-pictures" / "test" / "cat" / "notes.txt").write_text("nothing to see")
+    (data_folder / "a-file").write_text("no folder")
+    write_mnist(data_folder)
+    write_cifar10(data_folder, monkeypatch)
+    assert set(data.datasets()) == set(data.BUILT_IN)
+
+
+def test_hostile_class_names_stay_names(data_folder: Path) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    write_folder(data_folder / "shapes" / "test", {name: pictures(1, 16), "b": pictures(1, 16)})
+    assert data.load("shapes").class_names == (name, "b")
+
+
+# --- download -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits", "imagenet"])
+def test_what_torchvision_does_not_bring_cannot_be_fetched(name: str, data_folder: Path) -> None:
+    with pytest.raises(DataError, match="cannot be fetched from here"):
+        list(data.download(name))
+    assert list(data_folder.iterdir()) == []
+
+
+def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(form: str, root: Path) -> None:
+        raise OSError("no route to host\nand a second line")
+
+    monkeypatch.setattr(readers, "_fetch", fail)
+    with pytest.raises(DataError) as caught:
+        list(data.download("mnist"))
+    assert "MNIST could not be fetched (no route to host); check the network" in str(caught.value)
+    assert str(data.data_root()) in str(caught.value)
+
+
+def test_a_download_into_no_folder_says_why(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="could not be fetched"):
+        list(data.download("mnist"))
+
+
+def test_a_download_shows_its_progress_and_is_found_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def fetch(form: str, root: Path) -> None:
+        (root / "part").write_bytes(bytes(1_000_000))
+        time.sleep(0.4)
+        written.append(form)
+        (root / "part").write_bytes(bytes(20_000_000))  # more than expected: the archive and what it unpacks to
+        write_mnist(root, form)
+
+    monkeypatch.setattr(readers, "_fetch", fetch)
+    steps = list(data.download("mnist"))
+    assert written == ["MNIST"]
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[0] == (1_000_000, 11_594_722)
+    assert steps[-1] == (11_594_722, 11_594_722)
+    assert data.find("mnist", "train").kind == "torchvision"
+    assert len(data.load("mnist", "train")) == 6
+
+
+def test_a_download_is_torchvisions(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import datasets
+
+    asked = []
+    monkeypatch.setattr(datasets, "CIFAR10", lambda root, train, download: asked.append((root, train, download)))
+    monkeypatch.setattr(datasets.utils, "download_and_extract_archive", lambda url, root, md5: asked.append((url, root)))
+    list(data.download("cifar10"))
+    list(data.download("tiny-imagenet"))
+    assert asked == [
+        (data_folder, True, True),
+        (data_folder, False, True),
+        ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", str(data_folder)),
+    ]
+
+
+# --- the real sets --------------------------------------------------------------------------------------------------------
+
+
+def test_the_real_mnist(mnist: data.LabeledImages) -> None:
+    assert not mnist.samples
+    assert mnist.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert mnist.pixels().mean().item() == pytest.approx(0.13, abs=0.02)

@@ -1,0 +1,522 @@
+"""Checkpoints: whole through the disk, found by id alone, and a sentence for every file that is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from advcore import data
+from advcore.errors import CheckpointError
+from advcore.models import checkpoints
+from advcore.recipe import Recipe
+from tests.makers import DIGIT_NAMES, RECIPE, SHIPPED_DIGITS, fresh, save_checkpoint
+
+SHAPE = (1, 8, 8)
+
+
+def header(**changes: Any) -> dict[str, Any]:
+    """A header that this app would write, with some parts other (... leaves one out)."""
+    whole = {
+        "format": 1,
+        "recipe": RECIPE.to_dict(),
+        "shape": list(SHAPE),
+        "class_names": list(DIGIT_NAMES),
+        "metrics": {"clean": 0.9, "attacks": []},
+        "provenance": {},
+    }
+    return {name: value for name, value in (whole | changes).items() if value is not ...}
+
+
+def write(path: Path, tensors: dict[str, torch.Tensor] | None = None, text: str | None = None, **changes: Any) -> Path:
+    """A safetensors file with `text`, or a header with those changes, as this app's part of the header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = fresh("digits_cnn", SHAPE).state_dict() if tensors is None else tensors
+    save_file(tensors, path, {"advcore": json.dumps(header(**changes)) if text is None else text})
+    return path
+
+
+def sentence(error: pytest.ExceptionInfo[CheckpointError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.endswith((".", ")"))
+    assert len(message) < 500
+    return message
+
+
+# --- through the disk and back -------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_survives_the_disk(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, defense="fgsm", epsilon=0.2)
+    model, path = fresh("digits_cnn", SHAPE), tmp_path / "digits" / "mine.safetensors"
+    metrics = {"clean": 0.5, "attacks": [{"attack": "FGSM", "epsilon": 0.2, "images": 3, "accuracy": 1.0}], "images": 3}
+    provenance = {"command": "python -m advcore train …", "seconds": 1.5}
+    checkpoints.save(path, model, recipe, shape=SHAPE, class_names=DIGIT_NAMES, metrics=metrics, provenance=provenance)
+    read = checkpoints.read(path)
+    assert (read.id, read.path, read.own) == ("digits/mine", path, False)
+    assert (read.recipe, read.shape, read.class_names) == (recipe, SHAPE, DIGIT_NAMES)
+    assert (read.metrics, read.provenance) == (metrics, provenance)
+    assert read.defended
+    loaded = read.model()
+    assert not any(module.training for module in loaded.modules())
+    assert not any(value.requires_grad for value in loaded.parameters())
+    for (name, value), (again, got) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
+        assert name == again
+        assert got.dtype == value.dtype
+        halved = value.half().float() if value.dim() > 1 and value.numel() > 1 else value
+        assert torch.equal(got, halved), name
+
+
+def test_large_weights_are_halved_on_disk_and_exact_ones_kept(tmp_path: Path) -> None:
+    model = fresh("preact_resnet18", SHAPE, width=4)
+    recipe = dataclasses.replace(RECIPE, architecture="preact_resnet18", width=4)
+    types: dict[bool, dict[str, torch.dtype]] = {}
+    for half in (True, False):
+        path = tmp_path / "digits" / f"{half}.safetensors"
+        checkpoints.save(path, model, recipe, shape=SHAPE, class_names=DIGIT_NAMES, metrics={}, provenance={}, half=half)
+        types[half] = {name: value.dtype for name, value in load_file(path).items()}
+    assert set(types[False].values()) == {torch.float32, torch.int64}
+    for name, kind in types[True].items():
+        exact = name in {"0.mean", "0.std"} or model.state_dict()[name].dim() < 2
+        assert kind == (model.state_dict()[name].dtype if exact else torch.float16), name
+    whole = checkpoints.read(tmp_path / "digits" / "False.safetensors").model()
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("checkpoint_id", SHIPPED_DIGITS)
+def test_the_shipped_models_are_what_their_headers_say(checkpoint_id: str, digits: data.LabeledImages) -> None:
+    checkpoint = checkpoints.find(checkpoint_id)
+    assert checkpoint.id == checkpoint.recipe.checkpoint_id
+    assert checkpoint.metrics["images"] == 360
+    assert "python -m advcore train" in checkpoint.provenance["command"]
+    checkpoint.require(digits)
+    model = checkpoint.model()
+    with torch.no_grad():
+        right = (model(digits.pixels()).argmax(1) == digits.labels).sum().item()
+    # The file has half the precision of what was measured: one image of 360 may differ.
+    assert right == pytest.approx(360 * checkpoint.metrics["clean"], abs=1)
+    assert set(checkpoints.find(checkpoint_id).model().state_dict()) == set(model.state_dict())
+
+
+def test_a_header_is_read_without_the_weights(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(own_checkpoints)
+
+    class HeaderOnly:
+        """safe_open whose weights nobody may touch."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self.file = safe_open(*arguments, **options)
+
+        def __enter__(self) -> HeaderOnly:
+            self.file.__enter__()
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.file.__exit__(*error)
+
+        def metadata(self) -> dict[str, str]:
+            return self.file.metadata()
+
+    monkeypatch.setattr(checkpoints, "safe_open", HeaderOnly)
+    checkpoint = checkpoints.find("digits/digits_cnn-standard")
+    assert checkpoint.metrics["clean"] == 0.9
+    with pytest.raises(AttributeError):
+        checkpoint.model()
+
+
+def test_channels_last_weights_are_saved_in_order(tmp_path: Path) -> None:
+    model = fresh("digits_cnn", SHAPE).to(memory_format=torch.channels_last)
+    path = tmp_path / "digits" / "a.safetensors"
+    checkpoints.save(path, model, RECIPE, shape=SHAPE, class_names=DIGIT_NAMES, metrics={}, provenance={}, half=False)
+    images = torch.rand(3, *SHAPE)
+    assert torch.allclose(checkpoints.read(path).model()(images), model(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weight", "half"), [(torch.nan, True), (torch.inf, False), (1e6, True)], ids=["nan", "inf", "too large"]
+)
+def test_weights_that_are_no_numbers_are_not_saved(weight: float, half: bool, tmp_path: Path) -> None:
+    model, path = fresh("digits_cnn", SHAPE), tmp_path / "digits" / "a.safetensors"
+    with torch.no_grad():
+        model[1].weight[0, 0, 0, 0] = weight
+    with pytest.raises(CheckpointError, match=r"'1\.weight' is not finite"):
+        checkpoints.save(path, model, RECIPE, shape=SHAPE, class_names=DIGIT_NAMES, metrics={}, provenance={}, half=half)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["one was there", "none was there"])
+def test_an_interrupted_write_leaves_what_was_there(
+    before: bool, own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = own_checkpoints / "digits" / "digits_cnn-standard.safetensors"
+    path.parent.mkdir()
+    content = save_checkpoint(own_checkpoints).path.read_bytes() if before else None
+
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(own_checkpoints, seed=1)
+    assert [file.name for file in path.parent.iterdir()] == ([path.name] if before else [])
+    assert not before or path.read_bytes() == content
+    assert checkpoints.problems() == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_checkpoint_is_readable_as_any_file_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_text("")
+    path = save_checkpoint(tmp_path).path
+    assert oct(path.stat().st_mode) == oct((tmp_path / "usual").stat().st_mode)
+
+
+# --- listing ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_catalog_holds_shipped_ones_first_and_the_users_own(own_checkpoints: Path) -> None:
+    save_checkpoint(own_checkpoints)
+    save_checkpoint(checkpoints.own_root(), name="digits/mine")
+    hidden = save_checkpoint(checkpoints.own_root(), seed=1)  # the id of a shipped one: that one stays
+    save_checkpoint(own_checkpoints, dataclasses.replace(RECIPE, dataset="shapes"))
+    listed = checkpoints.catalog()
+    assert list(listed) == ["digits/digits_cnn-standard", "shapes/digits_cnn-standard", "digits/mine"]
+    assert [item.own for item in listed.values()] == [False, False, True]
+    assert listed["digits/digits_cnn-standard"].path != hidden.path
+    assert list(checkpoints.catalog("shapes")) == ["shapes/digits_cnn-standard"]
+    assert checkpoints.catalog("nothing") == {}
+
+
+def test_titles_are_what_people_call_it(own_checkpoints: Path) -> None:
+    defended = dataclasses.replace(RECIPE, defense="fgsm", epsilon=0.2)
+    assert save_checkpoint(own_checkpoints).title == "Digits CNN · standard"
+    assert save_checkpoint(own_checkpoints, defended).title == "Digits CNN · fgsm 0.2"
+    assert save_checkpoint(own_checkpoints, defended, name="digits/best").title == "Digits CNN · fgsm 0.2 (best)"
+
+
+def test_an_empty_place_has_no_checkpoints(own_checkpoints: Path) -> None:
+    own_checkpoints.rmdir()
+    assert checkpoints.catalog() == {}
+    assert checkpoints.problems() == {}
+    with pytest.raises(CheckpointError, match="none yet"):
+        checkpoints.find("digits/digits_cnn-standard")
+
+
+@pytest.mark.parametrize(
+    "checkpoint_id",
+    [
+        "",
+        "digits",
+        "digits/",
+        "digits/nothing",
+        "digits/digits_cnn-standard.safetensors",
+        "../checkpoints/digits/digits_cnn-standard",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "digits/../digits/digits_cnn-standard",
+        "./digits/digits_cnn-standard",
+        "digits//digits_cnn-standard",
+        "digits\\digits_cnn-standard",
+        "DIGITS/digits_cnn-standard",
+        "digits/digits_cnn-standard\x00",
+        "x" * 5000,
+    ],
+)
+def test_an_id_is_looked_up_and_never_a_path(checkpoint_id: str) -> None:
+    with pytest.raises(CheckpointError) as error:
+        checkpoints.find(checkpoint_id)
+    assert sentence(error).startswith("There is no checkpoint ")
+
+
+def test_a_file_beside_the_folders_has_no_id(own_checkpoints: Path) -> None:
+    save_checkpoint(own_checkpoints.parent / "outside")
+    save_checkpoint(own_checkpoints, name="digits/deeper/one")
+    (own_checkpoints / "top.safetensors").write_bytes(b"")
+    assert checkpoints.catalog() == {}
+
+
+def test_a_new_checkpoint_gets_a_free_place(own_checkpoints: Path) -> None:
+    name = "digits/digits_cnn-standard"
+    assert checkpoints.free_path(name) == checkpoints.own_root() / f"{name}.safetensors"
+    save_checkpoint(own_checkpoints)
+    assert checkpoints.free_path(name) == checkpoints.own_root() / f"{name}-2.safetensors"
+    save_checkpoint(checkpoints.own_root(), name=f"{name}-2")
+    (checkpoints.own_root() / f"{name}-3.safetensors").write_bytes(b"unreadable, and still not to be written over")
+    assert checkpoints.free_path(name).name == "digits_cnn-standard-4.safetensors"
+    assert checkpoints.free_path("digits/a-fgsm-1e-05").name == "a-fgsm-1e-05.safetensors"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "digits", "../a/b", "digits/../b", "/digits/a", "digits/a/b", "digits/.a", "a b/c", "<b>/c", "a/b\n"]
+)
+def test_an_id_that_cannot_name_a_file_is_refused(name: str) -> None:
+    with pytest.raises(CheckpointError, match="cannot name a checkpoint"):
+        checkpoints.free_path(name)
+
+
+def test_a_checkpoint_says_when_images_do_not_fit(own_checkpoints: Path, digits: data.LabeledImages) -> None:
+    checkpoint = save_checkpoint(own_checkpoints)
+    checkpoint.require(digits)
+    larger = dataclasses.replace(digits, images=torch.zeros(360, 1, 9, 8, dtype=torch.uint8))
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.require(larger)
+    assert "8×8 grey" in sentence(error)
+    assert "8×9 grey" in sentence(error)
+    with pytest.raises(CheckpointError, match="10 classes, not 11"):
+        checkpoint.require(dataclasses.replace(digits, class_names=(*DIGIT_NAMES, "ten")))
+
+
+# --- files that are none ------------------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """Whoever unpickles this runs a command."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (os.environ["ADVCORE_RUNS"] + "-unpickled",)
+
+
+def truncated(share: float) -> Callable[[Path], None]:
+    """The first part of a good file."""
+
+    def cut(path: Path) -> None:
+        whole = write(path).read_bytes()
+        path.write_bytes(whole[: int(len(whole) * share)])
+
+    return cut
+
+
+def cut_in_header(path: Path) -> None:
+    path.write_bytes(write(path).read_bytes()[:100])
+
+
+def cut_by_a_byte(path: Path) -> None:
+    path.write_bytes(write(path).read_bytes()[:-1])
+
+
+def saved(value: object) -> Callable[[Path], None]:
+    return lambda path: torch.save(value, path)
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def text_header(text: str) -> Callable[[Path], Path]:
+    return lambda path: write(path, text=text)
+
+
+EVALUATED = ("clean", "fgsm", "pgd", "epsilon")
+
+
+def with_header(**changes: Any) -> Callable[[Path], Path]:
+    return lambda path: write(path, **changes)
+
+
+def with_recipe(**changes: Any) -> Callable[[Path], Path]:
+    return lambda path: write(path, recipe=RECIPE.to_dict() | changes)
+
+
+NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pickle": (lambda path: path.write_bytes(pickle.dumps(Hostile())), "not a readable safetensors file"),
+    "torch.save": (saved({"weights": Hostile()}), "not a readable safetensors file"),
+    "random bytes": (noise, "not a readable safetensors file"),
+    "empty": (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
+    "seven bytes": (lambda path: path.write_bytes(b"1234567"), "not a readable safetensors file"),
+    "endless header": (lambda path: path.write_bytes(struct.pack("<Q", 2**63) + b"{}"), "not a readable safetensors file"),
+    "text header": (lambda path: path.write_bytes(struct.pack("<Q", 4) + b"text"), "not a readable safetensors file"),
+    "cut to nothing": (truncated(0.0001), "not a readable safetensors file"),
+    "cut in the header": (cut_in_header, "not a readable safetensors file"),
+    "cut in half": (truncated(0.5), "not a readable safetensors file"),
+    "cut by a byte": (cut_by_a_byte, "not a readable safetensors file"),
+    "a folder": (lambda path: path.mkdir(), "not a readable safetensors file"),
+    "foreign": (lambda path: save_file({"w": torch.ones(3)}, path), "no recipe"),
+    "foreign metadata": (lambda path: save_file({"w": torch.ones(3)}, path, {"format": "pt"}), "no recipe"),
+    "no JSON": (text_header("not JSON"), "no recipe"),
+    "empty text": (text_header(""), "no recipe"),
+    "deep JSON": (text_header("[" * 200_000), "no recipe"),
+    "deep object": (text_header('{"format": ' * 100_000), "no recipe"),
+    "a list": (text_header("[1]"), "no recipe"),
+    "a number": (text_header("1"), "no recipe"),
+    "no format": (with_header(format=...), "no recipe"),
+    "another format": (with_header(format=2), "another version"),
+    "a format in words": (with_header(format="x" * 1000), "another version"),
+    "no recipe": (with_header(recipe=...), "incomplete"),
+    "a recipe in words": (with_header(recipe="lee_cnn"), "A recipe is a JSON object"),
+    "an unknown field": (with_recipe(evil="x"), "A recipe has no field 'evil'"),
+    "a wrong type": (with_recipe(epochs="ten"), "epochs cannot be"),
+    "a huge number": (with_recipe(learning_rate=10**400), "learning_rate cannot be"),
+    "an unknown architecture": (with_recipe(architecture="resnet50"), "resnet50"),
+    "another dataset": (with_recipe(dataset="mnist"), "mnist"),
+    "no shape": (with_header(shape=...), "incomplete"),
+    "an absurd shape": (with_header(shape=[1, 10**9, 10**9]), "which no model here takes"),
+    "two channels": (with_header(shape=[2, 8, 8]), "which no model here takes"),
+    "a shape of nothing": (with_header(shape=[1, 0, 8]), "which no model here takes"),
+    "a shape of two": (with_header(shape=[8, 8]), "which no model here takes"),
+    "an endless shape": (with_header(shape=[1, float("inf"), 8]), "which no model here takes"),
+    "a shape that is no number": (with_header(shape=[1, float("nan"), 8]), "which no model here takes"),
+    "a broken shape": (with_header(shape=[1, 8.5, 8]), "which no model here takes"),
+    "a shape in words": (with_header(shape="188"), "which no model here takes"),
+    "no class names": (with_header(class_names=...), "incomplete"),
+    "class names in a row": (with_header(class_names="0123456789"), "class names"),
+    "one class": (with_header(class_names=["0"]), "class names"),
+    "huge class count": (with_header(class_names=["x"] * 100_000), "class names"),
+    "an endless class name": (with_header(class_names=["0", "x" * 100_000]), "class names"),
+    "numbers as class names": (with_header(class_names=[0, 1, 2]), "class names"),
+    "unprintable class names": (with_header(class_names=["0", "a\nb"]), "class names"),
+    "a half character": (with_header(class_names=["0", "\ud800"]), "class names"),
+    "metrics in words": (with_header(metrics="good"), "figures"),
+    "an accuracy in words": (with_header(metrics={"clean": "good"}), "figures"),
+    "an accuracy above 1": (with_header(metrics={"clean": 97.5}), "figures"),
+    "an accuracy that is no number": (with_header(metrics={"clean": float("nan")}), "figures"),
+    "a huge accuracy": (with_header(metrics={"clean": 10**400}), "figures"),
+    "a history in words": (with_header(metrics={"history": "long"}), "figures"),
+    "a history without steps": (with_header(metrics={"history": [dict.fromkeys(EVALUATED, 0.5)]}), "figures"),
+    "a history that ends nowhere": (
+        with_header(metrics={"history": [dict.fromkeys(EVALUATED, 0.5) | {"step": float("inf")}]}),
+        "figures",
+    ),
+    "attacks in words": (with_header(metrics={"attacks": "none"}), "figures"),
+    "an attack in words": (with_header(metrics={"attacks": ["FGSM"]}), "figures"),
+    "an attack without accuracy": (with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1}]}), "figures"),
+    "an attack without ε": (with_header(metrics={"attacks": [{"attack": "FGSM", "accuracy": 0.1}]}), "figures"),
+    "images in words": (with_header(metrics={"images": "many"}), "figures"),
+    "an attack's images in words": (
+        with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1, "accuracy": 0.1, "images": "many"}]}),
+        "figures",
+    ),
+    "an attack without a name": (with_header(metrics={"attacks": [{"epsilon": 0.1, "accuracy": 0.1}]}), "figures"),
+    "a list for provenance": (with_header(provenance=[1]), "cannot read"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_CHECKPOINT)
+def test_a_file_that_is_no_checkpoint(kind: str, own_checkpoints: Path) -> None:
+    make, words = NO_CHECKPOINT[kind]
+    good = save_checkpoint(own_checkpoints)
+    path = own_checkpoints / "digits" / "bad.safetensors"
+    make(path)
+    # The good one goes on being listed, and the bad one is named.
+    assert list(checkpoints.catalog()) == [good.id]
+    assert list(checkpoints.problems()) == [path]
+    reason = checkpoints.problems()[path]
+    assert words in reason
+    assert "bad.safetensors" in reason
+    assert "\n" not in reason
+    assert len(reason) < 700
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        checkpoints.find("digits/bad")
+    assert not Path(os.environ["ADVCORE_RUNS"] + "-unpickled").exists()
+
+
+def test_a_file_too_large_to_be_a_model(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_checkpoint(own_checkpoints).path
+    with path.open("r+b") as file:
+        file.truncate((1 << 30) + 1)  # sparse: it takes no room on the disk
+    assert "larger than 1024 MiB" in checkpoints.problems()[path]
+
+
+@pytest.mark.parametrize("name", ["<b>", "a b", "-rf", ".hidden", "x" * 100, "a\nb"])
+def test_a_file_name_that_is_no_id(name: str, own_checkpoints: Path) -> None:
+    save_checkpoint(own_checkpoints)
+    path = write(own_checkpoints / "digits" / f"{name}.safetensors")
+    assert list(checkpoints.catalog()) == ["digits/digits_cnn-standard"]
+    assert "rename" in checkpoints.problems()[path]
+
+
+def weights(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """A model's weights with some other, more or (None) fewer; underscores stand for dots."""
+    whole = fresh("digits_cnn", SHAPE).state_dict()
+    named = {name.replace("_", ".", 1).removeprefix("w"): value for name, value in changes.items()}
+    return {name: value for name, value in (whole | named).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        (weights(w1_weight=None), "'1.weight' is missing or too many"),
+        (weights(w99_weight=torch.ones(2)), "'99.weight' is missing or too many"),
+        (weights(w1_weight=torch.ones(32, 1, 5, 5)), "'1.weight' is (32, 1, 5, 5), not (32, 1, 3, 3)"),
+        (weights(w1_weight=torch.ones(288)), "'1.weight' is (288,)"),
+        (weights(w1_bias=torch.full((32,), torch.nan)), "not finite"),
+        (weights(w1_bias=torch.full((32,), torch.inf)), "not finite"),
+        (weights(w1_bias=torch.full((32,), 1e300, dtype=torch.float64)), "not finite"),
+        (weights(w0_std=torch.zeros(1, 1, 1, 1)), "normalization"),
+        (weights(w0_std=torch.full((1, 1, 1, 1), -1.0)), "normalization"),
+        ({}, "missing or too many"),
+    ],
+    ids=["missing", "too many", "other shape", "flat", "nan", "inf", "too large", "std 0", "std below 0", "none"],
+)
+def test_weights_that_do_not_fit_their_recipe(tensors: dict[str, torch.Tensor], words: str, own_checkpoints: Path) -> None:
+    write(own_checkpoints / "digits" / "a.safetensors", tensors)
+    checkpoint = checkpoints.find("digits/a")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.model()
+    assert words in sentence(error)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shape": [3, 8, 8]}, {"shape": [1, 1024, 1024]}, {"class_names": ["x"] * 10_000}, {"shape": [1, 1, 1]}]
+)
+def test_weights_that_do_not_fit_their_header(changes: dict[str, Any], own_checkpoints: Path) -> None:
+    write(own_checkpoints / "digits" / "a.safetensors", **changes)
+    checkpoint = checkpoints.find("digits/a")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.model()
+    sentence(error)
+
+
+def test_a_model_of_absurd_size_takes_no_memory(own_checkpoints: Path) -> None:
+    recipe = Recipe(dataset="digits", architecture="lee_cnn")  # its first dense layer would have 8.5 thousand million weights
+    write(own_checkpoints / "digits" / "a.safetensors", recipe=recipe.to_dict(), shape=[3, 1024, 1024])
+    with pytest.raises(CheckpointError, match="does not fit its own recipe"):
+        checkpoints.find("digits/a").model()
+
+
+def test_a_file_that_vanishes_after_listing(own_checkpoints: Path) -> None:
+    checkpoint = save_checkpoint(own_checkpoints)
+    checkpoint.path.unlink()
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        checkpoint.model()
+
+
+def test_any_bytes_are_refused_with_a_sentence(own_checkpoints: Path) -> None:
+    """Bytes flipped at random anywhere in the header: a checkpoint still, or CheckpointError."""
+    path = write(own_checkpoints / "digits" / "a.safetensors")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    end = 8 + struct.unpack("<Q", whole[:8])[0]
+    refused = 0
+    for _ in range(300):
+        broken = bytearray(whole)
+        for position in rng.integers(0, end, 3):
+            broken[position] = rng.integers(256)
+        path.write_bytes(broken)
+        try:
+            checkpoints.read(path).model()
+        except CheckpointError:
+            refused += 1
+    assert refused > 200
+
+
+def test_safetensors_of_other_kinds_are_read_and_refused_alike(tmp_path: Path) -> None:
+    path = write(tmp_path / "state.safetensors")
+    tensors, metadata = checkpoints.read_safetensors(path)
+    assert set(tensors) == set(fresh("digits_cnn", SHAPE).state_dict())
+    assert checkpoints.read_metadata(path) == metadata
+    assert json.loads(metadata["advcore"])["format"] == 1
+    path.write_bytes(b"nothing")
+    for read in (checkpoints.read_safetensors, checkpoints.read_metadata):
+        with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+            read(path)

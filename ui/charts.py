@@ -1,0 +1,320 @@
+"""Plotly figures: the one module of the engine that draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from advcore.evaluation.curves import Predictions, RobustnessCurve
+
+GREY = "rgba(128,128,128,0.25)"
+
+
+@dataclass(frozen=True)
+class Line:
+    """How a curve is told apart: its name in the legend, its colour (the model) and its dash (the attack)."""
+
+    name: str
+    colour: str
+    dash: str = "solid"
+
+
+@dataclass(frozen=True)
+class Points:
+    """Published points: accuracies (shares) at ε in pixel space, under one reading of the study."""
+
+    name: str
+    colour: str
+    symbol: str
+    epsilons: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+def layout(figure: go.Figure, *, x: str, y: str, height: int = 430) -> go.Figure:
+    """The look all figures share: quiet grid, legend below, room for the thumb."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 12, "t": 16, "b": 8},
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor="rgba(0,0,0,0)",
+        uirevision="keep",
+    )
+    figure.update_xaxes(title=x, gridcolor=GREY, zeroline=False, automargin=True)
+    figure.update_yaxes(title=y, gridcolor=GREY, zeroline=False, automargin=True)
+    return figure
+
+
+def _faint(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def accuracy_figure(
+    curves: Sequence[tuple[Line, RobustnessCurve]], published: Sequence[Points] = (), *, cursor: float | None = None
+) -> go.Figure:
+    """Accuracy in percent against ε in pixel space, one line a curve with its 95 % band; published points as markers."""
+    figure = go.Figure()
+    for line, curve in curves:
+        epsilons = list(curve.epsilons)
+        low, high = zip(*curve.interval, strict=True)
+        figure.add_scatter(
+            x=epsilons + epsilons[::-1],
+            y=[100 * share for share in (*high, *low[::-1])],
+            mode="lines",
+            fill="toself",
+            fillcolor=_faint(line.colour, 0.16),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=epsilons,
+            y=[100 * share for share in curve.accuracy],
+            mode="lines+markers",
+            name=line.name,
+            line={"color": line.colour, "dash": line.dash, "width": 2.5},
+            marker={"size": 5},
+            customdata=[
+                (epsilon * 255, 100 * least, 100 * most, count, curve.total)
+                for epsilon, least, most, count in zip(epsilons, low, high, curve.correct, strict=True)
+            ],
+            hovertemplate="%{y:.1f} % (%{customdata[1]:.1f} … %{customdata[2]:.1f}), %{customdata[3]} of %{customdata[4]}",
+        )
+    for points in published:
+        figure.add_scatter(
+            x=list(points.epsilons),
+            y=[100 * share for share in points.accuracy],
+            mode="markers",
+            name=points.name,
+            marker={
+                "symbol": points.symbol,
+                "size": 10,
+                "color": points.colour,
+                "line": {"width": 1.5, "color": points.colour},
+            },
+            hovertemplate="%{y:.1f} % published",
+        )
+    if cursor is not None:
+        figure.add_vline(x=cursor, line={"color": "grey", "dash": "dot", "width": 1})
+    layout(figure, x="ε (L∞, pixel space; 0.1 = 25.5/255)", y="accuracy (%)")
+    figure.update_yaxes(range=[-2, 102], ticksuffix="")
+    return figure
+
+
+def smallest_epsilon_figure(curves: Sequence[tuple[Line, Predictions]]) -> go.Figure:
+    """The share of images, in percent, whose smallest fooling ε is each value of the grid; the last group is “never”."""
+    figure = go.Figure()
+    for line, seen in curves:
+        smallest = seen.smallest_epsilon().tolist()
+        counts = [smallest.count(epsilon) for epsilon in (*seen.epsilons, math.inf)]
+        labels = [f"{epsilon:.3g}" for epsilon in seen.epsilons]
+        figure.add_bar(
+            x=[*labels, "never"],
+            y=[100 * count / len(seen) for count in counts],
+            name=line.name,
+            marker={"color": line.colour, "pattern": {"shape": "" if line.dash == "solid" else "/"}},
+            customdata=[(count, len(seen)) for count in counts],
+            hovertemplate="%{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
+        )
+    figure.update_layout(barmode="group", bargap=0.15)
+    layout(figure, x="smallest ε of the grid that fools (0: wrong without an attack)", y="images (%)")
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names of strangers that Plotly shows as they are: it takes tags for bold type, line breaks and links."""
+    return [escape(name, quote=False) for name in names]
+
+
+def per_class_figure(curves: Sequence[tuple[Line, Predictions]], epsilon: float, class_names: Sequence[str]) -> go.Figure:
+    """Accuracy in percent of each true class at one ε, one bar a curve."""
+    figure = go.Figure()
+    for line, seen in curves:
+        rows = seen.per_class(epsilon, len(class_names))
+        figure.add_bar(
+            x=_plain(class_names),
+            y=[100 * right / total if total else None for right, total in rows],
+            name=line.name,
+            marker={"color": line.colour, "pattern": {"shape": "" if line.dash == "solid" else "/"}},
+            customdata=rows,
+            hovertemplate="%{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
+        )
+    figure.update_layout(barmode="group", bargap=0.2)
+    layout(figure, x="true class", y="accuracy (%)")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(range=[0, 102])
+    return figure
+
+
+def confusion_figure(seen: Predictions, epsilon: float, class_names: Sequence[str], colour: str) -> go.Figure:
+    """How many images of each true class (rows) got each answer (columns) at one ε."""
+    counts = seen.confusion(epsilon, len(class_names))
+    shares = 100 * counts / counts.sum(1, keepdim=True).clamp(min=1)
+    few = len(class_names) <= 12
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares.tolist(),
+            x=_plain(class_names),
+            y=_plain(class_names),
+            customdata=counts.tolist(),
+            text=counts.tolist() if few else None,
+            texttemplate="%{text}" if few else None,
+            colorscale=[[0, "rgba(128,128,128,0.06)"], [1, colour]],
+            zmin=0,
+            zmax=100,
+            colorbar={"title": "% of class", "thickness": 12},
+            hovertemplate="true %{y}, answered %{x}: %{customdata} (%{z:.1f} %)<extra></extra>",
+        )
+    )
+    layout(figure, x="answer", y="true class", height=520)
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    return figure
+
+
+def loss_figure(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
+    """The training loss over the steps of a job's progress: every batch faintly, their running mean in `colour`."""
+    seen = [row for row in rows if isinstance(row.get("loss"), int | float)]
+    steps, losses = [row["step"] for row in seen], [row["loss"] for row in seen]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=steps, y=losses, mode="lines", name="batch", line={"color": _faint(colour, 0.3), "width": 1}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=steps,
+        y=_running_mean(losses),
+        mode="lines",
+        name="loss",
+        line={"color": colour, "width": 2.5},
+        hovertemplate="%{y:.3f}",
+    )
+    layout(figure, x="training step", y="loss", height=320)
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(range=_whole_run(rows))
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def _running_mean(values: Sequence[float], weight: float = 0.8) -> list[float]:
+    """Each value with its predecessors, the older the less."""
+    found: list[float] = []
+    for value in values:
+        found.append(weight * found[-1] + (1 - weight) * value if found else value)
+    return found
+
+
+def _whole_run(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The axis from a run's first step to its last one, so that its lines grow into empty space instead of shrinking."""
+    return [0, max((row["steps"] for row in rows), default=1) * 1.02]
+
+
+def watched_figure(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
+    """Clean, FGSM and PGD-10 accuracy on the held-out images, in percent, over the steps of a job's progress.
+
+    The colour is the model's; the attack is told by the dash, the marker and the name at the line's end.
+    """
+    figure = go.Figure()
+    seen = [(row["step"], row["evaluation"]) for row in rows if isinstance(row.get("evaluation"), dict)]
+    for key, name, dash, symbol, opacity in (
+        ("clean", "clean", "solid", "circle", 0.55),
+        ("fgsm", "FGSM", "solid", "square", 1.0),
+        ("pgd", "PGD-10", "dash", "diamond", 1.0),
+    ):
+        figure.add_scatter(
+            x=[step for step, _ in seen],
+            y=[100 * found[key] for _, found in seen],
+            mode="lines+markers",
+            name=name,
+            line={"color": _faint(colour, opacity), "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate="%{y:.1f} %",
+        )
+    layout(figure, x="training step", y="held-out accuracy (%)", height=320)
+    figure.update_xaxes(range=_whole_run(rows))
+    figure.update_yaxes(range=[-2, 104])
+    return figure
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar a place, in percent; None leaves a place empty. `error` is drawn up and down, `pattern` tells without colour."""
+
+    name: str
+    colour: str
+    values: tuple[float | None, ...]
+    error: tuple[float, ...] = ()
+    pattern: str = ""
+
+
+def bars_figure(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accuracy (%)") -> go.Figure:
+    """Lying bars, a group a place and the first place on top: published and measured figures, or models under attacks."""
+    figure = go.Figure()
+    for group in bars:
+        figure.add_bar(
+            x=list(group.values),
+            y=list(places),
+            orientation="h",
+            name=group.name,
+            marker={"color": group.colour, "pattern": {"shape": group.pattern}},
+            error_x={"type": "data", "array": list(group.error), "thickness": 1.5, "width": 4} if group.error else None,
+            hovertemplate="%{x:.1f}",
+        )
+    figure.update_layout(barmode="group", bargap=0.25)
+    layout(figure, x=x, y="", height=110 + len(places) * (24 + 15 * len(bars)))
+    figure.update_layout(hovermode="y unified", legend={"y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    if x.startswith("accuracy"):
+        figure.update_xaxes(range=[0, 102])
+    return figure
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Accuracies in percent over the four phases of adversarial training, None where there is no figure."""
+
+    measured: tuple[float | None, ...]
+    published: tuple[float | None, ...]
+    pgd: tuple[float | None, ...]
+
+
+PHASES = ("trained", "attacked", "retrained", "attacked<br>again")
+
+
+def cycle_figure(phases: Phases, before: str, after: str) -> go.Figure:
+    """Trained, attacked, retrained, attacked again; `before` and `after` are the colours of the two models."""
+    figure = go.Figure()
+    colours = [before, before, after, after]
+    figure.add_scatter(
+        x=list(PHASES),
+        y=list(phases.measured),
+        mode="lines+markers+text",
+        name="measured (FGSM)",
+        line={"color": GREY.replace("0.25", "0.8"), "width": 2},
+        marker={"size": 14, "color": colours},
+        text=["" if value is None else f"{value:.0f}" for value in phases.measured],
+        textposition="top center",
+        hovertemplate="%{y:.1f} % measured",
+    )
+    for name, values, symbol in (("published", phases.published, "x-open"), ("PGD-20, measured", phases.pgd, "diamond-open")):
+        if any(value is not None for value in values):
+            figure.add_scatter(
+                x=list(PHASES),
+                y=list(values),
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "size": 11, "color": colours, "line": {"width": 2, "color": colours}},
+                hovertemplate=f"%{{y:.1f}} % {name}",
+            )
+    layout(figure, x="", y="accuracy (%)", height=330)
+    figure.update_xaxes(type="category", tickangle=0)
+    figure.update_yaxes(range=[-4, 112], tickvals=[0, 25, 50, 75, 100])
+    return figure

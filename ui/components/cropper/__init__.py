@@ -1,0 +1,72 @@
+"""The crop: a frame on the picture that one moves and sizes, always of the model's proportions."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import asdict, dataclass
+
+import streamlit as st
+from torch import Tensor
+
+from advcore.images.encode import encode_png
+from ui.components import mount
+
+MAX_ZOOM = 20.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A frame `zoom` times smaller than the largest that fits; x and y in [0, 1] say where it stands."""
+
+    zoom: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+
+    @property
+    def whole(self) -> bool:
+        return self == Crop()
+
+
+def held_crop(key: str, picture_id: str) -> Crop:
+    """Where the person left the frame on this picture; the whole of it where they did not touch it."""
+    return _crop((st.session_state.get(key) or {}).get("crop"), picture_id)
+
+
+def cropper(
+    preview: Tensor,
+    size: tuple[int, int],
+    proportion: float,
+    *,
+    found: tuple[int, int, int, int] | None,
+    picture_id: str,
+    label: str,
+    key: str,
+) -> None:
+    """Show the picture (uint8 C×h×w, a small copy of one of `size`) with the frame; `held_crop` says where it is left.
+
+    `proportion` is width over height; `found` (left, top, width, height) is drawn dashed: what of the frame is used. The
+    frame returns to the whole picture when `picture_id` changes.
+    """
+    message = {
+        "source": base64.b64encode(encode_png(preview)).decode(),
+        "size": list(size),
+        "proportion": proportion,
+        "found": None if found is None else list(found),
+        "picture": picture_id,
+        "label": label,
+        "longest": MAX_ZOOM,
+        "crop": asdict(held_crop(key, picture_id)),
+    }
+    mount("cropper", message, key=key, states={"crop": None})
+
+
+def _crop(sent: object, picture_id: str) -> Crop:
+    """What the browser says, if it is a crop of this picture; else the whole."""
+    if not isinstance(sent, dict) or sent.get("picture") != picture_id:
+        return Crop()
+    values = [sent.get(name) for name in ("zoom", "x", "y")]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return Crop()
+    zoom, x, y = (float(value) for value in values)  # type: ignore[arg-type]
+    return Crop(min(max(zoom, 1.0), MAX_ZOOM), min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0))

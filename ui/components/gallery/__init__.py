@@ -1,0 +1,39 @@
+"""The gallery: test images to click on."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from advcore.data import LabeledImages
+from advcore.images.encode import thumbnails
+from ui.components import mount
+
+
+def gallery(
+    images: LabeledImages,
+    indices: Sequence[int],
+    selected: int,
+    *,
+    noun: str = "Test image",
+    key: str,
+    on_pick: Callable[[int], None],
+) -> None:
+    """Show the images at `indices`; a click calls `on_pick` with the index before the page is drawn anew."""
+    few = thumbnails(images.images[list(indices)])
+    message = {
+        "shape": list(few.shape[1:]),
+        "images": base64.b64encode(few.numpy().tobytes()).decode(),
+        "items": [{"index": index, "label": images.class_names[int(images.labels[index])]} for index in indices],
+        "selected": selected,
+        "noun": noun,
+    }
+
+    def picked() -> None:
+        index = st.session_state[key].get("pick")
+        if index in indices:  # what comes from a browser is only ever looked up
+            on_pick(index)
+
+    mount("gallery", message, key=key, states={}, callbacks={"pick": picked})

@@ -1,0 +1,335 @@
+"""Pictures of a person's own: held in their session and nowhere else, never in a cache that others share."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import shlex
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from advcore.attacks import ATTACKS, Attack, UniformNoise
+from advcore.data import LabeledImages
+from advcore.device import pick_device
+from advcore.errors import AdvcoreError
+from advcore.evaluation import scrub
+from advcore.images.decode import MAX_PIXELS, Picture, decode, shown_name
+from advcore.images.encode import encode_png, to_bytes
+from advcore.models.architectures import Shape
+from advcore.photos import examples, fullsize
+from advcore.photos.attack import attack_own
+from advcore.photos.framing import Box, Framing, View, frame, middle, saved_png, view_of
+from ui.photo.models import Sitter, size_words
+
+T = TypeVar("T")
+THUMB: Shape = (3, 64, 64)
+MAX_PICTURES = 24
+MAX_HELD = 3 * MAX_PIXELS
+"""How many pixels one session may hold: the server is shared."""
+PACK_AT_ONCE = 4_000_000
+"""Pictures of more pixels are packed into a file only when asked for: that takes seconds."""
+_SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
+_SLOW_STRIDE = 4
+_SHELF, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
+_MOST_FILES = 4  # of a large picture each is tens of megabytes
+
+
+# --- what the session holds --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shelf:
+    """The session's pictures by id, in the order they came, and what was wrong with other files."""
+
+    pictures: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def put(self, name: str, content: bytes) -> str | None:
+        """Decode a file and keep it; returns its id, or None when it cannot be used and `problems` says why."""
+        place = identity(content, name)
+        if place in self.pictures:
+            return place
+        try:
+            picture = decode(content, name)
+            self._check_room(picture)
+        except AdvcoreError as error:
+            self.problems[place] = str(error)
+            return None
+        self.pictures[place] = picture
+        return place
+
+    def _check_room(self, picture: Picture) -> None:
+        held = sum(other.size[0] * other.size[1] for other in self.pictures.values())
+        if len(self.pictures) >= MAX_PICTURES or held + picture.size[0] * picture.size[1] > MAX_HELD:
+            raise AdvcoreError(
+                f"{picture.name} was left out: a session holds {MAX_PICTURES} pictures and {MAX_HELD // 10**6} megapixels; "
+                "remove some first."
+            )
+
+
+def shelf() -> Shelf:
+    """This session's own."""
+    return st.session_state.setdefault(_SHELF, Shelf())
+
+
+def forget() -> None:
+    """Drop every picture of this session, and all that was made of them."""
+    for name in (_SHELF, _MADE, _FILES):
+        st.session_state.pop(name, None)
+
+
+def drop(place: str) -> None:
+    """Drop one picture, and all that was made of it."""
+    shelf().pictures.pop(place, None)
+    for name in (_MADE, _FILES):
+        held = st.session_state.get(name, {})
+        for key in [key for key in held if place in key or any(isinstance(part, tuple) and place in part for part in key)]:
+            del held[key]
+
+
+def made(key: tuple[Hashable, ...], make: Callable[[], T], *, drawer: str = _MADE, most: int = 24) -> T:
+    """What `make` gives, remembered by this session alone; the longest unused is dropped."""
+    held: OrderedDict[Hashable, Any] = st.session_state.setdefault(drawer, OrderedDict())
+    if key not in held:
+        held[key] = make()
+    held.move_to_end(key)
+    while len(held) > most:
+        held.popitem(last=False)
+    return held[key]
+
+
+def identity(content: bytes, name: str = "") -> str:
+    """A short id of a file's bytes and name."""
+    return hashlib.sha256(shown_name(name).encode() + b"\0" + content).hexdigest()[:16]
+
+
+# --- pictures to choose from -------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
+def example_strip(dataset: str) -> tuple[tuple[str, ...], LabeledImages]:
+    """The examples of a dataset: their ids, and thumbnails with titles. Nobody's own: shared by all sessions."""
+    found = examples.examples(dataset)
+    return tuple(item.id for item in found), strip([item.open() for item in found], [item.title for item in found])
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def example(dataset: str, example_id: str) -> Picture:
+    """An example picture; shared by all sessions."""
+    return examples.example(dataset, example_id)
+
+
+def strip(pictures: Sequence[Picture], titles: Sequence[str]) -> LabeledImages:
+    """Thumbnails for a gallery."""
+    thumbs = [to_bytes(view_of(item, middle(item, THUMB), THUMB)) for item in pictures]
+    return LabeledImages(torch.cat(thumbs), torch.arange(len(thumbs)), tuple(titles))
+
+
+# --- looking and attacking ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A picture held up to the models of a dataset: how it is framed, and what they see of it (1×C×H×W in [0, 1])."""
+
+    place: str
+    picture: Picture
+    framing: Framing
+    seen: Tensor
+
+
+def look(
+    place: str,
+    picture: Picture,
+    sitter: Sitter,
+    *,
+    crop: Box | None = None,
+    invert: bool | None = None,
+    plain: bool = False,
+) -> Look:
+    """Frame the picture for the models that are like `sitter`. Raises PictureError when the crop shows nothing."""
+
+    def take() -> Look:
+        framing = frame(picture, sitter.shape, sitter.dataset, crop=crop, invert=invert, plain=plain)
+        return Look(place, picture, framing, view_of(picture, framing, sitter.shape))
+
+    return made(("look", place, sitter.dataset, sitter.shape, crop, invert, plain), take)
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A model's answers to a look under attack and under noise; `whole` is the attack on the whole picture, if that was it."""
+
+    sitter: Sitter
+    attack: scrub.Scrub
+    noise: scrub.Scrub
+    whole: fullsize.FullSize | None = None
+
+
+def attack_views(
+    sitters: Sequence[Sitter], looked: Look, attack: Attack, target: int | None, epsilons: tuple[float, ...]
+) -> list[Answered]:
+    """Attack what each model sees, away from its own answer or toward `target`."""
+
+    if sitters[0].shape[1] > _SLOW_SIDE:
+        epsilons = epsilons[::_SLOW_STRIDE]
+
+    def answer(sitter: Sitter) -> Answered:
+        net, image = sitter.model(), looked.seen.to(pick_device())
+        under = scrub.scrub(net, image, attack, epsilons, target=target)
+        noise = scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
+        return Answered(sitter, under, noise)
+
+    key = ("views", looked.place, looked.framing, attack, target, epsilons)
+    return [made((*key, sitter.id), partial(answer, sitter)) for sitter in sitters]
+
+
+def attack_whole(
+    sitters: Sequence[Sitter], looked: Look, target: int | None, end: float, tell: Callable[[float], None]
+) -> list[Answered]:
+    """FGSM on the whole picture for each model, up to ε = `end`; `tell` hears the share that is done."""
+    shape = sitters[0].shape
+    levels = fullsize.level_grid(end, fullsize.MAX_STEPS if shape[1] <= _SLOW_SIDE else fullsize.MAX_STEPS // 2)
+    key = ("whole", looked.place, looked.framing, levels)
+    view = View(looked.framing, shape)
+    parts = len(sitters) + 1
+
+    def attack(sitter: Sitter, number: int) -> fullsize.FullSize:
+        result = None
+        for step in fullsize.full_size(sitter.model(), looked.picture, view, levels, target=target):
+            share, result = step
+            tell((number + share) / parts)
+        assert result is not None  # the last step brings it
+        return result
+
+    results = [made((*key, target, item.id), partial(attack, item, number)) for number, item in enumerate(sitters)]
+    noise = made((*key, "noise"), lambda: fullsize.full_noise(looked.picture, view, levels))
+    tell(1.0)
+
+    def answer(sitter: Sitter, result: fullsize.FullSize) -> Answered:
+        under = result.scrub()
+        return Answered(sitter, under, noise.scrub(sitter.model(), under), result)
+
+    pairs = zip(sitters, results, strict=True)
+    return [made((*key, target, item.id, "answers"), partial(answer, item, result)) for item, result in pairs]
+
+
+def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
+    """The ε to begin with: near the usual one, where the first model is fooled and, if there is such an ε, the others hold."""
+    first, others = answers[0].attack, [item.attack for item in answers[1:]]
+    lost = first.answers != first.label
+    held = torch.stack([other.answers == other.label for other in others]).all(0) if others else torch.ones_like(lost)
+    for wanted in (lost & held, lost):
+        if wanted.any():
+            return min((first.epsilons[index] for index in wanted.nonzero().flatten()), key=lambda at: abs(at - usual))
+    return usual
+
+
+# --- to take away ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An attacked picture to download, and whether it fools its model before and after it became a file."""
+
+    png: bytes
+    size: tuple[int, int]
+    before: bool
+    after: bool
+
+
+def saved(
+    looked: Look, answered: Answered, attack: Attack, target: int | None, epsilon: float, *, asked: bool = True
+) -> Saved | None:
+    """The attacked picture at one ε of the grid as a file, which is opened again to see whether it still fools.
+
+    None for a large picture whose file nobody `asked` for yet.
+    """
+    whole = answered.whole
+    key = ("saved", looked.place, looked.framing, answered.sitter.id, whole is None, attack, target, epsilon)
+    if whole is None:
+        return made(key, lambda: _saved_view(looked, answered.sitter, attack, target, epsilon), drawer=_FILES, most=_MOST_FILES)
+    large = whole.picture.size[0] * whole.picture.size[1] > PACK_AT_ONCE
+    if large and not asked and key not in st.session_state.get(_FILES, {}):
+        return None
+    return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), drawer=_FILES, most=_MOST_FILES)
+
+
+def _saved_view(looked: Look, sitter: Sitter, attack: Attack, target: int | None, epsilon: float) -> Saved:
+    outcome, png = attack_own(
+        sitter.model(), looked.picture, looked.framing, sitter.shape, sitter.dataset, attack, epsilon, target=target
+    )
+    return Saved(png, (sitter.shape[2], sitter.shape[1]), outcome.fooled(outcome.after), outcome.fooled(outcome.rounded))
+
+
+def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, epsilon: float) -> Saved:
+    sitter, level = answered.sitter, round(255 * epsilon)
+    view, noisy = View(whole.framing, sitter.shape), isinstance(attack, UniformNoise)
+    if noisy:
+        pixels = fullsize.noisy_pixels(whole.picture, view, level)
+    else:
+        pixels = fullsize.attacked_pixels(whole.picture, view, whole.direction, level)
+    png = saved_png(pixels, whole.framing, sitter.dataset)
+    shown = answered.noise if noisy else answered.attack
+    answer = int(fullsize.answer_to_file(sitter.model(), png, sitter.shape, sitter.dataset).argmax())
+    before = int(shown.answers[shown.epsilons.index(epsilon)])
+    return Saved(png, whole.picture.size, before != whole.label, answer != whole.label)
+
+
+def command(
+    sitter: Sitter,
+    name: str,
+    attack: Attack,
+    epsilon: float,
+    target: str | None,
+    *,
+    full: bool,
+    crop: Box | None,
+    invert: bool | None,
+    plain: bool,
+) -> str:
+    """The same attack on the command line."""
+    parts = ["python", "-m", "advcore", "attack", "--checkpoint", sitter.id, "--image", name, "--epsilon", repr(epsilon)]
+    parts += ["--attack", next(key for key, kind in ATTACKS.items() if isinstance(attack, kind))]
+    parts += ["--full"] if full else []
+    parts += [f"--crop={','.join(map(str, crop))}"] if crop else []
+    parts += [] if invert is None else ["--invert" if invert else "--no-invert"]
+    parts += ["--plain"] if plain else []
+    parts += ["--target", target] if target is not None else []
+    return shlex.join([*parts, "--out", "attacked"])
+
+
+# --- words and figures -------------------------------------------------------------------------------------------------
+
+
+def picture_words(picture: Picture) -> str:
+    """What kind of file a picture is and what was done to open it."""
+    return " · ".join([picture.name, f"{picture.format} {picture.size[0]}×{picture.size[1]}", *picture.notes])
+
+
+def seen_words(sitter: Sitter, framing: Framing) -> str:
+    """How the picture became what the models see."""
+    words = [size_words(sitter)]
+    words += ["dark made bright"] if framing.invert and sitter.shape[0] == 1 else []
+    words += ["paper taken off, ink centred"] if framing.ink is not None else []
+    return " · ".join(words)
+
+
+def figure(image: Tensor, caption: str, alt: str) -> str:
+    """What a model sees (C×H×W in [0, 1]), as HTML: large, with hard pixel edges where it is small."""
+    source = base64.b64encode(encode_png(to_bytes(image))).decode()
+    hard = "image-rendering:pixelated;" if max(image.shape[1:]) <= 96 else ""
+    style = f"{hard}width:100%;max-width:15rem;display:block;margin:0 auto;border-radius:6px"
+    return (
+        f'<figure style="margin:0;text-align:center"><img style="{style}" src="data:image/png;base64,{source}" '
+        f'alt="{html.escape(alt, quote=True)}"><figcaption style="font-size:.85rem;opacity:.8;margin-top:.45rem">'
+        f"{html.escape(caption)}</figcaption></figure>"
+    )

@@ -1,0 +1,146 @@
+"""Where a picture comes from: examples, files, the camera or the drawing pad. Each gives an id and a picture, or nothing."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from advcore.errors import AdvcoreError
+from advcore.images.decode import LIMITS, Picture, decode
+from advcore.photos import digits
+from ui.components.drawing_pad import drawing_pad
+from ui.components.gallery import gallery
+from ui.photo import session
+from ui.words import markdown_safe
+
+SOURCES = {
+    "examples": ":material/collections: Examples",
+    "upload": ":material/upload: Upload",
+    "camera": ":material/photo_camera: Camera",
+    "draw": ":material/draw: Draw",
+}
+INVITATIONS = {
+    "examples": "",
+    "upload": "Choose one picture or several, or drop them here. A photo from your phone is just right.",
+    "camera": "Allow the camera, then take a photo: of a mug, a face, or a digit on a sheet of paper.",
+    "draw": "Draw with mouse, finger or pen. The models look again after every stroke.",
+}
+Given = tuple[str, Picture] | None
+
+
+def picture_from(source: str, dataset: str) -> Given:
+    """Draw the controls of a source; returns the picture chosen there. What is wrong with a file is said on the page."""
+    try:
+        match source:
+            case "upload":
+                return _from_upload()
+            case "camera":
+                return _from_camera()
+            case "draw":
+                return _from_pad(dataset)
+            case _:
+                return _from_examples(dataset)
+    except AdvcoreError as error:
+        st.error(markdown_safe(str(error)), icon=":material/broken_image:")
+        return None
+
+
+def forget() -> None:
+    """Drop every picture of this session, with the widgets that hold them."""
+    session.forget()
+    for key in ("uploaded", "taken", "upload", "photo", "drawn"):
+        st.session_state.pop(key, None)
+    # A widget is emptied by giving it another name.
+    st.session_state["round"] = st.session_state.get("round", 0) + 1
+
+
+def _round() -> int:
+    return st.session_state.get("round", 0)
+
+
+def _picked(key: str, ids: tuple[str, ...], default: str | None) -> str:
+    """The id that was clicked on; else the default."""
+    if st.session_state.get(key) not in ids:
+        st.session_state[key] = default if default in ids else ids[0]
+    return st.session_state[key]
+
+
+def _from_examples(dataset: str) -> Given:
+    ids, strip = session.example_strip(dataset)
+    key = f"example:{dataset}"
+    picked = _picked(key, ids, st.query_params.get("example"))
+    gallery(
+        strip,
+        range(len(ids)),
+        ids.index(picked),
+        noun="Example",
+        key=f"examples:{dataset}",
+        on_pick=lambda index: st.session_state.update({key: ids[index]}),
+    )
+    return picked, session.example(dataset, picked)
+
+
+def _from_upload() -> Given:
+    key = f"uploads {_round()}"
+    st.file_uploader(
+        f"Your pictures: {LIMITS}", accept_multiple_files=True, key=key, on_change=_take_in, args=(key,), width="stretch"
+    )
+    return _from_shelf(st.session_state.get("uploaded", ()), "upload", "Picture")
+
+
+def _take_in(key: str) -> None:
+    """Bring the shelf in line with what the uploader holds; the first of the new pictures is shown."""
+    shelf, ids = session.shelf(), []
+    before = st.session_state.get("uploaded", ())
+    shelf.problems.clear()
+    for file in st.session_state.get(key) or []:
+        place = shelf.put(file.name, file.getvalue())
+        ids += [place] if place else []
+    for place in set(before) - set(ids):
+        session.drop(place)
+    st.session_state["uploaded"] = tuple(dict.fromkeys(ids))
+    if new := [place for place in ids if place not in before]:
+        st.session_state["upload"] = new[0]
+
+
+def _from_camera() -> Given:
+    shot = st.camera_input("Take a photo", label_visibility="collapsed", key=f"camera {_round()}")
+    taken: tuple[str, ...] = st.session_state.get("taken", ())
+    session.shelf().problems.clear()
+    place = session.shelf().put("photo.jpg", shot.getvalue()) if shot is not None else None
+    if place and place not in taken:
+        st.session_state["taken"] = taken = (*taken, place)
+        st.session_state["photo"] = place
+    return _from_shelf(taken, "photo", "Photo")
+
+
+def _from_pad(dataset: str) -> Given:
+    hint = "Draw a digit" if dataset in digits.FORMS else "Draw something"
+    drawing = drawing_pad(key=f"pad {_round()}", hint=hint, kept=st.session_state.get("drawn"))
+    st.session_state["drawn"] = drawing
+    if drawing is None:
+        return None
+    place = session.identity(drawing)
+    return place, session.made(("drawing", place), lambda: decode(drawing, "drawing.png"))
+
+
+def _from_shelf(ids: tuple[str, ...], key: str, noun: str) -> Given:
+    """One of the session's own pictures, chosen in a strip; what was wrong with other files is said above it."""
+    shelf = session.shelf()
+    for words in shelf.problems.values():
+        st.error(markdown_safe(words), icon=":material/broken_image:")
+    ids = tuple(place for place in ids if place in shelf.pictures)
+    if not ids:
+        return None
+    picked = _picked(key, ids, ids[-1])
+    if len(ids) > 1:
+        pictures = [shelf.pictures[place] for place in ids]
+        strip = session.made(("strip", ids), lambda: session.strip(pictures, [picture.name for picture in pictures]))
+        gallery(
+            strip,
+            range(len(ids)),
+            ids.index(picked),
+            noun=noun,
+            key=f"strip:{key}",
+            on_pick=lambda index: st.session_state.update({key: ids[index]}),
+        )
+    return picked, shelf.pictures[picked]

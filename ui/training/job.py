@@ -1,0 +1,297 @@
+"""A job as the pages show it: its state, its live curves, what it gave, and what one can do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from advcore import attacks, data
+from advcore.errors import AdvcoreError
+from advcore.jobs import queue
+from advcore.models import checkpoints
+from advcore.models.architectures import ARCHITECTURES
+from advcore.recipe import DEFENSES, Recipe
+from advcore.training import measure
+from advcore.training.estimate import duration
+from ui import charts, load, measured
+from ui.tiles import Tile, tiles
+from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, percent, role_colour
+
+Row = Mapping[str, Any]
+# Word, icon and colour of each state; the colours are Streamlit's names.
+STATES = {
+    "queued": ("waiting for its turn", ":material/hourglass_empty:", "gray"),
+    "running": ("running", ":material/sync:", "blue"),
+    "stopped": ("stopped", ":material/pause:", "gray"),
+    "failed": ("failed", ":material/error:", "red"),
+    "finished": ("finished", ":material/check_circle:", "green"),
+}
+CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+_SLICE_SECONDS = 0.4
+
+
+def name(recipe: Recipe | None) -> str:
+    """What a job trains, in people's words."""
+    if recipe is None:
+        return "unreadable recipe"
+    architecture, dataset = ARCHITECTURES.get(recipe.architecture), data.BUILT_IN.get(recipe.dataset)
+    budget = f" {recipe.epsilon:.3g}" if recipe.epsilon else ""
+    return (
+        f"{architecture.title if architecture else recipe.architecture} · {recipe.defense}{budget} · "
+        f"{dataset.title if dataset else recipe.dataset}"
+    )
+
+
+def option(job: queue.Job) -> str:
+    """A job as one of a list: by a text that stays the same, since a browser remembers its choice by it."""
+    return f"{name(job.recipe)} · {job.created:%d %b %H:%M:%S}"
+
+
+# --- while it runs ---------------------------------------------------------------------------------------------------------
+
+
+def panel(job: queue.Job) -> None:
+    """A job as its folder now shows it, with its buttons."""
+    word, icon, colour = STATES[job.state]
+    rows = queue.progress(job.folder)
+    st.markdown(
+        f"#### {markdown_safe(name(job.recipe))} &nbsp; :{colour}-badge[{icon} {'stopping …' if job.stopping else word}]"
+    )
+    if job.message:
+        (st.error if job.state == "failed" else st.caption)(markdown_safe(job.message))
+    if job.state in {"queued", "running"}:
+        st.progress(*_how_far(job, rows[-1] if rows else {}))
+    steps = [row for row in rows if row["phase"] == "training"]
+    if steps and job.state != "finished":
+        _numbers(steps, job)
+    if steps and job.state != "finished":
+        _charts(steps, job)
+    if job.state != "finished":
+        buttons(job)
+    if job.state == "failed":
+        with st.expander("What its process printed", icon=":material/terminal:"):
+            st.code(queue.log_tail(job.folder) or "nothing", language=None)
+
+
+def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
+    """The share that is done, and the same in words."""
+    if job.state == "queued":
+        return 0.0, "Waiting: the training before it goes first. It starts by itself, also when this page is closed."
+    if last.get("phase") == "measuring":
+        done = float(last.get("done", 0.0))
+        return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {done:.0%}"
+    if last.get("phase") == "training":
+        step, steps = last["step"], max(last["steps"], 1)
+        return min(step / steps, 1.0), f"Step {step:,} of {steps:,}, epoch {last['epoch']}"
+    return 0.0, "Saving the model …" if last.get("phase") == "saving" else "Starting: loading the images …"
+
+
+def _numbers(steps: Sequence[Row], job: queue.Job) -> None:
+    """The latest of everything, large."""
+    last, colour = steps[-1], _colour(job)
+    seen = [row["evaluation"] for row in steps if isinstance(row.get("evaluation"), dict)]
+    shown = []
+    for key, title in (("clean", "Clean"), ("fgsm", "FGSM"), ("pgd", "PGD-10")):
+        before = f"{100 * (seen[-1][key] - seen[-2][key]):+.1f} points".replace("-", "−") if len(seen) > 1 else ""
+        shown.append(Tile(title, percent(seen[-1][key]) if seen else "–", before, colour))
+    shown.append(Tile("Loss", f"{last['loss']:.3f}"))
+    shown.append(Tile("Images a second", f"{last['images_per_second']:,.0f}"))
+    running = job.state == "running" and not job.stopping
+    spent = f"after {duration(last['seconds'])}"
+    shown.append(Tile("Time left", duration(last["seconds_left"]), spent) if running else Tile("Time spent", spent[6:]))
+    tiles(shown)
+
+
+def _charts(steps: Sequence[Row], job: queue.Job) -> None:
+    left, right = st.columns([3, 2])
+    left.plotly_chart(charts.watched_figure(steps, _colour(job)), key=f"watched {job.id}", config=CHART)
+    right.plotly_chart(charts.loss_figure(steps, _colour(job)), key=f"loss {job.id}", config=CHART)
+    if seen := next((row["evaluation"] for row in reversed(steps) if isinstance(row.get("evaluation"), dict)), None):
+        st.caption(
+            f"Accuracies on {seen['images']:.0f} images held out of the training split (the test split is not touched), "
+            f"attacked at ε = {epsilon_text(seen['epsilon'])}."
+        )
+    if warning := next((row["warning"] for row in reversed(steps) if row.get("warning")), None):
+        st.warning(markdown_safe(str(warning)), icon=":material/science:")
+
+
+def _colour(job: queue.Job) -> str:
+    return role_colour(job.recipe.defense) if job.recipe else STANDARD
+
+
+def buttons(job: queue.Job) -> None:
+    """What can be done with the job in its state."""
+    offered = []
+    if not job.over:
+        offered.append(("Stop", ":material/stop:", queue.stop))
+    if job.resumable:
+        offered.append(("Resume", ":material/play_arrow:", queue.resume))
+    if job.state != "running":
+        offered.append(("Delete", ":material/delete:", queue.delete))
+    with st.container(horizontal=True):
+        for label, icon, what in offered:
+            st.button(
+                label,
+                icon=icon,
+                key=f"{label} {job.id}",
+                on_click=act,
+                args=(what, job.id),
+                disabled=job.stopping,
+                help=_HELP[label],
+            )
+
+
+_HELP = {
+    "Stop": "Saves where it stands, then ends; it can be resumed.",
+    "Resume": "Goes on from where it was saved.",
+    "Delete": "Removes this training from the list; a model it made stays.",
+}
+
+
+def act(what: Any, job_id: str) -> None:
+    """Do something to a job; what cannot be done is said on the next drawing of the page."""
+    try:
+        what(job_id)
+    except (AdvcoreError, OSError) as error:
+        st.session_state["job trouble"] = str(error)
+
+
+def recipe_details(recipe: Recipe) -> None:
+    """Everything the recipe says, and the command that carries it out anywhere."""
+    with st.expander("The recipe, and how to run it elsewhere", icon=":material/receipt_long:"):
+        st.markdown(f"**{recipe.defense}**: {markdown_safe(DEFENSES[recipe.defense])}")
+        values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
+        st.dataframe([{"setting": key, "value": value} for key, value in values.items()], hide_index=True, width="content")
+        st.caption(
+            "On the command line, on this machine or on a larger one (`torchrun --nproc-per-node N -m advcore train …`):"
+        )
+        st.code(measure.command(recipe), language="bash", wrap_lines=True)
+
+
+# --- what it gave ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The new model and its baseline under one attack, on the first `count` test images."""
+
+    title: str
+    count: int
+    lines: dict[measured.Wanted, charts.Line]
+
+    @property
+    def measured(self) -> int:
+        """The number of images that every curve has."""
+        return min(len(measured.so_far(curve, self.count) or ()) for curve in self.lines)
+
+    @property
+    def done(self) -> bool:
+        return self.measured >= self.count
+
+
+def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
+    """The job's model, also when it has been renamed; None when it is gone."""
+    if job.state != "finished":
+        return None
+    for _ in range(2):
+        for item in load.catalog().values():
+            mine = item.own and (item.provenance.get("job") == job.id or item.id == job.checkpoint)
+            if mine and item.path.exists():
+                return item
+        load.catalog.clear()  # what is remembered is a moment old
+    return None
+
+
+def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
+    """The undefended model to compare with: where it started, else the same architecture's, else the dataset's first."""
+    known = load.catalog(made.recipe.dataset)
+    start = known.get(made.recipe.warm_start or "")
+    others = [item for item in known.values() if not item.defended and item.id != made.id]
+    alike = [item for item in others if item.recipe.architecture == made.recipe.architecture]
+    return start or next(iter(alike or others), None)
+
+
+def comparisons(made: checkpoints.Checkpoint) -> list[Comparison]:
+    """Before and after under FGSM, then under PGD, which takes longer and is measured on fewer images and ε."""
+    info, before = data.dataset(made.recipe.dataset), baseline(made)
+    pair = [made] if before is None else [before, made]
+    size, at = len(load.dataset(info.name)), shown_epsilon(made)
+    found = []
+    for title, attack, points, count in (("FGSM", attacks.FGSM(), 12, 500), ("PGD-10", attacks.PGD(steps=10), 6, 200)):
+        grid = sorted({round(info.epsilon_max * step / points, 6) for step in range(points + 1)} | {at})
+        lines = {}
+        for item in pair:
+            colour = role_colour(item.recipe.defense)
+            if item is not made and colour == role_colour(made.recipe.defense):
+                colour = DEFENDED if colour == STANDARD else STANDARD
+            when = "after" if item is made else "before"
+            lines[measured.wanted(item.id, attack, grid)] = charts.Line(f"{when}: {item.title}", colour)
+        found.append(Comparison(title, min(count, size), lines))
+    return found
+
+
+def shown_epsilon(made: checkpoints.Checkpoint) -> float:
+    """The ε at which before and after are told in numbers: the one it was trained at, else the dataset's."""
+    return made.recipe.epsilon or data.dataset(made.recipe.dataset).epsilon
+
+
+def result(made: checkpoints.Checkpoint) -> None:
+    """What a finished job gave: numbers, before/after curves that grow, and where to go with it."""
+    shown = comparisons(made)
+    _before_and_after(made, shown)
+    for column, comparison in zip(st.columns(2), shown, strict=True):
+        seen = [(line, measured.so_far(curve, comparison.count)) for curve, line in comparison.lines.items()]
+        column.markdown(f"**Under {comparison.title}**, before and after")
+        chart = charts.accuracy_figure([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
+        column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=CHART)
+        column.caption(f"{comparison.measured:,} of {comparison.count:,} test images; bands 95 % (Wilson).")
+    if finding := measure.masking(made.metrics):
+        st.info(f"{markdown_safe(made.title)} {markdown_safe(finding)}.", icon=":material/science:")
+
+
+def measure_more(made: checkpoints.Checkpoint) -> None:
+    """Measure the comparisons a little further."""
+    for comparison in comparisons(made):
+        if not comparison.done:
+            measured.grow(list(comparison.lines), comparison.count, _SLICE_SECONDS)
+            return
+
+
+def compared(made: checkpoints.Checkpoint) -> bool:
+    """Whether all of the comparisons are measured."""
+    return all(comparison.done for comparison in comparisons(made))
+
+
+def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[Comparison]) -> None:
+    """Three numbers after, each with what it was before."""
+    at, colour = shown_epsilon(made), role_colour(made.recipe.defense)
+
+    def share(comparison: Comparison, place: int, epsilon: float) -> str:
+        """The accuracy of the curve at that place (−1: after) at one ε, in words."""
+        part = measured.so_far(list(comparison.lines)[place], comparison.count)
+        return percent(part.curve.accuracy[part.epsilons.index(epsilon)]) if part else "…"
+
+    several = len(shown[0].lines) > 1
+    wanted = [("Clean", shown[0], 0.0), *((f"{item.title} at ε = {at:.3g}", item, at) for item in shown)]
+    tiles(
+        [
+            Tile(title, share(item, -1, epsilon), f"before: {share(item, 0, epsilon)}" if several else "", colour)
+            for title, item, epsilon in wanted
+        ]
+    )
+
+
+def links(made: checkpoints.Checkpoint) -> None:
+    """Where the new model can be looked at next."""
+    before = baseline(made)
+    pair = [made.id] if before is None else [before.id, made.id]
+    attack = urlencode({"dataset": made.recipe.dataset, "a": pair[0], "b": made.id})
+    curves = urlencode({"dataset": made.recipe.dataset, "models": "~".join(pair)})
+    with st.container(horizontal=True):
+        st.link_button("Attack the new model", f"/?{attack}", icon=":material/bolt:", type="primary")
+        st.link_button("Its accuracy against ε", f"/accuracy?{curves}", icon=":material/show_chart:")
+        st.link_button("Rename, download", f"/models?{urlencode({'model': made.id})}", icon=":material/inventory_2:")
