@@ -16,7 +16,7 @@ from ui.components.scrubber import Side, scrubber
 from ui.frame import chosen, number, remember, report_left_aside
 from ui.photo import session
 from ui.photo.models import about, model_pickers, offer_pretrained, size_words
-from ui.photo.sources import INVITATIONS, SOURCES, forget, picture_from
+from ui.photo.sources import INVITATIONS, SOURCES, forget, photo_from
 from ui.words import OTHERS, epsilon_text, markdown_safe, role, role_colour
 
 ATTACKS = {"fgsm": "FGSM (one step)", "pgd": "PGD-20 (iterative)"}
@@ -26,13 +26,13 @@ ANY = "any"
 
 
 def privacy() -> None:
-    """Where the person's pictures are, and how to be rid of them."""
+    """Where the person's photos are, and how to be rid of them."""
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.caption(
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
         "sessions or sent anywhere else, and all of it is gone when you close the page."
     )
-    if session.shelf().pictures or st.session_state.get("drawn"):
+    if session.shelf().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
 
 
@@ -56,7 +56,7 @@ if not sitters:
     st.stop()
 info, first = about(dataset), sitters[0]
 
-# --- the picture, and what the models see of it ------------------------------------------------------------------------
+# --- the photo, and what the models see of it ------------------------------------------------------------------------
 
 source = st.segmented_control(
     "Where the picture comes from",
@@ -66,18 +66,18 @@ source = st.segmented_control(
     label_visibility="collapsed",
 )
 drawing = source == "draw"
-beside = source in {"draw", "camera"}  # these stand where the picture stands otherwise
-given = None if beside else picture_from(source, dataset)
+beside = source in {"draw", "camera"}  # these stand where the photo stands otherwise
+given = None if beside else photo_from(source, dataset)
 left, middle, right = st.columns([1.15, 1, 0.95], gap="medium")
 if beside:
     with left:
-        given = picture_from(source, dataset)
+        given = photo_from(source, dataset)
 if given is None:
     (middle if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
     privacy()
     remember(dataset, dataset=dataset, a=sitters[0].id, b=sitters[-1].id, source=source)
     st.stop()
-place, picture = given
+place, photo = given
 
 invert, plain = None, False
 with right:
@@ -95,14 +95,14 @@ with right:
         "Attack",
         list(REACHES),
         format_func=REACHES.get,
-        captions=[size_words(first), f"all its {picture.size[0]}×{picture.size[1]} pixels"],
+        captions=[size_words(first), f"all its {photo.size[0]}×{photo.size[1]} pixels"],
         key=chosen("reach", list(REACHES), "view"),
     )
 full = reach == "full"
 region = Crop() if drawing else held_crop("crop", place)
-crop = None if region.whole else crop_box(picture.size, first.shape, region.zoom, region.x, region.y)
+crop = None if region.whole else crop_box(photo.size, first.shape, region.zoom, region.x, region.y)
 try:
-    looked = session.look(place, picture, first, crop=crop, invert=invert, plain=plain)
+    looked = session.look(place, photo, first, crop=crop, invert=invert, plain=plain)
 except AdvcoreError as error:
     st.error(markdown_safe(str(error)))
     st.stop()
@@ -111,17 +111,17 @@ middle.html(
 )
 if not drawing:
     with left:
-        frame = crop or crop_box(picture.size, first.shape)
+        frame = crop or crop_box(photo.size, first.shape)
         cropper(
-            session.made(("preview", place), lambda: to_bytes(fullsize.preview(picture, 480))),
-            picture.size,
+            session.made(("preview", place), lambda: to_bytes(fullsize.preview(photo, 480))),
+            photo.size,
             first.shape[2] / first.shape[1],
             found=None if looked.framing.box == frame else looked.framing.box,
-            picture_id=place,
-            label=f"Your picture, {picture.name}",
+            photo_id=place,
+            label=f"Your picture, {photo.name}",
             key="crop",
         )
-        st.caption(markdown_safe(session.picture_words(picture)))
+        st.caption(markdown_safe(session.photo_words(photo)))
 
 # --- the attack --------------------------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ attack = attacks.attack_named(attack_name, targeted=target is not None)
 waiting = st.empty()
 try:
     if full:
-        size = f"{picture.size[0]}×{picture.size[1]} pixels"
+        size = f"{photo.size[0]}×{photo.size[1]} pixels"
         answers = session.attack_whole(
             sitters, looked, target, info.epsilon_max, lambda share: waiting.progress(share, f"Attacking all {size} …")
         )
@@ -199,7 +199,7 @@ for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", stric
         place_of_file = st.empty()
         kept = session.saved(looked, answered, shown, target, left_at.epsilon, asked=False)
         if kept is None and place_of_file.button(
-            f"Pack the attacked picture for {letter} ({picture.size[0]}×{picture.size[1]})",
+            f"Pack the attacked picture for {letter} ({photo.size[0]}×{photo.size[1]})",
             icon=":material/package_2:",
             key=f"pack {letter}",
             width="stretch",
@@ -228,7 +228,7 @@ for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", stric
         with st.expander(f"Command for {letter}", icon=":material/terminal:"):
             toward = None if target is None else target_name
             options = {"full": full, "crop": crop, "invert": invert, "plain": plain}
-            st.code(session.command(answered.sitter, picture.name, shown, left_at.epsilon, toward, **options), language="bash")
+            st.code(session.command(answered.sitter, photo.name, shown, left_at.epsilon, toward, **options), language="bash")
 means = attacks.title(shown)
 st.caption(
     f"{means[0].upper()}{means[1:]} on {'the whole picture' if full else 'what the models see'}, every value changed by at "

@@ -1,4 +1,4 @@
-"""Picture files, good and bad, in every format the app takes: written here, byte by byte where Pillow would not."""
+"""Image files, good and bad, in every format the app takes: written here, byte by byte where Pillow would not."""
 
 from __future__ import annotations
 

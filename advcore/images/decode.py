@@ -1,4 +1,4 @@
-"""Picture files from outside: bytes nobody has checked to 8-bit pixels, or one clear sentence why not.
+"""Photo files from outside: bytes nobody has checked to 8-bit pixels, or one clear sentence why not.
 
 Everything here is untrusted: the name, the header, the pixels. The size is known, and limited, before a pixel is decoded,
 and only the decoders of `FORMATS` are ever let near the bytes.
@@ -45,12 +45,12 @@ _TURNS = {
 _ORIENTATION = 0x0112
 
 
-class PictureError(AdvcoreError):
+class PhotoError(AdvcoreError):
     """A picture cannot be read, is too large, or too small."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class Photo:
     """A decoded file: `pixels` uint8 C×H×W (0…255), C = 1 for grey files and 3 for all others.
 
     `notes` say in words what was done to bring it there; `note` is what this app itself wrote into the file, if anything:
@@ -69,46 +69,46 @@ class Picture:
         return self.pixels.shape[2], self.pixels.shape[1]
 
 
-def read(file: Path) -> Picture:
-    """The picture in a file on this machine. Raises PictureError as `decode` does, or when there is no such file."""
+def read(file: Path) -> Photo:
+    """The picture in a file on this machine. Raises PhotoError as `decode` does, or when there is no such file."""
     name = shown_name(file.name)
     try:
         info = file.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise PictureError(f"{name} is not a file; give the path of a picture.")
+            raise PhotoError(f"{name} is not a file; give the path of a picture.")
         if info.st_size > MAX_BYTES:
             raise _too_heavy(name)
         return decode(file.read_bytes(), name)
     except OSError as error:
-        raise PictureError(f"{name} cannot be opened: {error.strerror or 'it is not there'}.") from error
+        raise PhotoError(f"{name} cannot be opened: {error.strerror or 'it is not there'}.") from error
 
 
-def decode(data: bytes, name: str = "picture") -> Picture:
+def decode(data: bytes, name: str = "picture") -> Photo:
     """Decode one picture: its first frame, turned as its EXIF data say, 8 bits a value.
 
     Transparent parts come out white, or black where what is drawn is itself nearly white. 16-bit values are scaled, wider
     ones stretched from their darkest to their brightest; palettes, CMYK and other colour spaces become RGB.
-    Raises PictureError, in one sentence, for anything that is no picture of `FORMATS` or lies outside the limits.
+    Raises PhotoError, in one sentence, for anything that is no picture of `FORMATS` or lies outside the limits.
     """
     name = shown_name(name)
     if len(data) > MAX_BYTES:
         raise _too_heavy(name)
     if problem := _not_a_picture(data):
-        raise PictureError(f"{name} {problem}")
+        raise PhotoError(f"{name} {problem}")
     if data[8:12] == b"WEBP":  # the one decoder that fills memory while it opens
         _check_size(name, *_webp_size(name, data))
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_size(name, *picture.size)
             return _decoded(picture, name)
-    except PictureError:
+    except PhotoError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except MemoryError as error:
-        raise PictureError(f"{name} needs more memory than there is; save it smaller and try again.") from error
+        raise PhotoError(f"{name} needs more memory than there is; save it smaller and try again.") from error
     except Exception as error:  # on broken files the decoders raise whatever they stumble over
-        raise PictureError(
+        raise PhotoError(
             f"{name} is damaged, cut off or of a rare kind and cannot be decoded; save it again as PNG."
         ) from error
 
@@ -123,24 +123,24 @@ def shown_name(name: str) -> str:
 # --- before decoding ---------------------------------------------------------------------------------------------------
 
 
-def _too_heavy(name: str) -> PictureError:
-    return PictureError(f"{name} is larger than {MAX_BYTES >> 20} MiB; save it smaller and try again.")
+def _too_heavy(name: str) -> PhotoError:
+    return PhotoError(f"{name} is larger than {MAX_BYTES >> 20} MiB; save it smaller and try again.")
 
 
-def _too_large(name: str) -> PictureError:
-    return PictureError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; save it smaller and try again.")
+def _too_large(name: str) -> PhotoError:
+    return PhotoError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; save it smaller and try again.")
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    """Raise PictureError unless a picture of that size may be decoded."""
+    """Raise PhotoError unless a picture of that size may be decoded."""
     if width < 1 or height < 1:
-        raise PictureError(f"{name} is {width}×{height} pixels, which is nothing to look at; choose another picture.")
+        raise PhotoError(f"{name} is {width}×{height} pixels, which is nothing to look at; choose another picture.")
     if width * height > MAX_PIXELS:
         raise _too_large(name)
     if min(width, height) < MIN_SIDE:
-        raise PictureError(f"{name} is {width}×{height} pixels; a model needs at least {MIN_SIDE} a side.")
+        raise PhotoError(f"{name} is {width}×{height} pixels; a model needs at least {MIN_SIDE} a side.")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise PictureError(f"{name} is {width}×{height} pixels, too narrow a strip for a model; crop it and try again.")
+        raise PhotoError(f"{name} is {width}×{height} pixels, too narrow a strip for a model; crop it and try again.")
 
 
 def _not_a_picture(data: bytes) -> str | None:
@@ -175,13 +175,13 @@ def _webp_size(name: str, data: bytes) -> tuple[int, int]:
     if len(body) == 10 and kind == b"VP8 ":
         width, height = struct.unpack("<HH", body[6:10])
         return width & 0x3FFF, height & 0x3FFF
-    raise PictureError(f"{name} is damaged or cut off: its WebP header is not whole; save it again as PNG.")
+    raise PhotoError(f"{name} is damaged or cut off: its WebP header is not whole; save it again as PNG.")
 
 
 # --- decoding ------------------------------------------------------------------------------------------------------------
 
 
-def _decoded(picture: Image.Image, name: str) -> Picture:
+def _decoded(picture: Image.Image, name: str) -> Photo:
     notes = []
     kind = "JPEG" if picture.format == "MPO" else str(picture.format)
     if getattr(picture, "is_animated", False):
@@ -197,7 +197,7 @@ def _decoded(picture: Image.Image, name: str) -> Picture:
         notes.append("turned as its EXIF data say")
     array = np.array(levels)
     pixels = torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
-    return Picture(name, kind, pixels, tuple(notes), note)
+    return Photo(name, kind, pixels, tuple(notes), note)
 
 
 def turn_upright(picture: Image.Image) -> Image.Transpose | None:

@@ -1,1 +1,1 @@
-"""A person's own picture: what a model sees of it, and attacks on it at full size."""
+"""A person's own photo: what a model sees of it, and attacks on it at full size."""

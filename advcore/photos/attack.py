@@ -1,4 +1,4 @@
-"""One picture of a person's own, attacked from start to end: the model's small view of it, or the whole picture."""
+"""One photo of a person's own, attacked from start to end: the model's small view of it, or the whole photo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from advcore.attacks import Attack, probabilities
 from advcore.evaluation.single import Outcome, attack_picture
-from advcore.images.decode import Picture, PictureError
+from advcore.images.decode import Photo, PhotoError
 from advcore.images.encode import to_bytes
 from advcore.models.architectures import Shape
 from advcore.photos.framing import Box, Framing, View, pixels_of, saved_png, view_of, whole_framing
@@ -16,7 +16,7 @@ from advcore.photos.fullsize import answer_to_file, attack_whole
 
 def attack_own(
     model: nn.Module,
-    picture: Picture,
+    photo: Photo,
     framing: Framing,
     shape: Shape,
     dataset: str,
@@ -26,22 +26,22 @@ def attack_own(
     target: int | None = None,
     full: bool = False,
 ) -> tuple[Outcome, bytes]:
-    """Attack what a model of `shape` sees of the picture, or with `full` the picture itself, within ε (L∞, pixel space).
+    """Attack what a model of `shape` sees of the photo, or with `full` the photo itself, within ε (L∞, pixel space).
 
     No true label exists: the attack moves away from the model's own answer, or toward `target`. Returns what happened and
-    the attacked picture as PNG bytes; the outcome's `rounded` are the answers to these very bytes, opened again.
+    the attacked photo as PNG bytes; the outcome's `rounded` are the answers to these very bytes, opened again.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    seen = view_of(picture, framing, shape).to(device)
+    seen = view_of(photo, framing, shape).to(device)
     if not full:
         outcome = attack_picture(model, seen, attack, epsilon, target=target)
         data = saved_png(to_bytes(outcome.attacked[0]), whole_framing(shape), dataset)
         return _checked(outcome, model, data, shape, dataset), data
     before = probabilities(model, seen)[0]
     label = int(before.argmax())
-    levels = attack_whole(model, picture, View(framing, shape), attack, epsilon, label=label, target=target)
-    after = probabilities(model, _seen_again(picture, levels, framing, shape).to(device))[0]
-    outcome = Outcome(pixels_of(picture), levels[None].float().div_(255), before, after, after, label, target)
+    levels = attack_whole(model, photo, View(framing, shape), attack, epsilon, label=label, target=target)
+    after = probabilities(model, _seen_again(photo, levels, framing, shape).to(device))[0]
+    outcome = Outcome(pixels_of(photo), levels[None].float().div_(255), before, after, after, label, target)
     data = saved_png(levels, framing, dataset)
     return _checked(outcome, model, data, shape, dataset), data
 
@@ -49,23 +49,23 @@ def attack_own(
 def crop_from(text: str, shape: Shape) -> Box:
     """A crop written as `LEFT,TOP,WIDTH,HEIGHT` in pixels, cut to the model's proportions around its middle.
 
-    Raises PictureError when it is not four whole numbers, or empty.
+    Raises PhotoError when it is not four whole numbers, or empty.
     """
     try:
         left, top, width, height = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise PictureError(
+        raise PhotoError(
             f"'{text[:40]}' is no crop: write LEFT,TOP,WIDTH,HEIGHT in pixels, for example 120,80,640,640."
         ) from error
     if not (0 < width < 10**6 and 0 < height < 10**6 and abs(left) < 10**6 and abs(top) < 10**6):
-        raise PictureError(f"The crop {text[:40]} is empty or far too large; width and height count pixels of the picture.")
+        raise PhotoError(f"The crop {text[:40]} is empty or far too large; width and height count pixels of the picture.")
     scale = min(width / shape[2], height / shape[1])
     across, down = max(1, round(shape[2] * scale)), max(1, round(shape[1] * scale))
     return left + (width - across) // 2, top + (height - down) // 2, across, down
 
 
-def _seen_again(picture: Picture, levels: Tensor, framing: Framing, shape: Shape) -> Tensor:
-    return view_of(Picture(picture.name, picture.format, levels), framing, shape)
+def _seen_again(photo: Photo, levels: Tensor, framing: Framing, shape: Shape) -> Tensor:
+    return view_of(Photo(photo.name, photo.format, levels), framing, shape)
 
 
 def _checked(outcome: Outcome, model: nn.Module, data: bytes, shape: Shape, dataset: str) -> Outcome:

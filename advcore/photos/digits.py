@@ -32,9 +32,9 @@ FORMS: dict[str, Form] = {"mnist": Form(28, 20), "digits": Form(8, 7.4, by_mass=
 
 @dataclass(frozen=True)
 class Ink:
-    """What is paper and what is ink in one picture.
+    """What is paper and what is ink in one photo.
 
-    `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the picture. A pixel that
+    `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the photo. A pixel that
     differs from it by `floor` or less is paper, by `depth` or more is ink; `boost` brings thin strokes back to full strength
     after the resize.
     """
@@ -76,19 +76,19 @@ class Ink:
 
 @dataclass(frozen=True)
 class Sample:
-    """A part of a picture in grey, float32 h×w in [0, 1]: one value for each block of `factor` pixels from (left, top)."""
+    """A part of a photo in grey, float32 h×w in [0, 1]: one value for each block of `factor` pixels from (left, top)."""
 
     grey: Tensor
     left: int
     top: int
     factor: int
     size: tuple[int, int]
-    """Width and height of the whole picture."""
+    """Width and height of the whole photo."""
 
 
 @dataclass(frozen=True)
 class Digit:
-    """A digit found: the ink's own box (left, top, right, bottom) and centre of mass in the picture's pixels."""
+    """A digit found: the ink's own box (left, top, right, bottom) and centre of mass in the photo's pixels."""
 
     box: tuple[float, float, float, float]
     mass: tuple[float, float]
@@ -104,7 +104,7 @@ class Digit:
 
 
 def find(sample: Sample, dark: bool | None = None) -> Digit | None:
-    """The digit in a part of a picture, or None where there is no ink. `dark` None finds out whether the ink is dark."""
+    """The digit in a part of a photo, or None where there is no ink. `dark` None finds out whether the ink is dark."""
     grey = sample.grey.numpy().astype(np.float64)
     if min(grey.shape) < 4:
         return None
@@ -157,7 +157,7 @@ def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
     values, basis = grey[::step, ::step].ravel(), terms[::step, ::step].reshape(-1, _TERMS)
     rim = np.zeros_like(grey, bool)
     rim[[0, 1, -2, -1]] = rim[:, [0, 1, -2, -1]] = True
-    # The rim of a picture is mostly paper, even where a thick pen filled its middle.
+    # The rim of a photo is mostly paper, even where a thick pen filled its middle.
     trust = np.where(rim[::step, ::step].ravel(), 4.0, 1.0)
     paper = np.zeros(_TERMS)
     paper[0] = np.median(grey[rim])

@@ -38,7 +38,7 @@ def _strokes_of(text: str) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Hand:
-    """How somebody writes and what the picture is of: all lengths as shares of the digit's height."""
+    """How somebody writes and what the photo is of: all lengths as shares of the digit's height."""
 
     size: int = 400
     height: float = 0.6
@@ -89,7 +89,7 @@ def _dense(curve: np.ndarray, step: float) -> np.ndarray:
 
 
 def picture_of(digit: int, hand: Hand, seed: int = 0) -> Image.Image:
-    """The digit as a picture, mode L on a pad and RGB on a photograph."""
+    """The digit as a photo, mode L on a pad and RGB on a photograph."""
     return on_paper(ink_of(digit, hand, seed), hand, seed)
 
 

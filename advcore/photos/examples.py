@@ -1,4 +1,4 @@
-"""Example pictures for those who have none at hand: drawn on the spot, or brought by installed packages. No network."""
+"""Example photos for those who have none at hand: drawn on the spot, or brought by installed packages. No network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from advcore.data.class_names import CIFAR10, FASHION
 from advcore.data.readers import foolbox_folder, imagenet_class_names
 from advcore.errors import DataError
-from advcore.images.decode import Picture, read
+from advcore.images.decode import Photo, read
 from advcore.photos.drawn import Hand, picture_of
 
 _HANDS = (
@@ -29,11 +29,11 @@ _SCENES = {"china": "a temple", "flower": "a flower"}  # the photographs scikit-
 
 @dataclass(frozen=True)
 class Example:
-    """A picture to begin with: a stable id (for links), what it shows, and how to get it."""
+    """A photo to begin with: a stable id (for links), what it shows, and how to get it."""
 
     id: str
     title: str
-    open: Callable[[], Picture]
+    open: Callable[[], Photo]
 
 
 def examples(dataset: str) -> list[Example]:
@@ -46,8 +46,8 @@ def examples(dataset: str) -> list[Example]:
     return [*_photographs(), *_samples("imagenet", imagenet_class_names(), 8), *small[:4]]
 
 
-def example(dataset: str, example_id: str) -> Picture:
-    """The picture of an example. Raises DataError when there is none of that id."""
+def example(dataset: str, example_id: str) -> Photo:
+    """The photo of an example. Raises DataError when there is none of that id."""
     for item in examples(dataset):
         if item.id == example_id:
             return item.open()
@@ -63,11 +63,11 @@ def _drawn_digits() -> list[Example]:
     return rows
 
 
-def _drawing(digit: int, hand: Hand, seed: int) -> Callable[[], Picture]:
-    def draw() -> Picture:
+def _drawing(digit: int, hand: Hand, seed: int) -> Callable[[], Photo]:
+    def draw() -> Photo:
         levels = np.array(picture_of(digit, hand, seed))
         pixels = torch.from_numpy(levels[:, :, None] if levels.ndim == 2 else levels).permute(2, 0, 1)
-        return Picture(f"drawn-{digit}.png", "PNG", pixels)
+        return Photo(f"drawn-{digit}.png", "PNG", pixels)
 
     return draw
 
@@ -93,5 +93,5 @@ def _samples(prefix: str, names: tuple[str, ...], limit: int) -> list[Example]:
     return found
 
 
-def _file(file: Path) -> Callable[[], Picture]:
+def _file(file: Path) -> Callable[[], Photo]:
     return lambda: read(file)

@@ -1,7 +1,7 @@
-"""What a model sees of a picture: a crop brought to the model's size, differentiable down to the picture's own pixels.
+"""What a model sees of a photo: a crop brought to the model's size, differentiable down to the photo's own pixels.
 
 A `Framing` holds the choices (where to crop, whether to invert, where the paper ends and the ink begins) as plain numbers,
-taken once; a `View` carries them out as a layer, so that `nn.Sequential(view, model)` is a model of the whole picture and
+taken once; a `View` carries them out as a layer, so that `nn.Sequential(view, model)` is a model of the whole photo and
 every attack works on it unchanged.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advcore.images.decode import Picture, PictureError
+from advcore.images.decode import Photo, PhotoError
 from advcore.images.encode import encode_png
 from advcore.models.architectures import Shape
 from advcore.photos import digits
@@ -30,11 +30,11 @@ _BRIGHT = 0.6  # a border above this is paper; below it, bright-on-dark as the g
 
 @dataclass(frozen=True)
 class Framing:
-    """How a picture becomes what a model sees.
+    """How a photo becomes what a model sees.
 
-    `box` is (left, top, width, height) in the picture's pixels and may reach beyond it, where there is only background.
+    `box` is (left, top, width, height) in the photo's pixels and may reach beyond it, where there is only background.
     `invert` makes dark bright (grey models only). `ink`, for digits, says what is paper and what is ink; without it grey
-    values are taken as they are. `size` is the picture's width and height.
+    values are taken as they are. `size` is the photo's width and height.
     """
 
     size: tuple[int, int]
@@ -49,16 +49,16 @@ class Framing:
 
     @staticmethod
     def from_dict(values: Any) -> Framing:
-        """The framing that `to_dict` wrote. The values are untrusted: raises PictureError unless they make sense."""
+        """The framing that `to_dict` wrote. The values are untrusted: raises PhotoError unless they make sense."""
         try:
             size = tuple(int(value) for value in values["size"])
             box = tuple(int(value) for value in values["box"])
             ink = None if values["ink"] is None else Ink.from_dict(values["ink"])
             framing = Framing(size, box, bool(values["invert"]), ink)  # type: ignore[arg-type]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise PictureError("The crop written in this file cannot be read; choose it anew.") from error
+            raise PhotoError("The crop written in this file cannot be read; choose it anew.") from error
         if len(size) != 2 or len(box) != 4 or not all(0 < side < 10**6 for side in (*size, *box[2:])) or not framing._touches():
-            raise PictureError("The crop written in this file lies outside the picture; choose it anew.")
+            raise PhotoError("The crop written in this file lies outside the picture; choose it anew.")
         return framing
 
     def _touches(self) -> bool:
@@ -71,8 +71,8 @@ class View(nn.Module):
 
     Crop, mean over blocks of `factor`×`factor` pixels, grey or colour as the model wants it, paper and ink, then an
     antialiased bilinear resize (blocks first, as Pillow's `reducing_gap` does it). Every step but the clamping of ink is
-    linear, so that the gradient of a model behind it reaches the picture's own pixels.
-    Raises PictureError when the box is too small or lies outside the picture.
+    linear, so that the gradient of a model behind it reaches the photo's own pixels.
+    Raises PhotoError when the box is too small or lies outside the photo.
     """
 
     def __init__(self, framing: Framing, shape: Shape) -> None:
@@ -98,12 +98,12 @@ class View(nn.Module):
         ]
         return ink.paper_at(centres[0][None, :], centres[1][:, None])[None, None]
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.from_blocks(self.blocks(pictures))
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.from_blocks(self.blocks(photos))
 
-    def blocks(self, pictures: Tensor) -> Tensor:
-        """The means over the blocks of the box that lie within the picture: N×C×H×W to N×C×h×w."""
-        inside = pictures[:, :, self.rows, self.columns]
+    def blocks(self, photos: Tensor) -> Tensor:
+        """The means over the blocks of the box that lie within the photo: N×C×H×W to N×C×h×w."""
+        inside = photos[:, :, self.rows, self.columns]
         return inside if self.factor == 1 else F.avg_pool2d(inside, self.factor)
 
     def from_blocks(self, blocks: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def _span(start: int, length: int, side: int, factor: int) -> tuple[tuple[int, i
     first = start + before * factor
     inside = max(0, min(count - before, (side - first) // factor))
     if inside == 0:
-        raise PictureError("The crop is too small or lies outside the picture; choose a larger one.")
+        raise PhotoError("The crop is too small or lies outside the picture; choose a larger one.")
     return (first, first + inside * factor), (before, count - before - inside)
 
 
@@ -137,7 +137,7 @@ def _span(start: int, length: int, side: int, factor: int) -> tuple[tuple[int, i
 
 
 def crop_box(size: tuple[int, int], shape: Shape, zoom: float = 1.0, x: float = 0.5, y: float = 0.5) -> Box:
-    """A box of the model's proportions, `zoom` ≥ 1 times smaller than the largest; x, y in [0, 1] move it in the picture."""
+    """A box of the model's proportions, `zoom` ≥ 1 times smaller than the largest; x, y in [0, 1] move it in the photo."""
     (width, height), (_, tall, wide) = size, shape
     scale = min(width / wide, height / tall) / max(1.0, zoom)
     across, down = max(1, min(width, round(wide * scale))), max(1, min(height, round(tall * scale)))
@@ -146,7 +146,7 @@ def crop_box(size: tuple[int, int], shape: Shape, zoom: float = 1.0, x: float = 
 
 
 def frame(
-    picture: Picture,
+    photo: Photo,
     shape: Shape,
     dataset: str = "",
     *,
@@ -154,31 +154,31 @@ def frame(
     invert: bool | None = None,
     plain: bool = False,
 ) -> Framing:
-    """The framing of a picture for a model of `shape` trained on `dataset`.
+    """The framing of a photo for a model of `shape` trained on `dataset`.
 
-    A file this app wrote for the same dataset is framed as it was written. A picture of the model's own size is taken pixel
+    A file this app wrote for the same dataset is framed as it was written. A photo of the model's own size is taken pixel
     by pixel. Digits (MNIST, digits) are looked for, in `crop` if given, and framed as their dataset has them; where none is
-    found, or `plain` is asked for, and for all other datasets, the crop (or the middle of the picture) is taken as it is.
+    found, or `plain` is asked for, and for all other datasets, the crop (or the middle of the photo) is taken as it is.
     `invert` None finds out whether dark must become bright: grey models know bright things on dark ground. Raises
-    PictureError when the crop has no pixel in the picture.
+    PhotoError when the crop has no pixel in the photo.
     """
     by_itself = crop is None and invert is None and not plain
-    if by_itself and (known := _written_framing(picture, dataset)) is not None:
+    if by_itself and (known := _written_framing(photo, dataset)) is not None:
         return known
     channels, height, width = shape
-    whole = Framing(picture.size, crop or crop_box(picture.size, shape))
+    whole = Framing(photo.size, crop or crop_box(photo.size, shape))
     if channels != 1:
         return whole
-    if crop is None and picture.size == (width, height):
-        return replace(whole, invert=_bright_border(picture, whole) if invert is None else invert)
-    if dataset in digits.FORMS and not plain and (found := _digit(picture, shape, dataset, crop, invert)):
+    if crop is None and photo.size == (width, height):
+        return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
+    if dataset in digits.FORMS and not plain and (found := _digit(photo, shape, dataset, crop, invert)):
         return found
-    return replace(whole, invert=_bright_border(picture, whole) if invert is None else invert)
+    return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
 
 
-def middle(picture: Picture, shape: Shape) -> Framing:
-    """The largest middle part of the picture with the proportions of `shape`, as it is."""
-    return Framing(picture.size, crop_box(picture.size, shape))
+def middle(photo: Photo, shape: Shape) -> Framing:
+    """The largest middle part of the photo with the proportions of `shape`, as it is."""
+    return Framing(photo.size, crop_box(photo.size, shape))
 
 
 def saved_png(pixels: Tensor, framing: Framing, dataset: str) -> bytes:
@@ -187,32 +187,32 @@ def saved_png(pixels: Tensor, framing: Framing, dataset: str) -> bytes:
 
 
 def whole_framing(shape: Shape) -> Framing:
-    """The framing of a picture that already is what a model of `shape` sees."""
+    """The framing of a photo that already is what a model of `shape` sees."""
     _, height, width = shape
     return Framing((width, height), (0, 0, width, height))
 
 
-def _written_framing(picture: Picture, dataset: str) -> Framing | None:
-    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the picture."""
-    if picture.note is None or picture.note.get("dataset") != dataset:
+def _written_framing(photo: Photo, dataset: str) -> Framing | None:
+    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the photo."""
+    if photo.note is None or photo.note.get("dataset") != dataset:
         return None
     try:
-        framing = Framing.from_dict(picture.note.get("framing"))
-    except PictureError:
+        framing = Framing.from_dict(photo.note.get("framing"))
+    except PhotoError:
         return None
-    return framing if framing.size == picture.size else None
+    return framing if framing.size == photo.size else None
 
 
-def pixels_of(picture: Picture) -> Tensor:
-    """The picture in pixel space: float32 1×C×H×W in [0, 1]."""
-    return picture.pixels[None].float().div_(255)
+def pixels_of(photo: Photo) -> Tensor:
+    """The photo in pixel space: float32 1×C×H×W in [0, 1]."""
+    return photo.pixels[None].float().div_(255)
 
 
-def view_of(picture: Picture, framing: Framing, shape: Shape) -> Tensor:
-    """What a model of `shape` sees of the picture: float32 1×c×h×w in [0, 1], without the whole picture in float."""
+def view_of(photo: Photo, framing: Framing, shape: Shape) -> Tensor:
+    """What a model of `shape` sees of the photo: float32 1×c×h×w in [0, 1], without the whole photo in float."""
     view = View(framing, shape)
     with torch.no_grad():
-        return view.from_blocks(block_means(picture.pixels, view.rows, view.columns, view.factor)).clamp_(0, 1)
+        return view.from_blocks(block_means(photo.pixels, view.rows, view.columns, view.factor)).clamp_(0, 1)
 
 
 def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Tensor:
@@ -229,15 +229,13 @@ def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Ten
     return torch.from_numpy(means).permute(2, 0, 1)[None].div_(255 * factor * factor)
 
 
-def sample(picture: Picture, box: Box, longest: int = 192) -> digits.Sample:
-    """The part of the picture within `box` in grey, reduced by whole blocks to about `longest` a side at most."""
+def sample(photo: Photo, box: Box, longest: int = 192) -> digits.Sample:
+    """The part of the photo within `box` in grey, reduced by whole blocks to about `longest` a side at most."""
     left, top, width, height = box
     factor = max(1, -(-max(width, height) // longest))
-    columns, rows = (
-        slice(*_span(*axis, factor)[0]) for axis in ((left, width, picture.size[0]), (top, height, picture.size[1]))
-    )
-    grey = _in_channels(block_means(picture.pixels, rows, columns, factor), 1)[0, 0]
-    return digits.Sample(grey, columns.start, rows.start, factor, picture.size)
+    columns, rows = (slice(*_span(*axis, factor)[0]) for axis in ((left, width, photo.size[0]), (top, height, photo.size[1])))
+    grey = _in_channels(block_means(photo.pixels, rows, columns, factor), 1)[0, 0]
+    return digits.Sample(grey, columns.start, rows.start, factor, photo.size)
 
 
 def _in_channels(blocks: Tensor, channels: int) -> Tensor:
@@ -250,18 +248,18 @@ def _in_channels(blocks: Tensor, channels: int) -> Tensor:
     return red + green + blue
 
 
-def _digit(picture: Picture, shape: Shape, dataset: str, crop: Box | None, invert: bool | None) -> Framing | None:
-    """The framing of the digit in the picture, or None where there is none."""
+def _digit(photo: Photo, shape: Shape, dataset: str, crop: Box | None, invert: bool | None) -> Framing | None:
+    """The framing of the digit in the photo, or None where there is none."""
     form = digits.FORMS[dataset]
-    region = crop or (0, 0, *picture.size)
-    digit = digits.find(sample(picture, region), invert)
+    region = crop or (0, 0, *photo.size)
+    digit = digits.find(sample(photo, region), invert)
     if digit is None:
         return None
     # A second, closer look: in a photograph of a page the digit may be a few blocks tall.
-    closer = digits.find(sample(picture, _within(_around(digit.box), region)), digit.dark)
+    closer = digits.find(sample(photo, _within(_around(digit.box), region)), digit.dark)
     digit = closer or digit
-    framing = Framing(picture.size, digit.framed(form), digit.dark, digit.ink)
-    seen = view_of(picture, framing, shape)
+    framing = Framing(photo.size, digit.framed(form), digit.dark, digit.ink)
+    seen = view_of(photo, framing, shape)
     return replace(framing, ink=digits.boosted(digit.ink, seen))
 
 
@@ -284,8 +282,8 @@ def _within(box: Box, region: Box) -> Box:
     return left, top, max(1, right - left), max(1, bottom - top)
 
 
-def _bright_border(picture: Picture, framing: Framing) -> bool:
+def _bright_border(photo: Photo, framing: Framing) -> bool:
     """Whether the rim of the box is bright, as paper is."""
-    grey = sample(picture, framing.box).grey
+    grey = sample(photo, framing.box).grey
     rim = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return float(rim.median()) > _BRIGHT

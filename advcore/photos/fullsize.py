@@ -1,7 +1,7 @@
-"""FGSM on a whole picture of many megapixels, in its own 8 bits, through what the model sees of it.
+"""FGSM on a whole photo of many megapixels, in its own 8 bits, through what the model sees of it.
 
 A `View` takes means over blocks before anything else. So the gradient is the same all over a block, and the sign found for
-the block is the sign for each of its pixels; and what the model sees of the attacked picture follows from how much room each
+the block is the sign for each of its pixels; and what the model sees of the attacked photo follows from how much room each
 pixel of a block still has before it is black or white. Both are exact: `nn.Sequential(view, model)` under `attacks.FGSM` gives
 the same, with a hundred times the memory traffic.
 """
@@ -19,12 +19,12 @@ from advcore.attacks import FGSM, Attack, check_epsilon, predict, probabilities
 from advcore.errors import AttackError
 from advcore.evaluation.curves import first_epsilon
 from advcore.evaluation.scrub import Scrub
-from advcore.images.decode import Picture, decode
+from advcore.images.decode import Photo, decode
 from advcore.models.architectures import Shape
 from advcore.photos.framing import Framing, View, block_means, frame, pixels_of, view_of
 
 MAX_STEPS = 32
-PREVIEW = 320  # pixels a side of the small copy that stands for a picture on the screen
+PREVIEW = 320  # pixels a side of the small copy that stands for a photo on the screen
 _BATCH = 8
 
 
@@ -41,14 +41,14 @@ def level_grid(end: float, steps: int = MAX_STEPS) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class FullSize:
-    """A picture under FGSM at its own size: what there is to show and to save at every number of levels.
+    """A photo under FGSM at its own size: what there is to show and to save at every number of levels.
 
     `direction` is −1, 0 or +1 a block, int8 C×h×w. `shares` are the class probabilities at each of `levels` (8-bit steps,
     ε = level / 255), float32 E×K, and `seen` what the model sees there, float32 E×c×h×w. `label` is the class to lose,
     `target` the one to reach, or None.
     """
 
-    picture: Picture
+    photo: Photo
     framing: Framing
     direction: Tensor
     levels: tuple[int, ...]
@@ -69,9 +69,9 @@ class FullSize:
         return float(first_epsilon([level / 255 for level in self.levels], self.fooled[:, None])[0])
 
     def scrub(self, longest: int = PREVIEW) -> Scrub:
-        """The same to drag ε over: a small copy of the picture stands for it, the answers are those to the whole."""
-        image = preview(self.picture, longest)
-        columns, rows = _block_places(self.picture, View(self.framing, self.seen.shape[1:]), image.shape[1:])
+        """The same to drag ε over: a small copy of the photo stands for it, the answers are those to the whole."""
+        image = preview(self.photo, longest)
+        columns, rows = _block_places(self.photo, View(self.framing, self.seen.shape[1:]), image.shape[1:])
         direction = torch.zeros_like(image)
         inside = self.direction[:, rows[rows >= 0][:, None], columns[columns >= 0][None, :]]
         direction[:, (rows >= 0).nonzero(), (columns >= 0).nonzero().T] = inside.float()
@@ -80,17 +80,17 @@ class FullSize:
 
 @dataclass(frozen=True, eq=False)
 class FullNoise:
-    """The control for a whole picture: every pixel of the crop moved by random noise, uniform up to each level.
+    """The control for a whole photo: every pixel of the crop moved by random noise, uniform up to each level.
 
     `seen` is what the model sees at each level, float32 E×c×h×w; `direction` the noise at ε = 1 on a small copy of the
-    picture, C×h×w in [−1, 1].
+    photo, C×h×w in [−1, 1].
     """
 
     seen: Tensor
     direction: Tensor
 
     def scrub(self, model: nn.Module, attack: Scrub) -> Scrub:
-        """What the model answers to the noise, beside an attack on the same picture and levels."""
+        """What the model answers to the noise, beside an attack on the same photo and levels."""
         device = _device(model)
         shares = torch.cat([probabilities(model, some.to(device)).cpu() for some in self.seen.split(_BATCH)])
         return replace(attack, direction=self.direction, shares=shares)
@@ -98,27 +98,27 @@ class FullNoise:
 
 def full_size(
     model: nn.Module,
-    picture: Picture,
+    photo: Photo,
     view: View,
     levels: Sequence[int],
     *,
     label: int | None = None,
     target: int | None = None,
 ) -> Iterator[tuple[float, FullSize | None]]:
-    """FGSM on a whole picture, yielding (share done, None) and at last (1, the result).
+    """FGSM on a whole photo, yielding (share done, None) and at last (1, the result).
 
     Without a label the model's own answer is the one to lose; `target` moves toward that class instead.
     """
     device = _device(model)
     view = View(view.framing, view.shape).to(device)  # one of its own: the caller's stays where it is
-    blocks = block_means(picture.pixels, view.rows, view.columns, view.factor).to(device)
+    blocks = block_means(photo.pixels, view.rows, view.columns, view.factor).to(device)
     behind = nn.Sequential(_FromBlocks(view), model)
     yield 0.2, None
     label = int(predict(behind, blocks)) if label is None else label
     direction = _direction(behind, blocks, label, target)
     yield 0.3, None
     moved = torch.empty(len(levels), *blocks.shape[1:])
-    for done in _moved(picture.pixels, view, direction, levels, moved):
+    for done in _moved(photo.pixels, view, direction, levels, moved):
         yield 0.3 + 0.5 * done, None
     seen, shares = [], []
     for start in range(0, len(levels), _BATCH):
@@ -127,12 +127,12 @@ def full_size(
         seen.append(some.cpu())
         shares.append(probabilities(model, some).cpu())
         yield 0.8 + 0.2 * min(1, (start + _BATCH) / len(levels)), None
-    yield 1.0, FullSize(picture, view.framing, direction, tuple(levels), torch.cat(seen), torch.cat(shares), label, target)
+    yield 1.0, FullSize(photo, view.framing, direction, tuple(levels), torch.cat(seen), torch.cat(shares), label, target)
 
 
-def attacked_pixels(picture: Picture, view: View, direction: Tensor, level: int) -> Tensor:
-    """The picture with every pixel of the crop moved by `level` along its block's direction, cut at 0 and 255: uint8 C×H×W."""
-    attacked = picture.pixels.permute(1, 2, 0).numpy().copy()
+def attacked_pixels(photo: Photo, view: View, direction: Tensor, level: int) -> Tensor:
+    """The photo with every pixel of the crop moved by `level` along its block's direction, cut at 0 and 255: uint8 C×H×W."""
+    attacked = photo.pixels.permute(1, 2, 0).numpy().copy()
     inside, factor = attacked[view.rows, view.columns], view.factor
     for row, (mask, moving) in enumerate(_masks(direction, factor)):
         strip = inside[row * factor : (row + 1) * factor]
@@ -141,9 +141,9 @@ def attacked_pixels(picture: Picture, view: View, direction: Tensor, level: int)
     return torch.from_numpy(attacked).permute(2, 0, 1)
 
 
-def noisy_pixels(picture: Picture, view: View, level: int, seed: int = 0) -> Tensor:
-    """The picture with every pixel of the crop moved by random noise up to `level`, as `full_noise` draws it: uint8 C×H×W."""
-    noisy = picture.pixels.permute(1, 2, 0).numpy().copy()
+def noisy_pixels(photo: Photo, view: View, level: int, seed: int = 0) -> Tensor:
+    """The photo with every pixel of the crop moved by random noise up to `level`, as `full_noise` draws it: uint8 C×H×W."""
+    noisy = photo.pixels.permute(1, 2, 0).numpy().copy()
     inside = noisy[view.rows, view.columns]
     _add_noise(inside, _draw(inside.shape, seed), level, inside)
     return torch.from_numpy(noisy).permute(2, 0, 1)
@@ -151,7 +151,7 @@ def noisy_pixels(picture: Picture, view: View, level: int, seed: int = 0) -> Ten
 
 def attack_whole(
     model: nn.Module,
-    picture: Picture,
+    photo: Photo,
     view: View,
     attack: Attack,
     epsilon: float,
@@ -159,53 +159,53 @@ def attack_whole(
     label: int | None = None,
     target: int | None = None,
 ) -> Tensor:
-    """The picture attacked at its own size within ε (L∞, pixel space), in whole 8-bit levels: uint8 C×H×W.
+    """The photo attacked at its own size within ε (L∞, pixel space), in whole 8-bit levels: uint8 C×H×W.
 
     FGSM takes the short way; any other attack runs on `nn.Sequential(view, model)`, which for megapixels takes memory and time.
     """
     if isinstance(attack, FGSM):
         if attack.targeted != (target is not None):
             raise AttackError("A targeted attack needs a class to move toward, and only that one does.")
-        *_, (_, result) = full_size(model, picture, view, [0], label=label, target=target)
-        return attacked_pixels(picture, view, result.direction, whole_levels(epsilon))
+        *_, (_, result) = full_size(model, photo, view, [0], label=label, target=target)
+        return attacked_pixels(photo, view, result.direction, whole_levels(epsilon))
     device = _device(model)
     whole = nn.Sequential(View(view.framing, view.shape).to(device), model)
-    pixels = pixels_of(picture).to(device)
+    pixels = pixels_of(photo).to(device)
     own = int(predict(whole, pixels)) if label is None else label
     aim = torch.tensor([own if target is None else target], device=device)
     moved = attack.perturb(whole, pixels, aim, epsilon).sub_(pixels).mul_(255).round_()
     most = whole_levels(epsilon)
-    return (picture.pixels + moved[0].clamp_(-most, most).to(torch.int16).cpu()).clamp_(0, 255).to(torch.uint8)
+    return (photo.pixels + moved[0].clamp_(-most, most).to(torch.int16).cpu()).clamp_(0, 255).to(torch.uint8)
 
 
-def full_noise(picture: Picture, view: View, levels: Sequence[int], *, seed: int = 0, longest: int = PREVIEW) -> FullNoise:
+def full_noise(photo: Photo, view: View, levels: Sequence[int], *, seed: int = 0, longest: int = PREVIEW) -> FullNoise:
     """Random noise on every pixel of the crop: measured at five of the levels.
 
     In between, the blocks' means are interpolated, which noise this well averaged allows to far less than one level.
     """
-    blocks = block_means(picture.pixels, view.rows, view.columns, view.factor)
-    inside = picture.pixels.permute(1, 2, 0).numpy()[view.rows, view.columns]
+    blocks = block_means(photo.pixels, view.rows, view.columns, view.factor)
+    inside = photo.pixels.permute(1, 2, 0).numpy()[view.rows, view.columns]
     draw = _draw(inside.shape, seed)
     knots = sorted({levels[round(at * (len(levels) - 1))] for at in (0, 0.25, 0.5, 0.75, 1)})
     at_knots = torch.cat([_noisy_means(inside, draw, knot, view.factor) if knot else blocks for knot in knots])
     with torch.no_grad():
         seen = torch.cat([view.from_blocks(_between(at_knots, knots, level)) for level in levels]).clamp_(0, 1)
-    small = preview(picture, longest)
+    small = preview(photo, longest)
     shown = torch.zeros_like(small)
-    columns, rows = _pixel_places(picture, view, small.shape[1:])
+    columns, rows = _pixel_places(photo, view, small.shape[1:])
     sampled = torch.from_numpy(draw)[rows[rows >= 0][:, None], columns[columns >= 0][None, :]].permute(2, 0, 1)
     shown[:, (rows >= 0).nonzero(), (columns >= 0).nonzero().T] = sampled.float() / 127
     return FullNoise(seen, shown)
 
 
-def preview(picture: Picture, longest: int = PREVIEW) -> Tensor:
-    """A small copy of the picture by whole blocks, at most about `longest` a side: float32 C×h×w in [0, 1]."""
-    factor = max(1, -(-max(picture.size) // longest))
-    return block_means(picture.pixels, slice(None), slice(None), factor)[0]
+def preview(photo: Photo, longest: int = PREVIEW) -> Tensor:
+    """A small copy of the photo by whole blocks, at most about `longest` a side: float32 C×h×w in [0, 1]."""
+    factor = max(1, -(-max(photo.size) // longest))
+    return block_means(photo.pixels, slice(None), slice(None), factor)[0]
 
 
 def answer_to_file(model: nn.Module, data: bytes, shape: Shape, dataset: str) -> Tensor:
-    """The class probabilities (float32 K) for the bytes of a downloaded picture, opened again as any file would be."""
+    """The class probabilities (float32 K) for the bytes of a downloaded photo, opened again as any file would be."""
     opened = decode(data)
     return probabilities(model, view_of(opened, frame(opened, shape, dataset), shape).to(_device(model)))[0].cpu()
 
@@ -214,9 +214,9 @@ def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _pixel_places(picture: Picture, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _pixel_places(photo: Photo, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """For each column and each row of a small copy of `size` (h, w): the pixel of the crop in its middle, −1 outside."""
-    factor = max(1, max(picture.size) // max(size))
+    factor = max(1, max(photo.size) // max(size))
     places = []
     for count, part in ((size[1], view.columns), (size[0], view.rows)):
         middle = torch.arange(count) * factor + factor // 2
@@ -224,9 +224,9 @@ def _pixel_places(picture: Picture, view: View, size: Sequence[int]) -> tuple[Te
     return places[0], places[1]
 
 
-def _block_places(picture: Picture, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _block_places(photo: Photo, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """As `_pixel_places`, with the block that holds the pixel."""
-    columns, rows = _pixel_places(picture, view, size)
+    columns, rows = _pixel_places(photo, view, size)
     return tuple(torch.where(place >= 0, place // view.factor, -1) for place in (columns, rows))  # type: ignore[return-value]
 
 

@@ -49,7 +49,7 @@ def download(page: Page, letter: str, folder: Path) -> bytes:
     return (folder / "attacked.png").read_bytes()
 
 
-def answer(data: bytes, checkpoint_id: str = STANDARD) -> tuple[int, decode.Picture]:
+def answer(data: bytes, checkpoint_id: str = STANDARD) -> tuple[int, decode.Photo]:
     """What the model says of a file, opened as any other."""
     checkpoint, picture = checkpoints.find(checkpoint_id), decode.decode(data)
     seen = view_of(picture, frame(picture, checkpoint.shape, "digits"), checkpoint.shape)

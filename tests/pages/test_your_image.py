@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from advcore.attacks import FGSM
 from advcore.data import BUILT_IN
-from advcore.images.decode import PictureError, decode
+from advcore.images.decode import PhotoError, decode
 from advcore.models import checkpoints, pretrained
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import frame
@@ -274,7 +274,7 @@ def test_weights_in_the_cache_join_the_list(torch_home: Path) -> None:
 
 @pytest.mark.parametrize("sent", [5, None, [], {"a": 1}, "not base64 !", base64.b64encode(b"GIF89a").decode(), "A" * (3 << 20)])
 def test_a_strange_drawing_is_refused(sent: object) -> None:
-    with pytest.raises(PictureError):
+    with pytest.raises(PhotoError):
         drawing_pad._bytes(sent)
 
 

@@ -1,4 +1,4 @@
-"""The models a person's own picture is held up to: checkpoints of any dataset, and torchvision's pretrained networks."""
+"""The models a person's own photo is held up to: checkpoints of any dataset, and torchvision's pretrained networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ui.words import markdown_safe
 
 @dataclass(frozen=True)
 class Sitter:
-    """A model to hold a picture up to: a checkpoint, or one of torchvision's pretrained networks."""
+    """A model to hold a photo up to: a checkpoint, or one of torchvision's pretrained networks."""
 
     id: str
     title: str
@@ -86,7 +86,7 @@ def size_words(sitter: Sitter) -> str:
 
 
 def model_pickers() -> tuple[str, list[Sitter]]:
-    """The dataset whose models look at the picture, and one or two of them."""
+    """The dataset whose models look at the photo, and one or two of them."""
     known = sitters()
     order = sorted(known, key=lambda name: (not known[name], FIRST.index(name) if name in FIRST else len(FIRST)))
     titles = {name: about(name).title for name in order} | {pretrained.DATASET: "ImageNet · 1,000 classes"}

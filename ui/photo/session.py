@@ -21,7 +21,7 @@ from advcore.data import LabeledImages
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError
 from advcore.evaluation import scrub
-from advcore.images.decode import MAX_PIXELS, Picture, decode, shown_name
+from advcore.images.decode import MAX_PIXELS, Photo, decode, shown_name
 from advcore.images.encode import encode_png, to_bytes
 from advcore.models.architectures import Shape
 from advcore.photos import examples, fullsize
@@ -31,7 +31,7 @@ from ui.photo.models import Sitter, size_words
 
 T = TypeVar("T")
 THUMB: Shape = (3, 64, 64)
-MAX_PICTURES = 24
+MAX_PHOTOS = 24
 MAX_HELD = 3 * MAX_PIXELS
 """How many pixels one session may hold: the server is shared."""
 PACK_AT_ONCE = 4_000_000
@@ -39,7 +39,7 @@ PACK_AT_ONCE = 4_000_000
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
 _SLOW_STRIDE = 4
 _SHELF, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
-_MOST_FILES = 4  # of a large picture each is tens of megabytes
+_MOST_FILES = 4  # of a large photo each is tens of megabytes
 
 
 # --- what the session holds --------------------------------------------------------------------------------------------
@@ -47,30 +47,30 @@ _MOST_FILES = 4  # of a large picture each is tens of megabytes
 
 @dataclass
 class Shelf:
-    """The session's pictures by id, in the order they came, and what was wrong with other files."""
+    """The session's photos by id, in the order they came, and what was wrong with other files."""
 
-    pictures: OrderedDict[str, Picture] = field(default_factory=OrderedDict)
+    photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
     problems: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, content: bytes) -> str | None:
         """Decode a file and keep it; returns its id, or None when it cannot be used and `problems` says why."""
         place = identity(content, name)
-        if place in self.pictures:
+        if place in self.photos:
             return place
         try:
-            picture = decode(content, name)
-            self._check_room(picture)
+            photo = decode(content, name)
+            self._check_room(photo)
         except AdvcoreError as error:
             self.problems[place] = str(error)
             return None
-        self.pictures[place] = picture
+        self.photos[place] = photo
         return place
 
-    def _check_room(self, picture: Picture) -> None:
-        held = sum(other.size[0] * other.size[1] for other in self.pictures.values())
-        if len(self.pictures) >= MAX_PICTURES or held + picture.size[0] * picture.size[1] > MAX_HELD:
+    def _check_room(self, photo: Photo) -> None:
+        held = sum(other.size[0] * other.size[1] for other in self.photos.values())
+        if len(self.photos) >= MAX_PHOTOS or held + photo.size[0] * photo.size[1] > MAX_HELD:
             raise AdvcoreError(
-                f"{picture.name} was left out: a session holds {MAX_PICTURES} pictures and {MAX_HELD // 10**6} megapixels; "
+                f"{photo.name} was left out: a session holds {MAX_PHOTOS} pictures and {MAX_HELD // 10**6} megapixels; "
                 "remove some first."
             )
 
@@ -81,14 +81,14 @@ def shelf() -> Shelf:
 
 
 def forget() -> None:
-    """Drop every picture of this session, and all that was made of them."""
+    """Drop every photo of this session, and all that was made of them."""
     for name in (_SHELF, _MADE, _FILES):
         st.session_state.pop(name, None)
 
 
 def drop(place: str) -> None:
-    """Drop one picture, and all that was made of it."""
-    shelf().pictures.pop(place, None)
+    """Drop one photo, and all that was made of it."""
+    shelf().photos.pop(place, None)
     for name in (_MADE, _FILES):
         held = st.session_state.get(name, {})
         for key in [key for key in held if place in key or any(isinstance(part, tuple) and place in part for part in key)]:
@@ -111,7 +111,7 @@ def identity(content: bytes, name: str = "") -> str:
     return hashlib.sha256(shown_name(name).encode() + b"\0" + content).hexdigest()[:16]
 
 
-# --- pictures to choose from -------------------------------------------------------------------------------------------
+# --- photos to choose from -------------------------------------------------------------------------------------------
 
 
 @st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
@@ -122,14 +122,14 @@ def example_strip(dataset: str) -> tuple[tuple[str, ...], LabeledImages]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def example(dataset: str, example_id: str) -> Picture:
-    """An example picture; shared by all sessions."""
+def example(dataset: str, example_id: str) -> Photo:
+    """An example photo; shared by all sessions."""
     return examples.example(dataset, example_id)
 
 
-def strip(pictures: Sequence[Picture], titles: Sequence[str]) -> LabeledImages:
+def strip(photos: Sequence[Photo], titles: Sequence[str]) -> LabeledImages:
     """Thumbnails for a gallery."""
-    thumbs = [to_bytes(view_of(item, middle(item, THUMB), THUMB)) for item in pictures]
+    thumbs = [to_bytes(view_of(item, middle(item, THUMB), THUMB)) for item in photos]
     return LabeledImages(torch.cat(thumbs), torch.arange(len(thumbs)), tuple(titles))
 
 
@@ -138,35 +138,35 @@ def strip(pictures: Sequence[Picture], titles: Sequence[str]) -> LabeledImages:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A picture held up to the models of a dataset: how it is framed, and what they see of it (1×C×H×W in [0, 1])."""
+    """A photo held up to the models of a dataset: how it is framed, and what they see of it (1×C×H×W in [0, 1])."""
 
     place: str
-    picture: Picture
+    photo: Photo
     framing: Framing
     seen: Tensor
 
 
 def look(
     place: str,
-    picture: Picture,
+    photo: Photo,
     sitter: Sitter,
     *,
     crop: Box | None = None,
     invert: bool | None = None,
     plain: bool = False,
 ) -> Look:
-    """Frame the picture for the models that are like `sitter`. Raises PictureError when the crop shows nothing."""
+    """Frame the photo for the models that are like `sitter`. Raises PhotoError when the crop shows nothing."""
 
     def take() -> Look:
-        framing = frame(picture, sitter.shape, sitter.dataset, crop=crop, invert=invert, plain=plain)
-        return Look(place, picture, framing, view_of(picture, framing, sitter.shape))
+        framing = frame(photo, sitter.shape, sitter.dataset, crop=crop, invert=invert, plain=plain)
+        return Look(place, photo, framing, view_of(photo, framing, sitter.shape))
 
     return made(("look", place, sitter.dataset, sitter.shape, crop, invert, plain), take)
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A model's answers to a look under attack and under noise; `whole` is the attack on the whole picture, if that was it."""
+    """A model's answers to a look under attack and under noise; `whole` is the attack on the whole photo, if that was it."""
 
     sitter: Sitter
     attack: scrub.Scrub
@@ -195,7 +195,7 @@ def attack_views(
 def attack_whole(
     sitters: Sequence[Sitter], looked: Look, target: int | None, end: float, tell: Callable[[float], None]
 ) -> list[Answered]:
-    """FGSM on the whole picture for each model, up to ε = `end`; `tell` hears the share that is done."""
+    """FGSM on the whole photo for each model, up to ε = `end`; `tell` hears the share that is done."""
     shape = sitters[0].shape
     levels = fullsize.level_grid(end, fullsize.MAX_STEPS if shape[1] <= _SLOW_SIDE else fullsize.MAX_STEPS // 2)
     key = ("whole", looked.place, looked.framing, levels)
@@ -204,14 +204,14 @@ def attack_whole(
 
     def attack(sitter: Sitter, number: int) -> fullsize.FullSize:
         result = None
-        for step in fullsize.full_size(sitter.model(), looked.picture, view, levels, target=target):
+        for step in fullsize.full_size(sitter.model(), looked.photo, view, levels, target=target):
             share, result = step
             tell((number + share) / parts)
         assert result is not None  # the last step brings it
         return result
 
     results = [made((*key, target, item.id), partial(attack, item, number)) for number, item in enumerate(sitters)]
-    noise = made((*key, "noise"), lambda: fullsize.full_noise(looked.picture, view, levels))
+    noise = made((*key, "noise"), lambda: fullsize.full_noise(looked.photo, view, levels))
     tell(1.0)
 
     def answer(sitter: Sitter, result: fullsize.FullSize) -> Answered:
@@ -238,7 +238,7 @@ def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
 
 @dataclass(frozen=True)
 class Saved:
-    """An attacked picture to download, and whether it fools its model before and after it became a file."""
+    """An attacked photo to download, and whether it fools its model before and after it became a file."""
 
     png: bytes
     size: tuple[int, int]
@@ -249,15 +249,15 @@ class Saved:
 def saved(
     looked: Look, answered: Answered, attack: Attack, target: int | None, epsilon: float, *, asked: bool = True
 ) -> Saved | None:
-    """The attacked picture at one ε of the grid as a file, which is opened again to see whether it still fools.
+    """The attacked photo at one ε of the grid as a file, which is opened again to see whether it still fools.
 
-    None for a large picture whose file nobody `asked` for yet.
+    None for a large photo whose file nobody `asked` for yet.
     """
     whole = answered.whole
     key = ("saved", looked.place, looked.framing, answered.sitter.id, whole is None, attack, target, epsilon)
     if whole is None:
         return made(key, lambda: _saved_view(looked, answered.sitter, attack, target, epsilon), drawer=_FILES, most=_MOST_FILES)
-    large = whole.picture.size[0] * whole.picture.size[1] > PACK_AT_ONCE
+    large = whole.photo.size[0] * whole.photo.size[1] > PACK_AT_ONCE
     if large and not asked and key not in st.session_state.get(_FILES, {}):
         return None
     return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), drawer=_FILES, most=_MOST_FILES)
@@ -265,7 +265,7 @@ def saved(
 
 def _saved_view(looked: Look, sitter: Sitter, attack: Attack, target: int | None, epsilon: float) -> Saved:
     outcome, png = attack_own(
-        sitter.model(), looked.picture, looked.framing, sitter.shape, sitter.dataset, attack, epsilon, target=target
+        sitter.model(), looked.photo, looked.framing, sitter.shape, sitter.dataset, attack, epsilon, target=target
     )
     return Saved(png, (sitter.shape[2], sitter.shape[1]), outcome.fooled(outcome.after), outcome.fooled(outcome.rounded))
 
@@ -274,14 +274,14 @@ def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, e
     sitter, level = answered.sitter, round(255 * epsilon)
     view, noisy = View(whole.framing, sitter.shape), isinstance(attack, UniformNoise)
     if noisy:
-        pixels = fullsize.noisy_pixels(whole.picture, view, level)
+        pixels = fullsize.noisy_pixels(whole.photo, view, level)
     else:
-        pixels = fullsize.attacked_pixels(whole.picture, view, whole.direction, level)
+        pixels = fullsize.attacked_pixels(whole.photo, view, whole.direction, level)
     png = saved_png(pixels, whole.framing, sitter.dataset)
     shown = answered.noise if noisy else answered.attack
     answer = int(fullsize.answer_to_file(sitter.model(), png, sitter.shape, sitter.dataset).argmax())
     before = int(shown.answers[shown.epsilons.index(epsilon)])
-    return Saved(png, whole.picture.size, before != whole.label, answer != whole.label)
+    return Saved(png, whole.photo.size, before != whole.label, answer != whole.label)
 
 
 def command(
@@ -310,13 +310,13 @@ def command(
 # --- words and figures -------------------------------------------------------------------------------------------------
 
 
-def picture_words(picture: Picture) -> str:
-    """What kind of file a picture is and what was done to open it."""
-    return " · ".join([picture.name, f"{picture.format} {picture.size[0]}×{picture.size[1]}", *picture.notes])
+def photo_words(photo: Photo) -> str:
+    """What kind of file a photo is and what was done to open it."""
+    return " · ".join([photo.name, f"{photo.format} {photo.size[0]}×{photo.size[1]}", *photo.notes])
 
 
 def seen_words(sitter: Sitter, framing: Framing) -> str:
-    """How the picture became what the models see."""
+    """How the photo became what the models see."""
     words = [size_words(sitter)]
     words += ["dark made bright"] if framing.invert and sitter.shape[0] == 1 else []
     words += ["paper taken off, ink centred"] if framing.ink is not None else []

@@ -1,11 +1,11 @@
-"""Where a picture comes from: examples, files, the camera or the drawing pad. Each gives an id and a picture, or nothing."""
+"""Where a photo comes from: examples, files, the camera or the drawing pad. Each gives an id and a photo, or nothing."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from advcore.errors import AdvcoreError
-from advcore.images.decode import LIMITS, Picture, decode
+from advcore.images.decode import LIMITS, Photo, decode
 from advcore.photos import digits
 from ui.components.drawing_pad import drawing_pad
 from ui.components.gallery import gallery
@@ -24,11 +24,11 @@ INVITATIONS = {
     "camera": "Allow the camera, then take a photo: of a mug, a face, or a digit on a sheet of paper.",
     "draw": "Draw with mouse, finger or pen. The models look again after every stroke.",
 }
-Given = tuple[str, Picture] | None
+Given = tuple[str, Photo] | None
 
 
-def picture_from(source: str, dataset: str) -> Given:
-    """Draw the controls of a source; returns the picture chosen there. What is wrong with a file is said on the page."""
+def photo_from(source: str, dataset: str) -> Given:
+    """Draw the controls of a source; returns the photo chosen there. What is wrong with a file is said on the page."""
     try:
         match source:
             case "upload":
@@ -45,7 +45,7 @@ def picture_from(source: str, dataset: str) -> Given:
 
 
 def forget() -> None:
-    """Drop every picture of this session, with the widgets that hold them."""
+    """Drop every photo of this session, with the widgets that hold them."""
     session.forget()
     for key in ("uploaded", "taken", "upload", "photo", "drawn"):
         st.session_state.pop(key, None)
@@ -88,7 +88,7 @@ def _from_upload() -> Given:
 
 
 def _take_in(key: str) -> None:
-    """Bring the shelf in line with what the uploader holds; the first of the new pictures is shown."""
+    """Bring the shelf in line with what the uploader holds; the first of the new photos is shown."""
     shelf, ids = session.shelf(), []
     before = st.session_state.get("uploaded", ())
     shelf.problems.clear()
@@ -124,17 +124,17 @@ def _from_pad(dataset: str) -> Given:
 
 
 def _from_shelf(ids: tuple[str, ...], key: str, noun: str) -> Given:
-    """One of the session's own pictures, chosen in a strip; what was wrong with other files is said above it."""
+    """One of the session's own photos, chosen in a strip; what was wrong with other files is said above it."""
     shelf = session.shelf()
     for words in shelf.problems.values():
         st.error(markdown_safe(words), icon=":material/broken_image:")
-    ids = tuple(place for place in ids if place in shelf.pictures)
+    ids = tuple(place for place in ids if place in shelf.photos)
     if not ids:
         return None
     picked = _picked(key, ids, ids[-1])
     if len(ids) > 1:
-        pictures = [shelf.pictures[place] for place in ids]
-        strip = session.made(("strip", ids), lambda: session.strip(pictures, [picture.name for picture in pictures]))
+        photos = [shelf.photos[place] for place in ids]
+        strip = session.made(("strip", ids), lambda: session.strip(photos, [photo.name for photo in photos]))
         gallery(
             strip,
             range(len(ids)),
@@ -143,4 +143,4 @@ def _from_shelf(ids: tuple[str, ...], key: str, noun: str) -> Given:
             key=f"strip:{key}",
             on_pick=lambda index: st.session_state.update({key: ids[index]}),
         )
-    return picked, shelf.pictures[picked]
+    return picked, shelf.photos[picked]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from advcore.errors import AdvcoreError
-from advcore.images.decode import FORMATS, MAX_BYTES, PictureError, decode, read, shown_name
+from advcore.images.decode import FORMATS, MAX_BYTES, PhotoError, decode, read, shown_name
 from advcore.images.encode import encode_png
 from tests.corpus import HEIGHT, PLACES, WIDTH, bad_files, good_files, quarters, saved
 
@@ -39,7 +39,7 @@ def test_good_files_open_as_what_they_show(file):
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.name)
 def test_bad_files_are_refused_in_one_sentence(file):
     start = time.perf_counter()
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(PhotoError) as caught:
         decode(file.data, file.name)
     words = str(caught.value)
     assert file.why in words
@@ -51,7 +51,7 @@ def test_bad_files_are_refused_in_one_sentence(file):
 
 def test_too_many_bytes_are_refused_unread(monkeypatch):
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("the file was opened"))
-    with pytest.raises(PictureError, match="larger than 64 MiB"):
+    with pytest.raises(PhotoError, match="larger than 64 MiB"):
         decode(saved(quarters(), "PNG") + bytes(MAX_BYTES), "heavy.png")
 
 
@@ -61,7 +61,7 @@ def test_the_size_is_refused_before_a_pixel_is_decoded(monkeypatch):
     monkeypatch.setattr("PIL._webp.WebPAnimDecoder", lambda data: pytest.fail("a decoder was built"))
     assert len(bombs) >= 7
     for file in bombs:
-        with pytest.raises(PictureError):
+        with pytest.raises(PhotoError):
             decode(file.data, file.name)
 
 
@@ -80,7 +80,7 @@ def test_what_a_decoder_throws_never_gets_out(monkeypatch):
         raise AttributeError("a bug in a decoder")
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", explode)
-    with pytest.raises(PictureError, match="cannot be decoded"):
+    with pytest.raises(PhotoError, match="cannot be decoded"):
         decode(saved(quarters(), "PNG"))
 
 
@@ -89,7 +89,7 @@ def test_memory_that_runs_out_is_said(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", explode)
-    with pytest.raises(PictureError, match="memory"):
+    with pytest.raises(PhotoError, match="memory"):
         decode(saved(quarters(), "PNG"))
 
 
@@ -112,17 +112,17 @@ def test_reading_from_disk(tmp_path):
     file = tmp_path / "me.png"
     file.write_bytes(saved(quarters(), "PNG"))
     assert read(file).name == "me.png"
-    with pytest.raises(PictureError, match="cannot be opened"):
+    with pytest.raises(PhotoError, match="cannot be opened"):
         read(tmp_path / "gone.png")
-    with pytest.raises(PictureError, match="not a file"):
+    with pytest.raises(PhotoError, match="not a file"):
         read(tmp_path)
-    assert issubclass(PictureError, AdvcoreError)
+    assert issubclass(PhotoError, AdvcoreError)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(PictureError, match="not a file"):
+    with pytest.raises(PhotoError, match="not a file"):
         read(tmp_path / "pipe.png")
 
 
@@ -131,7 +131,7 @@ def test_a_heavy_file_is_not_read(tmp_path, monkeypatch):
     with file.open("wb") as handle:
         handle.truncate(MAX_BYTES + 1)
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda self: pytest.fail("the file was read"))
-    with pytest.raises(PictureError, match="MiB"):
+    with pytest.raises(PhotoError, match="MiB"):
         read(file)
 
 

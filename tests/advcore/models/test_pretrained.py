@@ -14,7 +14,7 @@ import torch
 from advcore.attacks import FGSM, probabilities
 from advcore.cli.main import main
 from advcore.errors import ModelError
-from advcore.images.decode import Picture
+from advcore.images.decode import Photo
 from advcore.models import pretrained
 from advcore.photos.framing import View, frame
 from advcore.photos.fullsize import full_size, level_grid
@@ -97,7 +97,7 @@ def test_files_in_torchs_old_form_are_read_too(cache):
 def test_a_photo_is_attacked_at_its_own_size(cache):
     put(cache, "resnet18", weights_of("resnet18"))
     model = pretrained.find("imagenet/resnet18").model()
-    picture = Picture("p", "JPEG", torch.randint(0, 256, (3, 600, 800), dtype=torch.uint8))
+    picture = Photo("p", "JPEG", torch.randint(0, 256, (3, 600, 800), dtype=torch.uint8))
     view = View(frame(picture, pretrained.SHAPE), pretrained.SHAPE)
     *_, (_, result) = full_size(model, picture, view, level_grid(0.125)[:3])
     assert result.shares.shape == (3, 1000)

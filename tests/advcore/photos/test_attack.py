@@ -1,4 +1,4 @@
-"""A picture of one's own from the file to the attacked PNG, in the engine and on the command line."""
+"""A photo of one's own from the file to the attacked PNG, in the engine and on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from advcore.attacks import FGSM, PGD, predict
 from advcore.cli.main import main
 from advcore.errors import AdvcoreError
-from advcore.images.decode import Picture, PictureError, decode
+from advcore.images.decode import Photo, PhotoError, decode
 from advcore.models import architectures, checkpoints
 from advcore.photos.attack import attack_own, crop_from
 from advcore.photos.framing import frame, view_of
@@ -34,7 +34,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 
 
 def opened_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict:
-    """What the command says of the attacked picture it wrote."""
+    """What the command says of the attacked photo it wrote."""
     attacked = str(folder / "out" / "attacked.png")
     return run(capsys, "--checkpoint", DIGITS, "--image", attacked, "--epsilon", "0", "--out", str(folder / "again"))
 
@@ -46,16 +46,16 @@ def test_what_is_handed_out_fools_as_it_was_said_to(full, attack, colour):
     if colour:
         torch.manual_seed(1)
         model, shape, dataset = architectures.build("general_cnn", (3, 32, 32), 4), (3, 32, 32), "cifar10"
-        picture = Picture("p", "PNG", torch.randint(0, 256, (3, 150, 210), dtype=torch.uint8))
+        photo = Photo("p", "PNG", torch.randint(0, 256, (3, 150, 210), dtype=torch.uint8))
     else:
         checkpoint = checkpoints.find(DIGITS)
         model, shape, dataset = checkpoint.model(), checkpoint.shape, "digits"
-        picture = decode(png_of(picture_of(3, Hand(size=220, thickness=0.13))))
-    framing = frame(picture, shape, dataset)
-    outcome, data = attack_own(model, picture, framing, shape, dataset, attack, 0.3, full=full)
+        photo = decode(png_of(picture_of(3, Hand(size=220, thickness=0.13))))
+    framing = frame(photo, shape, dataset)
+    outcome, data = attack_own(model, photo, framing, shape, dataset, attack, 0.3, full=full)
     opened = decode(data)
-    assert opened.size == (picture.size if full else (shape[2], shape[1]))
-    assert outcome.label == int(predict(model, view_of(picture, framing, shape)))
+    assert opened.size == (photo.size if full else (shape[2], shape[1]))
+    assert outcome.label == int(predict(model, view_of(photo, framing, shape)))
     assert float((outcome.attacked - outcome.clean).abs().max()) <= 0.3 + 1e-6
     again = model(view_of(opened, frame(opened, shape, dataset), shape)).softmax(1)[0]
     assert torch.allclose(again, outcome.rounded, atol=1e-5)
@@ -66,9 +66,9 @@ def test_what_is_handed_out_fools_as_it_was_said_to(full, attack, colour):
 
 def test_toward_a_class():
     checkpoint = checkpoints.find(DIGITS)
-    picture = decode(png_of(picture_of(3, Hand(size=220, thickness=0.13))))
-    framing = frame(picture, checkpoint.shape, "digits")
-    common = (checkpoint.model(), picture, framing, checkpoint.shape, "digits", PGD(steps=20, targeted=True), 0.5)
+    photo = decode(png_of(picture_of(3, Hand(size=220, thickness=0.13))))
+    framing = frame(photo, checkpoint.shape, "digits")
+    common = (checkpoint.model(), photo, framing, checkpoint.shape, "digits", PGD(steps=20, targeted=True), 0.5)
     outcome, _ = attack_own(*common, target=8, full=True)
     assert int(outcome.rounded.argmax()) == 8
     assert outcome.fooled(outcome.rounded)
@@ -83,7 +83,7 @@ def test_a_crop_is_cut_to_the_models_proportions(text, box):
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,0,0,5", "0,0,-3,5", "0,0,1e3,5", "9" * 9 + ",0,5,5"])
 def test_a_strange_crop_is_refused(text):
-    with pytest.raises(PictureError):
+    with pytest.raises(PhotoError):
         crop_from(text, (3, 32, 32))
 
 
@@ -154,7 +154,7 @@ def test_what_is_for_pictures_of_ones_own_is_refused_elsewhere(extra, tmp_path, 
     common = ["--checkpoint", DIGITS, "--index", "0", "--epsilon", "0.1", "--out", str(tmp_path / "out")]
     assert main(["attack", *common, *extra]) == 2
     assert "--image" in capsys.readouterr().err
-    assert issubclass(PictureError, AdvcoreError)
+    assert issubclass(PhotoError, AdvcoreError)
 
 
 def test_full_and_small_exclude_each_other(drawing, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Example pictures: there are some for every dataset, they open offline, and the models read the digits among them."""
+"""Example photos: there are some for every dataset, they open offline, and the models read the digits among them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def test_every_dataset_has_some(dataset):
     found = examples.examples(dataset)
     assert len(found) >= 2
     assert len({item.id for item in found}) == len(found)
-    picture = examples.example(dataset, found[0].id)
-    assert min(picture.size) >= 8
+    photo = examples.example(dataset, found[0].id)
+    assert min(photo.size) >= 8
     with pytest.raises(DataError, match="no example"):
         examples.example(dataset, "../../etc/passwd")
 
@@ -44,6 +44,6 @@ def test_the_model_reads_the_drawn_examples(checkpoint_id):
         pytest.skip(f"needs {checkpoint_id}: `python -m advcore checkpoints --rebuild {checkpoint_id}` trains it")
     model = checkpoint.model()
     for item in examples.examples("mnist"):
-        picture = item.open()
-        seen = view_of(picture, frame(picture, checkpoint.shape, "mnist"), checkpoint.shape)
+        photo = item.open()
+        seen = view_of(photo, frame(photo, checkpoint.shape, "mnist"), checkpoint.shape)
         assert str(int(model(seen).argmax())) == item.title[0], item.title

@@ -28,9 +28,9 @@ class Crop:
         return self == Crop()
 
 
-def held_crop(key: str, picture_id: str) -> Crop:
+def held_crop(key: str, photo_id: str) -> Crop:
     """Where the person left the frame on this picture; the whole of it where they did not touch it."""
-    return _crop((st.session_state.get(key) or {}).get("crop"), picture_id)
+    return _crop((st.session_state.get(key) or {}).get("crop"), photo_id)
 
 
 def cropper(
@@ -39,31 +39,31 @@ def cropper(
     proportion: float,
     *,
     found: tuple[int, int, int, int] | None,
-    picture_id: str,
+    photo_id: str,
     label: str,
     key: str,
 ) -> None:
     """Show the picture (uint8 C×h×w, a small copy of one of `size`) with the frame; `held_crop` says where it is left.
 
     `proportion` is width over height; `found` (left, top, width, height) is drawn dashed: what of the frame is used. The
-    frame returns to the whole picture when `picture_id` changes.
+    frame returns to the whole picture when `photo_id` changes.
     """
     message = {
         "source": base64.b64encode(encode_png(preview)).decode(),
         "size": list(size),
         "proportion": proportion,
         "found": None if found is None else list(found),
-        "picture": picture_id,
+        "picture": photo_id,
         "label": label,
         "longest": MAX_ZOOM,
-        "crop": asdict(held_crop(key, picture_id)),
+        "crop": asdict(held_crop(key, photo_id)),
     }
     mount("cropper", message, key=key, states={"crop": None})
 
 
-def _crop(sent: object, picture_id: str) -> Crop:
+def _crop(sent: object, photo_id: str) -> Crop:
     """What the browser says, if it is a crop of this picture; else the whole."""
-    if not isinstance(sent, dict) or sent.get("picture") != picture_id:
+    if not isinstance(sent, dict) or sent.get("picture") != photo_id:
         return Crop()
     values = [sent.get(name) for name in ("zoom", "x", "y")]
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):

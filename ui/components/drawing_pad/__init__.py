@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from advcore.images.decode import PictureError
+from advcore.images.decode import PhotoError
 from ui.components import mount
 
 SIDE = 448  # 16 canvas pixels for each of MNIST's
@@ -15,7 +15,7 @@ _MAX_TEXT = 2 << 20
 def drawing_pad(*, key: str, hint: str = "Draw here", kept: bytes | None = None) -> bytes | None:
     """Show the pad; returns the drawing as PNG bytes, dark ink on white, or None while it is empty.
 
-    Reported after every stroke. A pad that was away begins with `kept`, what it last returned. Raises PictureError when what
+    Reported after every stroke. A pad that was away begins with `kept`, what it last returned. Raises PhotoError when what
     the browser sends is no such drawing.
     """
     message = {"side": SIDE, "hint": hint, "kept": base64.b64encode(kept or b"").decode()}
@@ -27,11 +27,11 @@ def _bytes(sent: object) -> bytes | None:
     if sent == "":
         return None
     if not isinstance(sent, str) or len(sent) > _MAX_TEXT:
-        raise PictureError("The drawing did not arrive in one piece; draw it again.")
+        raise PhotoError("The drawing did not arrive in one piece; draw it again.")
     try:
         data = base64.b64decode(sent, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PictureError("The drawing did not arrive in one piece; draw it again.") from error
+        raise PhotoError("The drawing did not arrive in one piece; draw it again.") from error
     if not data.startswith(b"\x89PNG"):
-        raise PictureError("What the drawing pad sent is no drawing; draw it again.")
+        raise PhotoError("What the drawing pad sent is no drawing; draw it again.")
     return data
