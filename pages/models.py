@@ -12,12 +12,14 @@ import streamlit as st
 
 from advcore import data
 from advcore.errors import AdvcoreError
+from advcore.evaluation import figures, importing
+from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import DEFENSES, Recipe
-from advcore.training import library, measure, presets
+from advcore.training import presets
 from ui import load
-from ui.frame import chosen, remember, report_left_aside
+from ui.frame import chosen, remember, report_unavailable
 from ui.tiles import Tile, tiles
 from ui.training.form import ATTACKED, DEFENSE_TITLES
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
@@ -34,21 +36,16 @@ if said := st.session_state.pop("models said", None):
     (place.success if said[0] else place.error)(markdown_safe(said[1]))
 
 
-def own_epsilon(item: checkpoints.Checkpoint) -> float | None:
-    """The ε its figures are shown at: the one it was trained at, else the first it was measured at."""
-    return item.recipe.epsilon or next((row["epsilon"] for row in item.metrics.get("attacks", [])), None)
-
-
 def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
     """A model as a line of the table."""
-    at = own_epsilon(item)
+    at = figures.claimed_epsilon(item)
     return {
         "model": item.id,
         "clean": item.metrics.get("clean"),
-        "FGSM": measure.figure(item.metrics, "FGSM", at),
-        "PGD": measure.figure(item.metrics, "PGD", at),
+        "FGSM": figures.accuracy_under(item.metrics, "FGSM", at),
+        "PGD": figures.accuracy_under(item.metrics, "PGD", at),
         "at ε": at,
-        "masked": "⚠ masked" if measure.masking(item.metrics) else "",
+        "masked": "⚠ masked" if masking(item) else "",
         "weights": item.parameters,
         "MB": item.path.stat().st_size / 1e6,
         "trained": str(item.provenance.get("date", item.provenance.get("imported", ""))),
@@ -105,23 +102,23 @@ def detail(item: checkpoints.Checkpoint) -> None:
     """One model: numbers, what can be done with it, and everything it says of itself."""
     whose = ":green-badge[your own]" if item.own else ":gray-badge[shipped]"
     st.markdown(f"#### {markdown_safe(item.title)} &nbsp; {whose}")
-    at, colour = own_epsilon(item), role_colour(item.recipe.defense)
+    at, colour = figures.claimed_epsilon(item), role_colour(item.recipe.defense)
     whole = f"{item.metrics.get('images', 0):,} images"
     shown = [Tile("Clean", percent(item.metrics["clean"]), whole, colour)] if "clean" in item.metrics else []
     for attack in ("FGSM", "PGD", "random noise"):
-        if (found := measure.measured(item.metrics, attack, at)) is not None:
+        if (found := figures.under(item.metrics, attack, at)) is not None:
             title, images = str(found["attack"]), found.get("images", 0)
             note = f"at ε = {at:.3g}, {images:,} images"
             shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), note, colour))
     size = item.path.stat().st_size
     shown.append(Tile("Weights", compact(item.parameters), f"{size / 1e6:.1f} MB on disk"))
     tiles(shown)
-    if finding := measure.masking(item.metrics):
+    if finding := masking(item):
         st.warning(f"This model {markdown_safe(finding)}.", icon=":material/science:")
     with st.container(horizontal=True):
         actions(item)
-    figures, recipe, origin = st.tabs(["Figures", "Recipe", "Where it came from"])
-    with figures:
+    measured, recipe, origin = st.tabs(["Figures", "Recipe", "Where it came from"])
+    with measured:
         clean = [{"attack": "none", "accuracy": item.metrics.get("clean"), "images": item.metrics.get("images")}]
         st.dataframe(
             clean + [found for found in item.metrics.get("attacks", []) if isinstance(found, dict)],
@@ -181,7 +178,7 @@ def actions(item: checkpoints.Checkpoint) -> None:
         st.form_submit_button("Rename it", on_click=rename, args=(item.id,))
     with st.popover("Delete", icon=":material/delete:"):
         st.write("The file is removed from the disk. This cannot be undone.")
-        st.button("Delete it", type="primary", on_click=attempt, args=(f"{item.id} is deleted.", library.delete, item.id))
+        st.button("Delete it", type="primary", on_click=attempt, args=(f"{item.id} is deleted.", checkpoints.delete, item.id))
 
 
 def rename(checkpoint_id: str) -> None:
@@ -189,7 +186,7 @@ def rename(checkpoint_id: str) -> None:
     wanted = st.session_state[f"name of {checkpoint_id}"]
 
     def change() -> None:
-        st.session_state["model"] = library.rename(checkpoint_id, wanted).id
+        st.session_state["model"] = checkpoints.rename(checkpoint_id, wanted).id
 
     attempt(f"Renamed to {wanted}.", change)
 
@@ -210,7 +207,7 @@ def upload() -> None:
     st.button("Import", icon=":material/upload:", disabled=file is None, on_click=take, args=(file, values))
     st.caption(
         "Safetensors only: nothing in a file is ever executed. Every weight is tried on its architecture first; plain weights "
-        f"are measured on {library.TRIAL_IMAGES:,} test images, so that a wrong match shows."
+        f"are measured on {importing.TRIAL_IMAGES:,} test images, so that a wrong match shows."
     )
 
 
@@ -222,9 +219,8 @@ def named() -> dict[str, Any]:
     architecture = two.selectbox(
         "Architecture", fitting, format_func=lambda name: ARCHITECTURES[name].title, key="import architecture"
     )
-    normalization = three.selectbox(
-        "It expects images", list(library.NORMALIZATIONS), format_func=library.NORMALIZATIONS.get, key="import normalization"
-    )
+    kinds = importing.NORMALIZATIONS
+    normalization = three.selectbox("It expects images", list(kinds), format_func=kinds.get, key="import normalization")
     values: dict[str, Any] = {"dataset": dataset, "architecture": architecture, "normalization": normalization}
     one, two, three = st.columns(3)
     offered = [name for name in DEFENSES if name != "distill"]
@@ -245,9 +241,9 @@ def take(file: Any, values: dict[str, Any]) -> None:
         def bring() -> None:
             if values:
                 normalization = values.pop("normalization")
-                made = library.import_weights(path, Recipe.from_dict(values), normalization=normalization)
+                made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization)
             else:
-                made = library.import_checkpoint(path)
+                made = importing.import_checkpoint(path)
             st.session_state["model"] = made.id
 
         if attempt("The model is imported, and shown above.", bring):  # what was refused stays, to be named otherwise
@@ -276,7 +272,7 @@ else:
     with st.container(border=True):
         detail(known[name])
     remember(model=name, of=None if only in (None, EVERY) else only)
-report_left_aside()
+report_unavailable()
 for path, reason in checkpoints.problems().items():
     st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
 with st.expander("Import a model", icon=":material/upload:", expanded=not known):

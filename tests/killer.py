@@ -20,9 +20,10 @@ import torch
 
 from advcore import data
 from advcore.errors import CheckpointError
+from advcore.evaluation import figures
 from advcore.jobs import queue
 from advcore.models import checkpoints
-from advcore.training import loop, measure
+from advcore.training import loop
 
 
 def carry_out(folder: Path) -> int:
@@ -70,7 +71,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     loop._SAVE_SECONDS = loop._YIELD_SECONDS = 0.0
     queue._pause = lambda seconds: 0.0
     queue._NICENESS = 0
-    measure.PGD_IMAGES = 10
+    figures.PGD_IMAGES = 10
     loop.fastest_precision = lambda device: "fp32"  # that of the run it is compared with
     # What every process would otherwise do for itself: import what optimizers import, read the images.
     torch.optim.Adam([torch.zeros(1)])

@@ -41,6 +41,7 @@ import torch
 from advcore import data
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError, CheckpointError
+from advcore.evaluation import figures
 from advcore.files import write_whole
 from advcore.jobs import processes
 from advcore.models import checkpoints
@@ -397,14 +398,14 @@ def _carry_out(folder: Path, bell: _Doorbell) -> dict[str, Any]:
         note({"phase": "measuring", "done": 0.0})
         test = data.load(recipe.dataset, "test")
         watch = _thinned(lambda done: note({"phase": "measuring", "done": round(done, 3)}))
-        figures = measure.figures(recipe, last.model, test, device=device, watch=watch) | measure.watched(last.history)
+        metrics = figures.measure(recipe, last.model, test, device=device, watch=watch) | measure.watched(last.history)
         origin = measure.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
         bell.eager = False
         note({"phase": "saving"})
     with processes.alone(folder.parent / ".lock"):  # two jobs that end together do not take the same name
         path = checkpoints.free_path(recipe.checkpoint_id)
         names = test.class_names
-        checkpoints.save(path, last.model, recipe, shape=test.shape, class_names=names, metrics=figures, provenance=origin)
+        checkpoints.save(path, last.model, recipe, shape=test.shape, class_names=names, metrics=metrics, provenance=origin)
     (folder / STATE_FILE).unlink(missing_ok=True)
     return _success(checkpoints.read(path, own=True), recipe, last.warning)
 
@@ -492,7 +493,7 @@ def _made_before(job_id: str) -> checkpoints.Checkpoint | None:
 def _success(made: checkpoints.Checkpoint, recipe: Recipe, warning: str | None = None) -> dict[str, Any]:
     found = made.metrics
     epsilon = recipe.epsilon or data.dataset(recipe.dataset).epsilon
-    under = [(name, measure.figure(found, name, epsilon)) for name in ("FGSM", "PGD")]
+    under = [(name, figures.accuracy_under(found, name, epsilon)) for name in ("FGSM", "PGD")]
     shown = ", ".join(f"{name} {share:.1%}" for name, share in under if share is not None)
     message = f"Finished: {found['clean']:.1%} right on clean test images, {shown} at ε = {epsilon:.3g}."
     return {"state": "finished", "message": f"{message} {warning or ''}".strip(), "checkpoint": made.id}

@@ -56,8 +56,20 @@ class Checkpoint:
         return name if self.id == self.recipe.checkpoint_id else f"{name} ({self.id.split('/', 1)[1]})"
 
     @property
+    def dataset(self) -> str:
+        return self.recipe.dataset
+
+    @property
+    def architecture(self) -> str:
+        return self.recipe.architecture
+
+    @property
+    def defense(self) -> str:
+        return self.recipe.defense
+
+    @property
     def defended(self) -> bool:
-        return self.recipe.defense != "standard"
+        return self.defense != "standard"
 
     def require(self, images: LabeledImages) -> None:
         """Raise CheckpointError unless the model takes these images and has an answer for each of their classes."""
@@ -363,3 +375,29 @@ def free_path(checkpoint_id: str) -> Path:
         number += 1
         free = f"{checkpoint_id}-{number}"
     return own_root() / f"{free}{SUFFIX}"
+
+
+def rename(checkpoint_id: str, name: str) -> Checkpoint:
+    """Give one of the user's checkpoints another name within its dataset.
+
+    Raises CheckpointError for a shipped checkpoint, and for a name that is taken or cannot be one.
+    """
+    checkpoint = _own(checkpoint_id)
+    wanted = f"{checkpoint.recipe.dataset}/{name.strip()}"
+    path = free_path(wanted)
+    if path.name != f"{name.strip()}{SUFFIX}":
+        raise CheckpointError(f"There is a checkpoint '{wanted}' already; choose another name.")
+    checkpoint.path.replace(path)
+    return read(path, own=True)
+
+
+def delete(checkpoint_id: str) -> None:
+    """Remove one of the user's checkpoints from the disk. Raises CheckpointError for a shipped one."""
+    _own(checkpoint_id).path.unlink(missing_ok=True)
+
+
+def _own(checkpoint_id: str) -> Checkpoint:
+    checkpoint = find(checkpoint_id)
+    if not checkpoint.own:
+        raise CheckpointError(f"{checkpoint_id} came with the app and stays as it is; only your own can be changed.")
+    return checkpoint

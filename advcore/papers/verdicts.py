@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from advcore.errors import CheckpointError
 from advcore.evaluation.curves import wilson_interval
+from advcore.evaluation.diagnosis import masking_of
 from advcore.papers import studies
 from advcore.papers.replication import CARLINI_WAGNER, Measurement, Record, Wanted, parts_of, pixel_epsilon, shipped_model
 from advcore.papers.studies import Claim, Comparison, Entry, Figure, Measures, Reading, Study, Term
-from advcore.training import measure
 
 WITHIN = 3.0
 """Points, rounded to a tenth as they are shown, within which a figure counts as reproduced."""
@@ -158,7 +158,7 @@ def _how_to_measure(model: str) -> str:
 
 
 def _masked(record: Record, model: str, fgsm: str, epsilon: float) -> str | None:
-    """A sentence where a model holds FGSM and not PGD at the same ε, by the measure of `measure.masking`."""
+    """A sentence where a model holds FGSM and not PGD at the same ε, as `masked` defines it."""
     pair = [record.find(Wanted(model, attack, epsilon)) for attack in (fgsm, "PGD")]
     if None in pair:
         return None
@@ -167,7 +167,7 @@ def _masked(record: Record, model: str, fgsm: str, epsilon: float) -> str | None
         for title, found in zip(("FGSM", "PGD-20"), pair, strict=True)
         if found
     ]
-    return measure.masking({"attacks": rows})
+    return masking_of(rows, epsilon)
 
 
 def _verdict(study: Study, figure: Figure, cells: tuple[Cell, ...], record: Record | None) -> Verdict:

@@ -15,9 +15,9 @@ from advcore.attacks import input_gradient, predict
 from advcore.data import readers
 from advcore.device import Precision, describe, fastest_precision, keep_freed_memory, pick_device
 from advcore.evaluation.curves import prepared
+from advcore.evaluation.figures import PGD_IMAGES
 from advcore.recipe import Recipe
 from advcore.training.loop import EVALUATION_STEPS, Trainer, initial_model, trained_on
-from advcore.training.measure import PGD_IMAGES
 
 START_SECONDS = 4.0
 """A process of its own: Python, torch, the first step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from advcore.models import checkpoints
@@ -89,9 +91,8 @@ def test_masked_robustness_is_said(own: str) -> None:
         ],
     }
     names, hostile = item.class_names, {"<b>who</b>": "[x](javascript:alert(1)) $a$", "command": "rm -rf `x`"}
-    checkpoints.save(
-        item.path, item.model(), item.recipe, shape=item.shape, class_names=names, metrics=metrics, provenance=hostile
-    )
+    recipe = replace(item.recipe, defense="fgsm", epsilon=0.2)
+    checkpoints.save(item.path, item.model(), recipe, shape=item.shape, class_names=names, metrics=metrics, provenance=hostile)
     page = open_page("models", model=own)
     assert not page.exception
     assert any("masked" in warning.value for warning in page.warning)

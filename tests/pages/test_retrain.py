@@ -8,8 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from advcore.jobs import queue
+from advcore.models import checkpoints
 from advcore.recipe import DEFENSES, Recipe
-from advcore.training import library
 from tests.pages.conftest import open_page
 
 
@@ -107,7 +107,7 @@ def test_a_strange_job_in_the_link_is_survived() -> None:
 def finished(monkeypatch: pytest.MonkeyPatch) -> queue.Job:
     """A job that was carried out in the tests' own process."""
     monkeypatch.setattr("os.setpriority", lambda *_: None)
-    monkeypatch.setattr("advcore.training.measure.PGD_IMAGES", 20)
+    monkeypatch.setattr("advcore.evaluation.figures.PGD_IMAGES", 20)
     recipe = Recipe(
         dataset="digits",
         architecture="digits_cnn",
@@ -143,10 +143,10 @@ def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: q
 
 
 def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: queue.Job) -> None:
-    library.rename(finished.checkpoint, "my-best")
+    checkpoints.rename(finished.checkpoint, "my-best")
     page = open_page("retrain", job=finished.id)
     assert any("b=digits%2Fmy-best" in link.proto.url for link in page.get("link_button"))
-    library.delete("digits/my-best")
+    checkpoints.delete("digits/my-best")
     page = open_page("retrain", job=finished.id)
     assert any("was deleted" in info.value for info in page.info)
     assert not page.exception

@@ -11,6 +11,7 @@ import streamlit as st
 
 from advcore import attacks, data
 from advcore.errors import AdvcoreError
+from advcore.evaluation.diagnosis import masking
 from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
@@ -249,7 +250,7 @@ def result(made: checkpoints.Checkpoint) -> None:
         chart = charts.accuracy_figure([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
         column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=CHART)
         column.caption(f"{comparison.measured:,} of {comparison.count:,} test images; bands 95 % (Wilson).")
-    if finding := measure.masking(made.metrics):
+    if finding := masking(made):
         st.info(f"{markdown_safe(made.title)} {markdown_safe(finding)}.", icon=":material/science:")
 
 

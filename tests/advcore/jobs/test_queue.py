@@ -20,10 +20,11 @@ import torch
 from safetensors import SafetensorError
 
 from advcore.errors import AdvcoreError
+from advcore.evaluation import figures
 from advcore.jobs import processes, queue
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from advcore.training import loop, measure
+from advcore.training import loop
 from tests.makers import REPOSITORY
 
 TINY = Recipe(
@@ -45,7 +46,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("ADVCORE_JOBS", raising=False)
     monkeypatch.setattr(os, "setpriority", lambda *_: None)  # a job run in the tests' own process leaves its pace alone
-    monkeypatch.setattr(measure, "PGD_IMAGES", 40)
+    monkeypatch.setattr(figures, "PGD_IMAGES", 40)
 
 
 def until(happened: Callable[[], Any], what: str, seconds: float = 90) -> Any:
@@ -205,14 +206,14 @@ def boom(*_: object, **__: object) -> None:
         (loop.Trainer, no_memory, "not enough memory; choose a smaller batch"),
         (loop.Trainer, no_memory_in_torch, "not enough memory; choose a smaller batch"),
         (loop.Trainer, boom, "ZeroDivisionError: division by zero"),
-        (measure, boom, "ZeroDivisionError: division by zero"),
+        (figures, boom, "ZeroDivisionError: division by zero"),
     ],
     ids=["disk", "disk, in Rust", "memory", "memory, in torch", "crash", "crash at the end"],
 )
 def test_an_accident_is_told_in_a_sentence(
     place: Any, accident: Callable[..., None], words: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    name = {checkpoints: "write_safetensors", loop.Trainer: "advance", measure: "figures"}[place]
+    name = {checkpoints: "write_safetensors", loop.Trainer: "advance", figures: "measure"}[place]
     monkeypatch.setattr(place, name, accident)
     folder = make()
     assert queue.run(folder) == 2
@@ -223,8 +224,8 @@ def test_an_accident_is_told_in_a_sentence(
     assert job.resumable
     capfd.readouterr()
     monkeypatch.undo()
-    monkeypatch.setattr(measure, "PGD_IMAGES", 40)
-    if place is measure:  # what was trained is not lost
+    monkeypatch.setattr(figures, "PGD_IMAGES", 40)
+    if place is figures:  # what was trained is not lost
         assert loop.state_step(folder) == 8
 
 

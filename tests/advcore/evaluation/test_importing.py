@@ -1,4 +1,4 @@
-"""One's own checkpoints: renamed, deleted and imported, and nothing that a user types or uploads becomes a path or code."""
+"""Imported models: tried and measured first; nothing that a user uploads becomes a path or code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 
 from advcore import data
 from advcore.errors import CheckpointError, RecipeError
+from advcore.evaluation import importing
 from advcore.models import architectures, checkpoints
-from advcore.training import library
 from advcore.recipe import Recipe
 
 RECIPE = Recipe(dataset="digits", architecture="digits_cnn")
@@ -38,89 +38,24 @@ def files() -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-# --- rename, delete ------------------------------------------------------------------------------------------------------
-
-
-def test_rename() -> None:
-    before = own()
-    after = library.rename("digits/mine", " best.so-far_2 ")
-    assert after.id == "digits/best.so-far_2"
-    assert after.own
-    assert list(checkpoints.catalog())[-1] == after.id
-    assert not before.path.exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["", " ", ".", "..", "../up", "a/b", "a\\b", "/etc/passwd", ".hidden", "x" * 200, "a\nb", "a\x00b", "-x"]
-)
-def test_a_name_that_is_no_name_is_refused(name: str) -> None:
-    own()
-    with pytest.raises(CheckpointError):
-        library.rename("digits/mine", name)
-    assert files() == ["models/digits/mine.safetensors"]
-
-
-def test_a_name_that_is_taken_is_refused() -> None:
-    own("one"), own("two")
-    for taken in ("two", SHIPPED.split("/")[1]):
-        with pytest.raises(CheckpointError, match="already"):
-            library.rename("digits/one", taken)
-    assert files() == ["models/digits/one.safetensors", "models/digits/two.safetensors"]
-
-
-def test_delete() -> None:
-    own()
-    library.delete("digits/mine")
-    assert files() == []
-    with pytest.raises(CheckpointError, match="There is no checkpoint"):
-        library.delete("digits/mine")
-
-
-def test_shipped_ones_stay_as_they_are() -> None:
-    path = checkpoints.find(SHIPPED).path
-    before = path.read_bytes()
-    for change in (lambda: library.delete(SHIPPED), lambda: library.rename(SHIPPED, "mine")):
-        with pytest.raises(CheckpointError, match="came with the app"):
-            change()
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "checkpoint_id", ["../models/digits/mine", "digits/../digits/mine", "", "/", "digits/mine.safetensors"]
-)
-def test_an_id_is_looked_up_and_never_a_path(checkpoint_id: str) -> None:
-    own()
-    for change in (library.delete, lambda item: library.rename(item, "x")):
-        with pytest.raises(CheckpointError, match="There is no checkpoint"):
-            change(checkpoint_id)
-    assert len(files()) == 1
-
-
-def test_a_network_is_counted_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint = own()
-    wanted = architectures.parameter_count(architectures.build("digits_cnn", (1, 8, 8), 10))
-    checkpoint.path.unlink()
-    assert checkpoint.parameters == wanted
-
-
 # --- import a checkpoint ---------------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_is_imported_with_all_it_says(tmp_path: Path) -> None:
     upload = tmp_path / "upload.safetensors"
     upload.write_bytes(own().path.read_bytes())
-    library.delete("digits/mine")
-    found = library.import_checkpoint(upload)
+    checkpoints.delete("digits/mine")
+    found = importing.import_checkpoint(upload)
     assert found.id == "digits/digits_cnn-standard-2", "a free name: the shipped one has its own"
     assert (found.own, found.recipe, found.metrics) == (True, RECIPE, {"clean": 0.5})
     assert found.provenance["date"] == "today"
     assert found.provenance["imported"]
-    named = library.import_checkpoint(upload, name="from-a-friend")
+    named = importing.import_checkpoint(upload, name="from-a-friend")
     assert named.id == "digits/from-a-friend"
     one, other = (item.model().state_dict() for item in (found, named))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     with pytest.raises(CheckpointError):
-        library.import_checkpoint(upload, name="../../x")
+        importing.import_checkpoint(upload, name="../../x")
 
 
 def broken(kind: str) -> bytes:
@@ -152,7 +87,7 @@ def test_a_broken_or_hostile_upload_is_refused_and_leaves_nothing(kind: str, tmp
     upload.write_bytes(broken(kind))
     (checkpoints.own_root() / "digits" / "broken.safetensors").unlink(missing_ok=True)
     with pytest.raises((CheckpointError, RecipeError)) as refused:
-        library.import_checkpoint(upload)
+        importing.import_checkpoint(upload)
     assert "\n" not in str(refused.value)
     assert files() == []
 
@@ -167,7 +102,7 @@ def test_a_model_that_answers_with_no_number_is_refused(tmp_path: Path) -> None:
     model.load_state_dict({name: value.float() for name, value in huge.items()})
     checkpoints.save(upload, model, RECIPE, shape=(1, 8, 8), class_names=names, metrics={}, provenance={}, half=False)
     with pytest.raises(CheckpointError, match="not a finite number"):
-        library.import_checkpoint(upload)
+        importing.import_checkpoint(upload)
     assert files() == []
 
 
@@ -199,7 +134,7 @@ def put(tmp_path: Path, tensors: dict[str, Any]) -> Path:
 
 def test_plain_weights_are_matched_by_shape_and_measured(tmp_path: Path, shipped_weights: dict[str, torch.Tensor]) -> None:
     shuffled = dict(sorted(shipped_weights.items(), reverse=True))
-    found = library.import_weights(put(tmp_path, shuffled), RECIPE, name="a-friends")
+    found = importing.import_weights(put(tmp_path, shuffled), RECIPE, name="a-friends")
     assert found.id == "digits/a-friends"
     one, other = (item.model().state_dict() for item in (found, checkpoints.find(SHIPPED)))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
@@ -211,7 +146,7 @@ def test_plain_weights_are_matched_by_shape_and_measured(tmp_path: Path, shipped
 def test_weights_under_this_apps_names_bring_their_normalization(tmp_path: Path) -> None:
     state = checkpoints.find(SHIPPED).model().state_dict()
     state["0.mean"] = torch.full_like(state["0.mean"], 0.25)
-    found = library.import_weights(put(tmp_path, state), RECIPE)
+    found = importing.import_weights(put(tmp_path, state), RECIPE)
     assert float(found.model().state_dict()["0.mean"]) == 0.25
 
 
@@ -219,7 +154,7 @@ def test_a_normalization_that_cannot_be_is_refused(tmp_path: Path) -> None:
     state = checkpoints.find(SHIPPED).model().state_dict()
     state["0.std"] = -state["0.std"]
     with pytest.raises(CheckpointError, match="divides by zero or less"):
-        library.import_weights(put(tmp_path, state), RECIPE)
+        importing.import_weights(put(tmp_path, state), RECIPE)
     assert files() == []
 
 
@@ -229,10 +164,10 @@ def test_a_normalization_that_cannot_be_is_refused(tmp_path: Path) -> None:
 def test_the_normalization_is_named(
     normalization: Any, mean: float, std: float, tmp_path: Path, shipped_weights: dict[str, torch.Tensor]
 ) -> None:
-    found = library.import_weights(put(tmp_path, shipped_weights), RECIPE, normalization=normalization)
+    found = importing.import_weights(put(tmp_path, shipped_weights), RECIPE, normalization=normalization)
     layer = found.model()[0]
     assert (float(layer.mean), float(layer.std)) == pytest.approx((mean, std))
-    assert library.NORMALIZATIONS[normalization] == found.provenance["normalization"]
+    assert importing.NORMALIZATIONS[normalization] == found.provenance["normalization"]
 
 
 def test_batch_norm_is_told_apart_by_its_names(tmp_path: Path) -> None:
@@ -246,7 +181,7 @@ def test_batch_norm_is_told_apart_by_its_names(tmp_path: Path) -> None:
             layer.running_mean.uniform_(0, 0.1)
             layer.running_var.uniform_(0.9, 1.1)
     renamed = {f"net.layer{name}": value for name, value in model.state_dict().items() if not name.startswith("0.")}
-    found = library.import_weights(put(tmp_path, renamed), recipe).model()
+    found = importing.import_weights(put(tmp_path, renamed), recipe).model()
     image = torch.rand(4, 1, 8, 8)
     torch.testing.assert_close(found(image), model(image), rtol=0.05, atol=0.02)
 
@@ -266,17 +201,17 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     tensors = {name: value for name, value in (shipped_weights | changes).items() if value is not None}
     with pytest.raises(CheckpointError, match=words):
-        library.import_weights(put(tmp_path, tensors), RECIPE)
+        importing.import_weights(put(tmp_path, tensors), RECIPE)
     assert files() == []
 
 
 def test_weights_of_this_apps_names_but_another_shape_are_refused(tmp_path: Path) -> None:
     state = checkpoints.find(SHIPPED).model().state_dict() | {"1.weight": torch.zeros(32, 1, 5, 5)}
     with pytest.raises(CheckpointError, match=r"'1.weight' is 32×1×5×5, not 32×1×3×3"):
-        library.import_weights(put(tmp_path, state), RECIPE)
+        importing.import_weights(put(tmp_path, state), RECIPE)
     state = checkpoints.find(SHIPPED).model().state_dict() | {"0.mean": torch.zeros(1, 3, 1, 1)}
     with pytest.raises(CheckpointError, match="normalization for other images"):
-        library.import_weights(put(tmp_path, state), RECIPE)
+        importing.import_weights(put(tmp_path, state), RECIPE)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
@@ -288,7 +223,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
 
     upload = tmp_path / "upload.safetensors"
     upload.write_bytes(pickle.dumps(Hostile()))
-    for take in (lambda: library.import_checkpoint(upload), lambda: library.import_weights(upload, RECIPE)):
+    for take in (lambda: importing.import_checkpoint(upload), lambda: importing.import_weights(upload, RECIPE)):
         with pytest.raises(CheckpointError):
             take()
     assert not marker.exists()
@@ -296,4 +231,4 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
 
 def test_an_unknown_normalization_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no normalization 'other'"):
-        library.import_weights(tmp_path / "x", RECIPE, normalization="other")
+        importing.import_weights(tmp_path / "x", RECIPE, normalization="other")

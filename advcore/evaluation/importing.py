@@ -1,6 +1,6 @@
-"""A user's own checkpoints: rename, delete, import. Shipped ones are only read.
+"""Importing a user's model: a checkpoint of this app or a plain state dict, tried and measured before it is kept.
 
-What a user types names a checkpoint only after `checkpoints.free_path` has taken it; it never becomes a path by itself.
+A name that a user types is checked by `checkpoints.free_path` before it becomes part of a path.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from advcore import __version__, data
 from advcore.errors import CheckpointError
+from advcore.evaluation import figures
 from advcore.models import architectures, checkpoints
 from advcore.models.checkpoints import Checkpoint
 from advcore.recipe import Recipe
-from advcore.training import measure
 
 Normalization = Literal["dataset", "none", "half"]
 NORMALIZATIONS: dict[str, str] = {
@@ -31,40 +31,17 @@ TRIAL_IMAGES = 1000
 """How many test images an imported model is measured on."""
 
 
-def rename(checkpoint_id: str, name: str) -> Checkpoint:
-    """Give one's own checkpoint another name within its dataset. Raises CheckpointError when it is taken or no name."""
-    checkpoint = _own(checkpoint_id)
-    wanted = f"{checkpoint.recipe.dataset}/{name.strip()}"
-    path = checkpoints.free_path(wanted)
-    if path.name != f"{name.strip()}{checkpoints.SUFFIX}":
-        raise CheckpointError(f"There is a checkpoint '{wanted}' already; choose another name.")
-    checkpoint.path.replace(path)
-    return checkpoints.read(path, own=True)
-
-
-def delete(checkpoint_id: str) -> None:
-    """Remove one's own checkpoint from the disk."""
-    _own(checkpoint_id).path.unlink(missing_ok=True)
-
-
-def _own(checkpoint_id: str) -> Checkpoint:
-    checkpoint = checkpoints.find(checkpoint_id)
-    if not checkpoint.own:
-        raise CheckpointError(f"{checkpoint_id} came with the app and stays as it is; your own can be changed.")
-    return checkpoint
-
-
 def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
-    """Take a checkpoint of this app's own format among one's own, after its weights have been tried on its recipe.
+    """Add a checkpoint in this app's format to the user's own, after its weights have been tried on its recipe.
 
-    Raises CheckpointError when the file is none, is damaged, or does not fit what it says of itself.
+    Raises CheckpointError when the file is not a checkpoint, is damaged, or its weights do not fit its header.
     """
     found = checkpoints.read(source)
     model = found.model()
     _answers(model, found.shape)
     origin = dict(found.provenance) | {"imported": datetime.datetime.now(datetime.UTC).date().isoformat()}
     path = checkpoints.free_path(f"{found.recipe.dataset}/{name.strip() if name else _stem(found.recipe)}")
-    # Written anew: nothing of the file that this app did not understand comes along.
+    # Only what was read is written: nothing else of the uploaded file is kept.
     checkpoints.save(
         path, model, found.recipe, shape=found.shape, class_names=found.class_names, metrics=found.metrics, provenance=origin
     )
@@ -74,7 +51,7 @@ def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
 def import_weights(
     source: Path, recipe: Recipe, *, normalization: Normalization = "dataset", name: str | None = None
 ) -> Checkpoint:
-    """Take a plain state dict in safetensors among one's own, as the recipe's dataset and architecture say.
+    """Add a plain state dict in safetensors to the user's own checkpoints, with the recipe's dataset and architecture.
 
     Weights are matched by their names where these are this app's, else by their shapes, in the order of their names. The
     model is measured on test images: a wrong match or normalization shows at once in its accuracy. Raises CheckpointError
@@ -90,7 +67,6 @@ def import_weights(
     if not (model.state_dict()["0.std"] > 0).all():
         raise CheckpointError(f"{source.name} has a normalization that divides by zero or less; correct its '0.std'.")
     _answers(model, test.shape)
-    epsilons = sorted({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     origin = {
         "imported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "weights": source.name[:100],
@@ -105,7 +81,7 @@ def import_weights(
         recipe,
         shape=test.shape,
         class_names=test.class_names,
-        metrics=measure.measure(model, test, epsilons),
+        metrics=figures.measure(recipe, model, test),
         provenance=origin,
     )
     return checkpoints.read(path, own=True)
