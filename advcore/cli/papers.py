@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
 from advcore.errors import AdvcoreError
 from advcore.papers import replication, studies, verdicts
@@ -15,10 +14,9 @@ from advcore.papers.studies import Entry, Study
 _ALL = "all"
 
 
-def add(commands: Any, parser_class: type[argparse.ArgumentParser]) -> None:
-    """Put the command `papers` among the others."""
-    parser = commands.add_parser("papers", help="the studies: what they published, what was measured, measure it anew")
-    what = parser.add_subparsers(title="what to do", required=True, metavar="WHAT", parser_class=parser_class)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    what = parser.add_subparsers(title="what to do", required=True, metavar="WHAT")
     listing = what.add_parser("list", help="the studies and the open questions")
     listing.set_defaults(run=_list)
     show = what.add_parser("show", help="published and measured, with a verdict")

@@ -1,0 +1,99 @@
+"""What the commands share: the parser, ε on the command line, and the options for attack, device and precision."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from advcore.errors import AdvcoreError
+
+MAX_EPSILONS = 1000
+
+
+class OptionError(AdvcoreError, argparse.ArgumentTypeError):
+    """The value of an option cannot be used; argparse adds the option's name to the message."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line, and with options that `add(parser)` declares only when the command is parsed."""
+
+    def __init__(self, *args: Any, add: Callable[[Parser], None] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._add = add
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, once the options are declared."""
+        if self._add:
+            add, self._add = self._add, None
+            add(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise AdvcoreError instead of leaving the program."""
+        raise AdvcoreError(f"{message.rstrip('.')}; `{self.prog} --help` shows the options.")
+
+
+def epsilon(text: str) -> float:
+    """The ε that `0.1` or `8/255` means, in pixel space; raises OptionError for anything else."""
+    try:
+        above, _, below = text.partition("/")
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise OptionError(f"'{text}' is no ε: write a number between 0 and 1 such as 0.1 or 8/255.")
+    return value
+
+
+def epsilon_grid(text: str) -> list[float]:
+    """`0,0.1,8/255` or `start:stop:step` (stop included) as a list of ε; raises OptionError when it is neither."""
+    if ":" not in text:
+        return [epsilon(part) for part in text.split(",")]
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise OptionError(f"'{text}' is no range of ε: write start:stop:step, for example 0:0.5:0.025.")
+    start, stop, step = (epsilon(part) for part in parts)
+    if step <= 0 or stop < start:
+        raise OptionError(f"'{text}' is no range of ε: the step must be above 0 and the stop not below the start.")
+    if stop - start >= step * MAX_EPSILONS:
+        raise OptionError(f"'{text}' is more than {MAX_EPSILONS} values of ε; take a larger step.")
+    count = math.floor((stop - start) / step + 1e-9) + 1
+    return [round(start + index * step, 10) for index in range(count)]
+
+
+def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
+    """Declare `--device` and, unless told otherwise, `--precision`."""
+    from advcore.device import PRECISIONS
+
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    if precision:
+        parser.add_argument("--precision", choices=PRECISIONS, help="default: the fastest here")
+
+
+def add_attack(parser: argparse.ArgumentParser) -> None:
+    """Declare `--attack` and the options of the attacks."""
+    from advcore import attacks
+
+    parser.add_argument("--attack", choices=list(attacks.ATTACKS), default="fgsm")
+    parser.add_argument("--steps", type=int, default=20, help="steps of PGD")
+    parser.add_argument("--restarts", type=int, default=1, help="restarts of PGD")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def chosen_attack(options: argparse.Namespace, **more: Any) -> Any:
+    """The attack that the options of `add_attack` describe."""
+    from advcore import attacks
+
+    return attacks.attack_named(options.attack, steps=options.steps, restarts=options.restarts, seed=options.seed, **more)
+
+
+def progress_bar(done: float, label: str) -> None:
+    """Show `done` (0 to 1) as a bar on stderr if that is a terminal."""
+    if sys.stderr.isatty():
+        width = 30
+        filled = round(done * width)
+        end = "\n" if done >= 1 else ""
+        print(f"\r{label} [{'█' * filled}{'·' * (width - filled)}] {done:4.0%}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+"""`python -m advcore train`: train a model from a recipe, measure it and save it; runs under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from advcore import attacks, distributed
+from advcore.cli.options import OptionError, add_device, epsilon, progress_bar
+from advcore.device import Precision, pick_device
+from advcore.jobs import queue
+from advcore.models import checkpoints
+from advcore.recipe import Recipe
+from advcore.training import measure
+from advcore.training.loop import train
+
+_BUDGETS = ("epsilon", "step_size")  # the recipe's fields that are written as every ε is
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options: one for each field of the recipe, named as the field is."""
+    parser.argument_default = argparse.SUPPRESS  # an option that is not given leaves the field of `--recipe` as it is
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe as JSON; options below override it")
+    for item in fields(Recipe):
+        parser.add_argument(f"--{item.name.replace('_', '-')}", **_recipe_argument(item.name, str(item.type)))
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the checkpoint goes (default: among your own)")
+    parser.add_argument("--job", type=Path, metavar="DIR", help="carry out the job in that folder, as the app does")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where the state of the run is kept")
+    parser.add_argument("--pgd", type=_pgd, metavar="STEPS-RESTARTS", help="the PGD of the final figures (default: 20-1)")
+    add_device(parser)
+    parser.set_defaults(run=_run)
+
+
+def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
+    """How a field of the recipe is read from the command line."""
+    if name in _BUDGETS:
+        return {"type": epsilon, "help": "in pixel space: 0.1 or 8/255"}
+    if kind == "bool":
+        return {"action": "store_true"}
+    if kind.startswith("tuple"):
+        return {"nargs": "*"}
+    return {"type": int if kind.startswith("int") else float if kind.startswith("float") else str}
+
+
+def _pgd(text: str) -> attacks.PGD:
+    """`50-10` as PGD with 50 steps and 10 restarts."""
+    try:
+        steps, restarts = (int(part) for part in text.split("-"))
+    except ValueError as error:
+        raise OptionError(f"'{text}' is no PGD: write STEPS-RESTARTS, for example 50-10.") from error
+    return attacks.PGD(steps=steps, restarts=restarts)
+
+
+def _run(options: argparse.Namespace) -> int:
+    given = vars(options)
+    if "job" in given:
+        return queue.run(given["job"])
+    recipe = recipe_from(given)
+    path = given.get("out") or checkpoints.free_path(recipe.checkpoint_id)
+    more = {name: given[name] for name in ("pgd", "folder", "device", "precision") if name in given}
+    train_to(path, recipe, **more)
+    return 0
+
+
+def recipe_from(given: dict[str, Any]) -> Recipe:
+    """The recipe of the options: the file `--recipe`, overridden by the fields that were given."""
+    values = Recipe.from_json(given["recipe"].read_bytes()).to_dict() if "recipe" in given else {}
+    return Recipe.from_dict(values | {item.name: given[item.name] for item in fields(Recipe) if item.name in given})
+
+
+def train_to(
+    path: Path,
+    recipe: Recipe,
+    *,
+    pgd: attacks.PGD | None = None,
+    folder: Path | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
+) -> None:
+    """Train, measure and save; the state of the run is kept in `folder` until the checkpoint is written."""
+    place = distributed.device() or pick_device(device)
+    folder = folder or _state_folder(recipe)
+    leader = distributed.world().rank == 0
+    if leader:  # a folder that cannot be made is an error before hours of training, not after
+        path.parent.mkdir(parents=True, exist_ok=True)
+    progress = None
+    for progress in train(recipe, device=place, precision=precision, folder=folder):
+        if leader:
+            _print_progress(progress)
+    if not leader or progress is None or progress.model is None:
+        return
+    saved = measure.finish(
+        recipe,
+        progress.model,
+        path,
+        seconds=progress.seconds,
+        device=place,
+        precision=progress.precision,
+        pgd=pgd or attacks.PGD(steps=20),
+        history=progress.history,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    print(f"Saved {saved.path}")
+    print(json.dumps(saved.metrics), flush=True)
+
+
+def _state_folder(recipe: Recipe) -> Path:
+    """Where the same command finds its own state again."""
+    digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]
+    return checkpoints.runs_root() / f"{recipe.checkpoint_id.replace('/', '-')}-{digest}"
+
+
+def _print_progress(progress: Any) -> None:
+    if progress.evaluation:
+        seen = progress.evaluation
+        print(
+            f"step {progress.step}/{progress.steps}  loss {progress.loss:.3f}  clean {seen.clean:.1%}  "
+            f"FGSM {seen.fgsm:.1%}  PGD-10 {seen.pgd:.1%} at ε {seen.epsilon:.3g}  "
+            f"{progress.images_per_second:.0f} images/s  {progress.seconds_left:.0f} s left",
+            flush=True,
+        )
+    if progress.warning:
+        print(f"  note: {progress.warning}", flush=True)
+    if progress.model is None and not progress.evaluation:
+        progress_bar(progress.step / progress.steps, f"step {progress.step}/{progress.steps}, loss {progress.loss:.3f}")
