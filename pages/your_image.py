@@ -13,7 +13,7 @@ from advcore.photos.framing import crop_box
 from ui import load
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Side, scrubber
-from ui.frame import chosen, number, remember, report_left_aside
+from ui.frame import chosen, number, remember, report_unavailable
 from ui.photo import session
 from ui.photo.models import about, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, forget, photo_from
@@ -32,7 +32,7 @@ def privacy() -> None:
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
         "sessions or sent anywhere else, and all of it is gone when you close the page."
     )
-    if session.shelf().photos or st.session_state.get("drawn"):
+    if session.uploads().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
 
 
@@ -41,11 +41,11 @@ st.caption(
     "A photo, a drawing, a digit on paper: see what the models make of it, and how little it takes to change their mind."
 )
 with st.sidebar:
-    dataset, sitters = model_pickers()
+    dataset, models = model_pickers()
 aside = st.container()
 with aside:
-    report_left_aside()
-if not sitters:
+    report_unavailable()
+if not models:
     st.info(
         "torchvision's ImageNet models name a photograph among 1,000 classes, but none of their weights are on this machine. "
         "Fetch one here, once, or choose the models of another dataset on the left.",
@@ -54,7 +54,7 @@ if not sitters:
     offer_pretrained()
     remember(dataset=dataset)
     st.stop()
-info, first = about(dataset), sitters[0]
+info, first = about(dataset), models[0]
 
 # --- the photo, and what the models see of it ------------------------------------------------------------------------
 
@@ -75,9 +75,9 @@ if beside:
 if given is None:
     (middle if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
     privacy()
-    remember(dataset, dataset=dataset, a=sitters[0].id, b=sitters[-1].id, source=source)
+    remember(dataset, dataset=dataset, a=models[0].id, b=models[-1].id, source=source)
     st.stop()
-place, photo = given
+photo_id, photo = given
 
 invert, plain = None, False
 with right:
@@ -99,25 +99,25 @@ with right:
         key=chosen("reach", list(REACHES), "view"),
     )
 full = reach == "full"
-region = Crop() if drawing else held_crop("crop", place)
+region = Crop() if drawing else held_crop("crop", photo_id)
 crop = None if region.whole else crop_box(photo.size, first.shape, region.zoom, region.x, region.y)
 try:
-    looked = session.look(place, photo, first, crop=crop, invert=invert, plain=plain)
+    framed = session.frame_photo(photo_id, photo, first, crop=crop, invert=invert, plain=plain)
 except AdvcoreError as error:
     st.error(markdown_safe(str(error)))
     st.stop()
 middle.html(
-    session.figure(looked.seen[0], f"The models see: {session.seen_words(first, looked.framing)}", "What the models see")
+    session.figure(framed.seen[0], f"The models see: {session.seen_words(first, framed.framing)}", "What the models see")
 )
 if not drawing:
     with left:
         frame = crop or crop_box(photo.size, first.shape)
         cropper(
-            session.made(("preview", place), lambda: to_bytes(fullsize.preview(photo, 480))),
+            session.made(("preview", photo_id), lambda: to_bytes(fullsize.preview(photo, 480))),
             photo.size,
             first.shape[2] / first.shape[1],
-            found=None if looked.framing.box == frame else looked.framing.box,
-            photo_id=place,
+            found=None if framed.framing.box == frame else framed.framing.box,
+            photo_id=photo_id,
             label=f"Your picture, {photo.name}",
             key="crop",
         )
@@ -145,7 +145,7 @@ with st.sidebar:
     )
     st.caption(f"Device: {load.device_text('fp32')}")
 with aside:
-    report_left_aside()
+    report_unavailable()
 target = None if target_name == ANY else first.class_names.index(target_name)
 attack = attacks.attack_named(attack_name, targeted=target is not None)
 
@@ -154,11 +154,11 @@ try:
     if full:
         size = f"{photo.size[0]}×{photo.size[1]} pixels"
         answers = session.attack_whole(
-            sitters, looked, target, info.epsilon_max, lambda share: waiting.progress(share, f"Attacking all {size} …")
+            models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, f"Attacking all {size} …")
         )
     else:
         with waiting, st.spinner("Attacking …", show_time=True):
-            answers = session.attack_views(sitters, looked, attack, target, info.epsilons)
+            answers = session.attack_views(models, framed, attack, target, info.epsilons)
 except AdvcoreError as error:
     waiting.empty()
     st.error(markdown_safe(str(error)))
@@ -166,10 +166,10 @@ except AdvcoreError as error:
 waiting.empty()
 
 sides = []
-for item, answered in zip(sitters, answers, strict=True):
+for item, answered in zip(models, answers, strict=True):
     colour = role_colour(item.defense)
     colour = OTHERS[0] if sides and sides[0].colour == colour else colour
-    name = role(item.defense) if item.checkpoint else "Pretrained"
+    name = "Pretrained" if isinstance(item, pretrained.Pretrained) else role(item.defense)
     sides.append(Side(name, item.title, colour, answered.attack, answered.noise))
 track = f"own {dataset} {reach}"
 left_at = scrubber(
@@ -197,7 +197,7 @@ shown = attacks.UniformNoise() if left_at.noise else attack
 for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", strict=False):
     with column:
         place_of_file = st.empty()
-        kept = session.saved(looked, answered, shown, target, left_at.epsilon, asked=False)
+        kept = session.saved(framed, answered, shown, target, left_at.epsilon, asked=False)
         if kept is None and place_of_file.button(
             f"Pack the attacked picture for {letter} ({photo.size[0]}×{photo.size[1]})",
             icon=":material/package_2:",
@@ -205,7 +205,7 @@ for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", stric
             width="stretch",
         ):
             with place_of_file, st.spinner("Packing the picture and opening it again …", show_time=True):
-                kept = session.saved(looked, answered, shown, target, left_at.epsilon)
+                kept = session.saved(framed, answered, shown, target, left_at.epsilon)
         if kept is None:
             st.caption("A picture this large takes seconds to pack; then it is opened again to check that it still fools.")
         else:
@@ -228,7 +228,7 @@ for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", stric
         with st.expander(f"Command for {letter}", icon=":material/terminal:"):
             toward = None if target is None else target_name
             options = {"full": full, "crop": crop, "invert": invert, "plain": plain}
-            st.code(session.command(answered.sitter, photo.name, shown, left_at.epsilon, toward, **options), language="bash")
+            st.code(session.command(answered.model, photo.name, shown, left_at.epsilon, toward, **options), language="bash")
 means = attacks.title(shown)
 st.caption(
     f"{means[0].upper()}{means[1:]} on {'the whole picture' if full else 'what the models see'}, every value changed by at "
@@ -241,10 +241,10 @@ privacy()
 remember(
     dataset,
     dataset=dataset,
-    a=sitters[0].id,
-    b=sitters[-1].id if len(sitters) > 1 else None,
+    a=models[0].id,
+    b=models[-1].id if len(models) > 1 else None,
     source=source,
-    example=place if source == "examples" else None,
+    example=photo_id if source == "examples" else None,
     reach=reach,
     target=None if target is None else target_name,
 )

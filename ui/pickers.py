@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from advcore import data
@@ -63,12 +65,12 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
     return images, fitting
 
 
-def default_pair(known: dict[str, checkpoints.Checkpoint]) -> tuple[str, str]:
-    """A standard model and a defended one, of the same architecture where there are such."""
+def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrained]) -> tuple[str, str]:
+    """A standard model and a defended one, of the same architecture where there are such; the same twice if it is alone."""
     standard = [item for item in known.values() if not item.defended] or list(known.values())
     for first in standard:
         for second in known.values():
-            if second.defended and second.recipe.architecture == first.recipe.architecture:
+            if second.defended and (second.architecture, second.shape) == (first.architecture, first.shape):
                 return first.id, second.id
     others = [item.id for item in known.values() if item.id != standard[0].id]
     return standard[0].id, others[-1] if others else standard[0].id

@@ -58,9 +58,17 @@ class Pretrained:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    dataset = DATASET
+    defense = "standard"
+    defended = False
+
     @property
     def id(self) -> str:
         return f"{DATASET}/{self.name}"
+
+    @property
+    def architecture(self) -> str:
+        return self.name
 
     @property
     def shape(self) -> Shape:

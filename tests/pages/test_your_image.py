@@ -109,7 +109,7 @@ def test_forgetting_leaves_nothing_behind() -> None:
     button.click().run()
     assert not page.exception
     assert len(page.download_button) == 0
-    assert session._SHELF not in page.session_state or not page.session_state[session._SHELF].pictures
+    assert session._UPLOADS not in page.session_state or not page.session_state[session._UPLOADS].photos
     assert session._MADE not in page.session_state
     assert session._FILES not in page.session_state
 
@@ -189,12 +189,12 @@ def test_a_downloaded_picture_opens_as_it_was_saved() -> None:
     _, data = attack_own(checkpoint.model(), picture, framing, checkpoint.shape, "digits", FGSM(), 0.3, full=True)
     page = uploaded(("attacked.png", data))
     assert not page.exception
-    looked = next(value for key, value in page.session_state[session._MADE].items() if key[0] == "look")
-    assert looked.framing == framing
+    framed = next(value for key, value in page.session_state[session._MADE].items() if key[0] == "look")
+    assert framed.framing == framing
 
 
 def test_too_many_pictures_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_PICTURES", 2)
+    monkeypatch.setattr(session, "MAX_PHOTOS", 2)
     page = uploaded(*((f"{number}.png", digit(number)) for number in range(4)))
     assert not page.exception
     assert len(page.error) == 2

@@ -27,7 +27,7 @@ from advcore.models.architectures import Shape
 from advcore.photos import examples, fullsize
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import Box, Framing, View, frame, middle, saved_png, view_of
-from ui.photo.models import Sitter, size_words
+from ui.photo.models import PhotoModel, network, size_words
 
 T = TypeVar("T")
 THUMB: Shape = (3, 64, 64)
@@ -38,7 +38,7 @@ PACK_AT_ONCE = 4_000_000
 """Pictures of more pixels are packed into a file only when asked for: that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
 _SLOW_STRIDE = 4
-_SHELF, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
+_UPLOADS, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
 _MOST_FILES = 4  # of a large photo each is tens of megabytes
 
 
@@ -46,7 +46,7 @@ _MOST_FILES = 4  # of a large photo each is tens of megabytes
 
 
 @dataclass
-class Shelf:
+class Uploads:
     """The session's photos by id, in the order they came, and what was wrong with other files."""
 
     photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
@@ -54,17 +54,17 @@ class Shelf:
 
     def put(self, name: str, content: bytes) -> str | None:
         """Decode a file and keep it; returns its id, or None when it cannot be used and `problems` says why."""
-        place = identity(content, name)
-        if place in self.photos:
-            return place
+        photo_id = identity(content, name)
+        if photo_id in self.photos:
+            return photo_id
         try:
             photo = decode(content, name)
             self._check_room(photo)
         except AdvcoreError as error:
-            self.problems[place] = str(error)
+            self.problems[photo_id] = str(error)
             return None
-        self.photos[place] = photo
-        return place
+        self.photos[photo_id] = photo
+        return photo_id
 
     def _check_room(self, photo: Photo) -> None:
         held = sum(other.size[0] * other.size[1] for other in self.photos.values())
@@ -75,23 +75,25 @@ class Shelf:
             )
 
 
-def shelf() -> Shelf:
-    """This session's own."""
-    return st.session_state.setdefault(_SHELF, Shelf())
+def uploads() -> Uploads:
+    """The photos that this session holds."""
+    return st.session_state.setdefault(_UPLOADS, Uploads())
 
 
 def forget() -> None:
     """Drop every photo of this session, and all that was made of them."""
-    for name in (_SHELF, _MADE, _FILES):
+    for name in (_UPLOADS, _MADE, _FILES):
         st.session_state.pop(name, None)
 
 
-def drop(place: str) -> None:
+def drop(photo_id: str) -> None:
     """Drop one photo, and all that was made of it."""
-    shelf().photos.pop(place, None)
+    uploads().photos.pop(photo_id, None)
     for name in (_MADE, _FILES):
         held = st.session_state.get(name, {})
-        for key in [key for key in held if place in key or any(isinstance(part, tuple) and place in part for part in key)]:
+        for key in [
+            key for key in held if photo_id in key or any(isinstance(part, tuple) and photo_id in part for part in key)
+        ]:
             del held[key]
 
 
@@ -137,88 +139,88 @@ def strip(photos: Sequence[Photo], titles: Sequence[str]) -> LabeledImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A photo held up to the models of a dataset: how it is framed, and what they see of it (1×C×H×W in [0, 1])."""
+class FramedPhoto:
+    """A photo, how it is framed for the models of a dataset, and what they see of it (1×C×H×W in [0, 1])."""
 
-    place: str
+    photo_id: str
     photo: Photo
     framing: Framing
     seen: Tensor
 
 
-def look(
-    place: str,
+def frame_photo(
+    photo_id: str,
     photo: Photo,
-    sitter: Sitter,
+    model: PhotoModel,
     *,
     crop: Box | None = None,
     invert: bool | None = None,
     plain: bool = False,
-) -> Look:
-    """Frame the photo for the models that are like `sitter`. Raises PhotoError when the crop shows nothing."""
+) -> FramedPhoto:
+    """Frame the photo for models of `model`'s dataset and shape. Raises PhotoError when the crop shows nothing."""
 
-    def take() -> Look:
-        framing = frame(photo, sitter.shape, sitter.dataset, crop=crop, invert=invert, plain=plain)
-        return Look(place, photo, framing, view_of(photo, framing, sitter.shape))
+    def take() -> FramedPhoto:
+        framing = frame(photo, model.shape, model.dataset, crop=crop, invert=invert, plain=plain)
+        return FramedPhoto(photo_id, photo, framing, view_of(photo, framing, model.shape))
 
-    return made(("look", place, sitter.dataset, sitter.shape, crop, invert, plain), take)
+    return made(("look", photo_id, model.dataset, model.shape, crop, invert, plain), take)
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A model's answers to a look under attack and under noise; `whole` is the attack on the whole photo, if that was it."""
+    """A model's answers to a photo under attack and under noise; `whole` is the attack on the whole photo, if that was it."""
 
-    sitter: Sitter
+    model: PhotoModel
     attack: scrub.Scrub
     noise: scrub.Scrub
     whole: fullsize.FullSize | None = None
 
 
 def attack_views(
-    sitters: Sequence[Sitter], looked: Look, attack: Attack, target: int | None, epsilons: tuple[float, ...]
+    models: Sequence[PhotoModel], framed: FramedPhoto, attack: Attack, target: int | None, epsilons: tuple[float, ...]
 ) -> list[Answered]:
     """Attack what each model sees, away from its own answer or toward `target`."""
 
-    if sitters[0].shape[1] > _SLOW_SIDE:
+    if models[0].shape[1] > _SLOW_SIDE:
         epsilons = epsilons[::_SLOW_STRIDE]
 
-    def answer(sitter: Sitter) -> Answered:
-        net, image = sitter.model(), looked.seen.to(pick_device())
+    def answer(model: PhotoModel) -> Answered:
+        net, image = network(model), framed.seen.to(pick_device())
         under = scrub.scrub(net, image, attack, epsilons, target=target)
         noise = scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
-        return Answered(sitter, under, noise)
+        return Answered(model, under, noise)
 
-    key = ("views", looked.place, looked.framing, attack, target, epsilons)
-    return [made((*key, sitter.id), partial(answer, sitter)) for sitter in sitters]
+    key = ("views", framed.photo_id, framed.framing, attack, target, epsilons)
+    return [made((*key, model.id), partial(answer, model)) for model in models]
 
 
 def attack_whole(
-    sitters: Sequence[Sitter], looked: Look, target: int | None, end: float, tell: Callable[[float], None]
+    models: Sequence[PhotoModel], framed: FramedPhoto, target: int | None, end: float, tell: Callable[[float], None]
 ) -> list[Answered]:
     """FGSM on the whole photo for each model, up to ε = `end`; `tell` hears the share that is done."""
-    shape = sitters[0].shape
+    shape = models[0].shape
     levels = fullsize.level_grid(end, fullsize.MAX_STEPS if shape[1] <= _SLOW_SIDE else fullsize.MAX_STEPS // 2)
-    key = ("whole", looked.place, looked.framing, levels)
-    view = View(looked.framing, shape)
-    parts = len(sitters) + 1
+    key = ("whole", framed.photo_id, framed.framing, levels)
+    view = View(framed.framing, shape)
+    parts = len(models) + 1
 
-    def attack(sitter: Sitter, number: int) -> fullsize.FullSize:
+    def attack(model: PhotoModel, number: int) -> fullsize.FullSize:
         result = None
-        for step in fullsize.full_size(sitter.model(), looked.photo, view, levels, target=target):
+        for step in fullsize.full_size(network(model), framed.photo, view, levels, target=target):
             share, result = step
             tell((number + share) / parts)
         assert result is not None  # the last step brings it
         return result
 
-    results = [made((*key, target, item.id), partial(attack, item, number)) for number, item in enumerate(sitters)]
-    noise = made((*key, "noise"), lambda: fullsize.full_noise(looked.photo, view, levels))
+    results = [made((*key, target, item.id), partial(attack, item, number)) for number, item in enumerate(models)]
+    noise = made((*key, "noise"), lambda: fullsize.full_noise(framed.photo, view, levels))
     tell(1.0)
 
-    def answer(sitter: Sitter, result: fullsize.FullSize) -> Answered:
+    def answer(model: PhotoModel, result: fullsize.FullSize) -> Answered:
         under = result.scrub()
-        return Answered(sitter, under, noise.scrub(sitter.model(), under), result)
+        return Answered(model, under, noise.scrub(network(model), under), result)
 
-    pairs = zip(sitters, results, strict=True)
+    pairs = zip(models, results, strict=True)
     return [made((*key, target, item.id, "answers"), partial(answer, item, result)) for item, result in pairs]
 
 
@@ -247,45 +249,45 @@ class Saved:
 
 
 def saved(
-    looked: Look, answered: Answered, attack: Attack, target: int | None, epsilon: float, *, asked: bool = True
+    framed: FramedPhoto, answered: Answered, attack: Attack, target: int | None, epsilon: float, *, asked: bool = True
 ) -> Saved | None:
     """The attacked photo at one ε of the grid as a file, which is opened again to see whether it still fools.
 
     None for a large photo whose file nobody `asked` for yet.
     """
     whole = answered.whole
-    key = ("saved", looked.place, looked.framing, answered.sitter.id, whole is None, attack, target, epsilon)
+    key = ("saved", framed.photo_id, framed.framing, answered.model.id, whole is None, attack, target, epsilon)
     if whole is None:
-        return made(key, lambda: _saved_view(looked, answered.sitter, attack, target, epsilon), drawer=_FILES, most=_MOST_FILES)
+        return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon), drawer=_FILES, most=_MOST_FILES)
     large = whole.photo.size[0] * whole.photo.size[1] > PACK_AT_ONCE
     if large and not asked and key not in st.session_state.get(_FILES, {}):
         return None
     return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), drawer=_FILES, most=_MOST_FILES)
 
 
-def _saved_view(looked: Look, sitter: Sitter, attack: Attack, target: int | None, epsilon: float) -> Saved:
+def _saved_view(framed: FramedPhoto, model: PhotoModel, attack: Attack, target: int | None, epsilon: float) -> Saved:
     outcome, png = attack_own(
-        sitter.model(), looked.photo, looked.framing, sitter.shape, sitter.dataset, attack, epsilon, target=target
+        network(model), framed.photo, framed.framing, model.shape, model.dataset, attack, epsilon, target=target
     )
-    return Saved(png, (sitter.shape[2], sitter.shape[1]), outcome.fooled(outcome.after), outcome.fooled(outcome.rounded))
+    return Saved(png, (model.shape[2], model.shape[1]), outcome.fooled(outcome.after), outcome.fooled(outcome.rounded))
 
 
 def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, epsilon: float) -> Saved:
-    sitter, level = answered.sitter, round(255 * epsilon)
-    view, noisy = View(whole.framing, sitter.shape), isinstance(attack, UniformNoise)
+    model, level = answered.model, round(255 * epsilon)
+    view, noisy = View(whole.framing, model.shape), isinstance(attack, UniformNoise)
     if noisy:
         pixels = fullsize.noisy_pixels(whole.photo, view, level)
     else:
         pixels = fullsize.attacked_pixels(whole.photo, view, whole.direction, level)
-    png = saved_png(pixels, whole.framing, sitter.dataset)
+    png = saved_png(pixels, whole.framing, model.dataset)
     shown = answered.noise if noisy else answered.attack
-    answer = int(fullsize.answer_to_file(sitter.model(), png, sitter.shape, sitter.dataset).argmax())
+    answer = int(fullsize.answer_to_file(network(model), png, model.shape, model.dataset).argmax())
     before = int(shown.answers[shown.epsilons.index(epsilon)])
     return Saved(png, whole.photo.size, before != whole.label, answer != whole.label)
 
 
 def command(
-    sitter: Sitter,
+    model: PhotoModel,
     name: str,
     attack: Attack,
     epsilon: float,
@@ -297,7 +299,7 @@ def command(
     plain: bool,
 ) -> str:
     """The same attack on the command line."""
-    parts = ["python", "-m", "advcore", "attack", "--checkpoint", sitter.id, "--image", name, "--epsilon", repr(epsilon)]
+    parts = ["python", "-m", "advcore", "attack", "--checkpoint", model.id, "--image", name, "--epsilon", repr(epsilon)]
     parts += ["--attack", next(key for key, kind in ATTACKS.items() if isinstance(attack, kind))]
     parts += ["--full"] if full else []
     parts += [f"--crop={','.join(map(str, crop))}"] if crop else []
@@ -315,10 +317,10 @@ def photo_words(photo: Photo) -> str:
     return " · ".join([photo.name, f"{photo.format} {photo.size[0]}×{photo.size[1]}", *photo.notes])
 
 
-def seen_words(sitter: Sitter, framing: Framing) -> str:
+def seen_words(model: PhotoModel, framing: Framing) -> str:
     """How the photo became what the models see."""
-    words = [size_words(sitter)]
-    words += ["dark made bright"] if framing.invert and sitter.shape[0] == 1 else []
+    words = [size_words(model)]
+    words += ["dark made bright"] if framing.invert and model.shape[0] == 1 else []
     words += ["paper taken off, ink centred"] if framing.ink is not None else []
     return " · ".join(words)
 

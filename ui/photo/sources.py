@@ -84,33 +84,33 @@ def _from_upload() -> Given:
     st.file_uploader(
         f"Your pictures: {LIMITS}", accept_multiple_files=True, key=key, on_change=_take_in, args=(key,), width="stretch"
     )
-    return _from_shelf(st.session_state.get("uploaded", ()), "upload", "Picture")
+    return _from_uploads(st.session_state.get("uploaded", ()), "upload", "Picture")
 
 
 def _take_in(key: str) -> None:
-    """Bring the shelf in line with what the uploader holds; the first of the new photos is shown."""
-    shelf, ids = session.shelf(), []
+    """Keep the photos that the uploader holds, and those alone; the first of the new ones is shown."""
+    uploads, ids = session.uploads(), []
     before = st.session_state.get("uploaded", ())
-    shelf.problems.clear()
+    uploads.problems.clear()
     for file in st.session_state.get(key) or []:
-        place = shelf.put(file.name, file.getvalue())
-        ids += [place] if place else []
-    for place in set(before) - set(ids):
-        session.drop(place)
+        photo_id = uploads.put(file.name, file.getvalue())
+        ids += [photo_id] if photo_id else []
+    for photo_id in set(before) - set(ids):
+        session.drop(photo_id)
     st.session_state["uploaded"] = tuple(dict.fromkeys(ids))
-    if new := [place for place in ids if place not in before]:
+    if new := [photo_id for photo_id in ids if photo_id not in before]:
         st.session_state["upload"] = new[0]
 
 
 def _from_camera() -> Given:
     shot = st.camera_input("Take a photo", label_visibility="collapsed", key=f"camera {_round()}")
     taken: tuple[str, ...] = st.session_state.get("taken", ())
-    session.shelf().problems.clear()
-    place = session.shelf().put("photo.jpg", shot.getvalue()) if shot is not None else None
-    if place and place not in taken:
-        st.session_state["taken"] = taken = (*taken, place)
-        st.session_state["photo"] = place
-    return _from_shelf(taken, "photo", "Photo")
+    session.uploads().problems.clear()
+    photo_id = session.uploads().put("photo.jpg", shot.getvalue()) if shot is not None else None
+    if photo_id and photo_id not in taken:
+        st.session_state["taken"] = taken = (*taken, photo_id)
+        st.session_state["photo"] = photo_id
+    return _from_uploads(taken, "photo", "Photo")
 
 
 def _from_pad(dataset: str) -> Given:
@@ -119,21 +119,21 @@ def _from_pad(dataset: str) -> Given:
     st.session_state["drawn"] = drawing
     if drawing is None:
         return None
-    place = session.identity(drawing)
-    return place, session.made(("drawing", place), lambda: decode(drawing, "drawing.png"))
+    photo_id = session.identity(drawing)
+    return photo_id, session.made(("drawing", photo_id), lambda: decode(drawing, "drawing.png"))
 
 
-def _from_shelf(ids: tuple[str, ...], key: str, noun: str) -> Given:
+def _from_uploads(ids: tuple[str, ...], key: str, noun: str) -> Given:
     """One of the session's own photos, chosen in a strip; what was wrong with other files is said above it."""
-    shelf = session.shelf()
-    for words in shelf.problems.values():
+    uploads = session.uploads()
+    for words in uploads.problems.values():
         st.error(markdown_safe(words), icon=":material/broken_image:")
-    ids = tuple(place for place in ids if place in shelf.photos)
+    ids = tuple(photo_id for photo_id in ids if photo_id in uploads.photos)
     if not ids:
         return None
     picked = _picked(key, ids, ids[-1])
     if len(ids) > 1:
-        photos = [shelf.photos[place] for place in ids]
+        photos = [uploads.photos[photo_id] for photo_id in ids]
         strip = session.made(("strip", ids), lambda: session.strip(photos, [photo.name for photo in photos]))
         gallery(
             strip,
@@ -143,4 +143,4 @@ def _from_shelf(ids: tuple[str, ...], key: str, noun: str) -> Given:
             key=f"strip:{key}",
             on_pick=lambda index: st.session_state.update({key: ids[index]}),
         )
-    return picked, shelf.photos[picked]
+    return picked, uploads.photos[picked]
