@@ -2,11 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+# Which network address the app listens on: this machine alone; ADDRESS=0.0.0.0 opens it to the network.
+ADDRESS ?= localhost
 
 .PHONY: run test lint clean
 
 run: $(VENV)/run.done
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
 test: $(VENV)/dev.done chromium
 	$(BIN)/ruff check .
