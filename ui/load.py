@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import streamlit as st
@@ -14,6 +16,7 @@ from advcore.errors import CheckpointError
 from advcore.evaluation import scrub, single
 from advcore.evaluation.curves import prepared
 from advcore.models import checkpoints
+from ui.worker import worker
 
 
 @st.cache_resource(show_spinner="Loading the images …", max_entries=8)
@@ -62,8 +65,8 @@ def written(of: checkpoints.Checkpoint) -> float:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A test image put to a model under an attack: what a cached answer depends on. `target` None is untargeted."""
+class ImageAttack:
+    """A test image, a model and an attack: what a cached answer depends on. `target` None is untargeted."""
 
     checkpoint_id: str
     changed: float
@@ -72,7 +75,7 @@ class Question:
     attack: attacks.Attack
     target: int | None = None
 
-    def ask(self) -> tuple[nn.Module, torch.Tensor, int]:
+    def open(self) -> tuple[nn.Module, torch.Tensor, int]:
         """The model, the image 1×C×H×W in [0, 1] on its device, and the image's label."""
         checkpoint = find(self.checkpoint_id)
         test = dataset(checkpoint.recipe.dataset)
@@ -80,28 +83,30 @@ class Question:
         return model(checkpoint), pixels, int(test.labels[self.index])
 
 
-def question(checkpoint: checkpoints.Checkpoint, index: int, attack: attacks.Attack, target: int | None = None) -> Question:
-    """The question about a test image of the checkpoint's dataset, as the files now stand."""
+def image_attack(
+    checkpoint: checkpoints.Checkpoint, index: int, attack: attacks.Attack, target: int | None = None
+) -> ImageAttack:
+    """The attack on a test image of the checkpoint's dataset, with the files as they now are."""
     source = data.find(checkpoint.recipe.dataset)
-    return Question(checkpoint.id, written(checkpoint), source, index, attack, target)
+    return ImageAttack(checkpoint.id, written(checkpoint), source, index, attack, target)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def scrubbed(asked: Question, epsilons: tuple[float, ...]) -> scrub.Scrub:
+def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
     """The image under the attack at every ε of the grid (attacks without a shared direction: of a coarser one)."""
-    net, image, label = asked.ask()
-    return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target)
+    net, image, label = asked.open()
+    return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target, index=asked.index)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def outcome(asked: Question, epsilon: float) -> single.Outcome:
+def outcome(asked: ImageAttack, epsilon: float) -> single.Outcome:
     """The image attacked at one ε, before and after rounding to 8 bits."""
-    net, image, label = asked.ask()
-    return single.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target)
+    net, image, label = asked.open()
+    return single.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target, index=asked.index)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _striking(first: Question, second: Question, usual: float) -> tuple[int, float]:
+def _striking(first: ImageAttack, second: ImageAttack, usual: float) -> tuple[int, float]:
     pair = [find(asked.checkpoint_id) for asked in (first, second)]
     return scrub.striking(model(pair[0]), model(pair[1]), dataset(pair[0].recipe.dataset)[:48], usual)
 
@@ -109,7 +114,14 @@ def _striking(first: Question, second: Question, usual: float) -> tuple[int, flo
 def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usual: float) -> tuple[int, float]:
     """The test image, and the ε, to begin with: FGSM fools the first model there and not the second."""
     fgsm = attacks.FGSM()
-    return _striking(question(first, 0, fgsm), question(second, 0, fgsm), usual)
+    return _striking(image_attack(first, 0, fgsm), image_attack(second, 0, fgsm), usual)
+
+
+@contextlib.contextmanager
+def interactive() -> Iterator[None]:
+    """Around work that a person waits for: measuring in the background pauses until it is done."""
+    with worker().interactive():
+        yield
 
 
 def device_text(precision: Precision | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advcore.attacks import Attack
+from advcore.attacks import Attack, python_call
 
 
 def attack_snippet(checkpoint_id: str, dataset: str, index: int, attack: Attack, epsilon: float, target: int | None) -> str:
@@ -18,7 +18,7 @@ test = data.load({dataset!r})
 image, label = test[{index}:{index + 1}].pixels(), int(test.labels[{index}])
 
 outcome = attack_picture(
-    checkpoint.model(), image, attacks.{attack!r}, epsilon={epsilon!r}, label=label{aim}
+    checkpoint.model(), image, attacks.{python_call(attack)}, epsilon={epsilon!r}, label=label{aim}, index={index}
 )
 print(outcome.record(test.class_names))
 open("attacked.png", "wb").write(png(outcome.attacked[0]))

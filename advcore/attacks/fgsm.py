@@ -1,35 +1,35 @@
-"""FGSM: one step along the sign of the gradient."""
+"""FGSM: one step along the gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from advcore.attacks.base import Attack, clip, evaluating, halve_when_full, input_gradient
+from advcore.attacks.base import Attack, Norm, evaluating, halve_when_full, input_gradient, predict, unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class FGSM(Attack):
     """Fast Gradient Sign Method (Goodfellow et al. 2015, arXiv 1412.6572): one step of size ε along the gradient's sign.
 
-    The gradient does not depend on ε, so that a sweep takes one for all its ε.
+    In L2 the step goes along the gradient itself, scaled to length ε. The gradient does not depend on ε, so that a sweep takes
+    one for all its ε.
     """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    single_run: ClassVar[bool] = True
 
     targeted: bool = False
 
-    def direction(self, model: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The step's direction, −1, 0 or +1 for each value: N×C×H×W. Attacked = clip(images + ε·direction)."""
+    def direction(
+        self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, indices: Tensor | None = None
+    ) -> Tensor:
+        """The step's direction, N×C×H×W: −1, 0 or +1 for each value (L∞), or of length 1 (L2)."""
         with evaluating(model):
-            return self._direction(model, images, self._labels(model, images, labels))
+            labels = predict(model, images) if labels is None else labels
+            return unit(halve_when_full(lambda *batch: self._gradient(model, *batch), images, labels), self.norm) * self.sign
 
-    def _direction(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        gradient = halve_when_full(lambda *batch: input_gradient(model, *batch), images, labels)
-        return gradient.sign_().mul_(self.sign)
-
-    def _sweep(self, model: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> Iterator[Tensor]:
-        direction = self._direction(model, images, labels) if any(epsilons) else torch.zeros_like(images)
-        for epsilon in epsilons:
-            yield images.clone() if epsilon == 0 else clip(images, direction, epsilon)
+    def _gradient(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return input_gradient(model, images, labels)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks.base import Attack, clip, uniform_noise
+from advcore.attacks import draws
+from advcore.attacks.base import Attack, Norm, option, unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class UniformNoise(Attack):
-    """The control: noise drawn uniformly from [−ε, ε], which no gradient points. Hardly fools anyone at the same ε."""
+    """The control: random noise that uses no gradient. It fools few models at an ε at which attacks fool many.
 
-    seed: int = 0
+    In L∞ every value changes by a uniform number from [−ε, ε]; in L2 the noise is uniform on the sphere of radius ε. A sweep
+    scales one draw, so that only ε changes.
+    """
 
-    def direction(self, images: Tensor) -> Tensor:
-        """The noise at ε = 1, uniform in [−1, 1], N×C×H×W: a sweep scales one draw, so that ε alone changes."""
-        generator = torch.Generator().manual_seed(self.seed)
-        return uniform_noise(images, 1.0, generator)
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    needs_labels: ClassVar[bool] = False
+    single_run: ClassVar[bool] = True
 
-    def _labels(self, model: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-        return torch.empty(0) if labels is None else labels
+    seed: int = option(0, "seed of the random numbers")
 
-    def _sweep(self, model: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> Iterator[Tensor]:
-        noise = self.direction(images)
-        for epsilon in epsilons:
-            yield images.clone() if epsilon == 0 else clip(images, noise, epsilon)
+    @property
+    def passes(self) -> int:
+        """None: the model is not asked."""
+        return 0
+
+    def direction(
+        self, model: nn.Module | None, images: Tensor, labels: Tensor | None = None, *, indices: Tensor | None = None
+    ) -> Tensor:
+        """The noise at ε = 1, N×C×H×W: uniform in [−1, 1] (L∞) or of length 1 (L2). Model and labels are not used."""
+        indices = torch.arange(len(images)) if indices is None else indices
+        shape = images.shape[1:]
+        if self.norm == "l2":
+            return unit(draws.normal(indices, shape, seed=self.seed), "l2").to(images)
+        return draws.uniform(indices, shape, seed=self.seed).mul_(2).sub_(1).to(images)

@@ -1,87 +1,108 @@
-"""PGD: many small steps along the gradient, projected back into the ε-ball."""
+"""PGD: many small steps along the gradient, each projected back into the budget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from advcore.attacks.base import Attack, climb, halve_when_full, input_gradient, uniform_noise
-from advcore.errors import AttackError
-
-# How many input values PGD moves at once, on an accelerator and on a CPU (200 CIFAR-10 images).
-_SIDE_BY_SIDE = (50_000_000, 614_400)
-
-
-# Harm above this means fooled: losses lie far below it.
-_DONE = 1e6
+from advcore.attacks import draws
+from advcore.attacks.base import Attack, Batch, Budget, Norm, loss_gradient, option, unit
+from advcore.attacks.losses import LOSSES, Loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class PGD(Attack):
-    """Projected Gradient Descent (Madry et al. 2018, arXiv 1706.06083): steps of FGSM, projected back into the ε-ball.
+    """Projected Gradient Descent (Madry et al. 2018, arXiv 1706.06083): steps of FGSM, projected back into the budget.
 
-    `step_size` is in pixel space; None takes 2.5·ε/steps, with which the steps can reach any point of the ball. Over
-    `restarts`, each from its own random start, the worst image is kept: the first that fools (or reaches the target), else
-    the one whose loss went farthest.
+    `step_size` is in pixel space; None takes 2.5·ε/steps, with which the steps can reach any point of the budget. Of several
+    `restarts`, each from its own random start, an image keeps the first that fools (or reaches the target), else the one of
+    the largest loss. `momentum` adds that share of the earlier steps' gradients (Dong et al. 2018, arXiv 1710.06081).
+    With `stop_early` an image is left alone as soon as it fools; the result then need not be the last step's.
     """
 
-    steps: int = 20
-    step_size: float | None = None
-    restarts: int = 1
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    warm_start: ClassVar[bool] = True
+
+    steps: int = option(20, "gradient steps", low=1, high=1000)
+    step_size: float | None = option(None, "size of a step in pixel space; 2.5·ε/steps if left out", low=1e-6)
+    restarts: int = option(1, "random starts", low=1, high=100)
     random_start: bool = True
+    loss: Loss = option("ce", "the loss to raise", choices=get_args(Loss))
+    momentum: float = option(0.0, "share of the earlier gradients kept", low=0, high=1)
+    stop_early: bool = False
     targeted: bool = False
-    seed: int = 0
+    seed: int = option(0, "seed of the random numbers")
 
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.restarts < 1:
-            raise AttackError(f"PGD needs at least 1 step and 1 restart, not {self.steps} and {self.restarts}.")
-        if self.step_size is not None and not self.step_size > 0:
-            raise AttackError(f"PGD's step size must be above 0, not {self.step_size}; leave it out for 2.5·ε/steps.")
+    @property
+    def passes(self) -> int:
+        """Three for every step of every restart."""
+        return 3 * self.steps * self.restarts
 
-    def _sweep(self, model: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> Iterator[Tensor]:
-        # Several ε side by side in one batch: a step then costs one launch for all of them.
-        together = max(1, _SIDE_BY_SIDE[images.device.type == "cpu"] // max(1, images.numel()))
-        generator = torch.Generator().manual_seed(self.seed)
-        starts = [uniform_noise(images, 1.0, generator) for _ in range(self.restarts)] if self.random_start else []
-        for first in range(0, len(epsilons), together):
-            group = epsilons[first : first + together]
-            budgets = torch.tensor(group, dtype=images.dtype, device=images.device).repeat_interleave(len(images))
-            copies = [tensor.repeat(len(group), *[1] * (tensor.dim() - 1)) for tensor in (images, labels, *starts)]
-            attacked = halve_when_full(
-                lambda budgets, *batch: self._run(model, budgets, *batch), budgets.view(-1, 1, 1, 1), *copies
-            )
-            yield from attacked.split(len(images)) if len(images) else (images.clone() for _ in group)
-
-    def _run(self, model: nn.Module, budgets: Tensor, images: Tensor, labels: Tensor, *starts: Tensor) -> Tensor:
-        """The worst over the restarts; `budgets` N×1×1×1 is each image's ε, `starts` unit noise for each restart."""
-        step = budgets * (2.5 / self.steps) if self.step_size is None else torch.full_like(budgets, self.step_size)
-
-        def run(which: Tensor | slice, start: Tensor | None) -> Tensor:
-            reach, aim, images_of = budgets[which], labels[which], images[which]
-            begin = None if start is None else start[which] * reach
-            ascent = self.sign * step[which]
-            return climb(lambda attacked: input_gradient(model, attacked, aim), images_of, reach, ascent, self.steps, begin)
-
-        attacked = run(slice(None), starts[0] if starts else None)
-        worst = self._harm(model, attacked, labels) if len(starts) > 1 else None
-        for start in starts[1:]:
-            held = (worst < _DONE).nonzero()[:, 0]  # what is fooled needs no further try
+    def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
+        attacked = self._run(model, batch, self._start(batch, 0))
+        if self.restarts == 1 or not self.random_start:
+            return attacked
+        done, best = self._judge(model, attacked, batch.labels)
+        for restart in range(1, self.restarts):
+            held = (~done).nonzero()[:, 0]
             if not len(held):
                 break
-            candidate = run(held, start)
-            harm = self._harm(model, candidate, labels[held])
-            better = harm > worst[held]
-            attacked[held[better]], worst[held] = candidate[better], torch.maximum(worst[held], harm)
+            part = batch[held]
+            candidate = self._run(model, part, self._start(part, restart))
+            fooled, loss = self._judge(model, candidate, part.labels)
+            better = fooled | (loss > best[held])
+            attacked[held[better]], best[held[better]] = candidate[better], loss[better]
+            done[held] = fooled
         return attacked
 
-    def _harm(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """How far each image is on its way, float N: any that fooled the model ranks above all that did not."""
+    def _start(self, batch: Batch, restart: int) -> Tensor:
+        """Where a restart begins: the given images for the first, else random points of the budget."""
+        budget = Budget(batch.images, batch.epsilon, self.norm)
+        if batch.start is not None and restart == 0:
+            return budget.project(batch.start)
+        return random_start(budget, batch.indices, self.seed, restart) if self.random_start else batch.images.clone()
+
+    def _run(self, model: nn.Module, batch: Batch, attacked: Tensor) -> Tensor:
+        """The steps from `attacked` on."""
+        result, where = attacked, torch.arange(len(batch), device=attacked.device)
+        budget, velocity = Budget(batch.images, batch.epsilon, self.norm), None
+        for _ in range(self.steps):
+            labels = batch.labels
+            logits, _, gradient = loss_gradient(model, attacked, lambda out, of=labels: self.sign * LOSSES[self.loss](out, of))
+            if self.stop_early and (done := self.succeeded(logits, labels)).any():
+                result[where[done]] = attacked[done]
+                held = ~done
+                where, batch, attacked, gradient = where[held], batch[held], attacked[held], gradient[held]
+                velocity = None if velocity is None else velocity[held]
+                if not len(batch):
+                    return result
+                budget = Budget(batch.images, batch.epsilon, self.norm)
+            if self.momentum:
+                gradient = gradient / gradient.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
+                gradient = velocity = gradient if velocity is None else gradient + self.momentum * velocity
+            step = batch.epsilon * (2.5 / self.steps) if self.step_size is None else self.step_size
+            attacked = budget.project(attacked + step * unit(gradient, self.norm))
+        if len(where) == len(result):
+            return attacked
+        result[where] = attacked
+        return result
+
+    def _judge(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each image has what the attack wants (bool N), and the loss that the attack raises (float N)."""
         with torch.no_grad():
             logits = model(images).float()
-            loss = self.sign * F.cross_entropy(logits, labels, reduction="none")
-            done = (logits.argmax(1) == labels) == (self.sign < 0)
-        return loss.clamp(max=_DONE / 2) + 2 * _DONE * done
+            return self.succeeded(logits, labels), self.sign * LOSSES[self.loss](logits, labels)
+
+
+def random_start(budget: Budget, indices: Tensor, seed: int, restart: int) -> Tensor:
+    """Random points of the budget: uniform in the cube of side 2ε (L∞), uniform in the ball of radius ε (L2); N×C×H×W."""
+    shape = budget.images.shape[1:]
+    if budget.norm == "linf":
+        noise = draws.uniform(indices, shape, seed=seed, stream=restart).mul_(2).sub_(1)
+    else:
+        radius = draws.uniform(indices, (1, 1, 1), seed=seed, stream=-1 - restart) ** (1 / shape.numel())
+        noise = unit(draws.normal(indices, shape, seed=seed, stream=restart), "l2") * radius
+    return budget.project(budget.images + budget.epsilon * noise.to(budget.images))

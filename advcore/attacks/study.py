@@ -1,4 +1,4 @@
-"""Attacks that the studies' figures need and the app does not offer: FGSM with the studies' faults, and foolbox's C&W."""
+"""Attacks that only the studies' figures need: FGSM with the studies' faults, and the distances of C&W."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import FGSM, evaluating, halve_when_full
+from advcore.attacks.base import evaluating, loss_gradient
+from advcore.attacks.fgsm import FGSM
 from advcore.errors import AttackError
 
 
@@ -16,30 +17,32 @@ from advcore.errors import AttackError
 class UnclippedFGSM(FGSM):
     """FGSM that leaves [0, 1], as one gets it by adding ε to standardized inputs.
 
-    What is wrong with it: its images are none. A pixel below 0 or above 1 cannot be shown, saved or photographed.
+    What is wrong with it: its results are no images. A value below 0 or above 1 cannot be shown, saved or photographed.
     """
 
-    def _sweep(self, model: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float]) -> Iterator[Tensor]:
-        direction = self._direction(model, images, labels)
-        for epsilon in epsilons:
-            yield images + epsilon * direction
+    def _sweep(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        epsilons: Sequence[float],
+        indices: Tensor,
+        start: Tensor | None,
+    ) -> Iterator[Tensor]:
+        direction = self.direction(model, images, labels)
+        yield from (images + epsilon * direction for epsilon in epsilons)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputGradientFGSM(FGSM):
     """One step along the sign of ∂ (sum of the model's probabilities) / ∂ images, as P4's listing takes it.
 
-    What is wrong with it: the probabilities sum to one whatever the image, so that this gradient is zero. What is left are
-    rounding errors, and their sign says nothing of the loss.
+    What is wrong with it: the probabilities of any image sum to one, so that this gradient is zero. What is left are rounding
+    errors, and their sign says nothing about the loss.
     """
 
-    def _direction(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        def gradient(part: Tensor) -> Tensor:
-            with torch.enable_grad():
-                leaf = part.detach().requires_grad_()
-                return torch.autograd.grad(model(leaf).float().softmax(1).sum(), leaf)[0]
-
-        return halve_when_full(gradient, images).sign_()
+    def _gradient(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return loss_gradient(model, images, lambda logits: logits.softmax(1).sum())[2]
 
 
 def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, *, searches: int = 5, steps: int = 200) -> Tensor:

@@ -120,7 +120,7 @@ def _attack_test_image(
     if target == label:
         raise AdvcoreError(f"Test image {options.index} is a {checkpoint.class_names[label]} itself: choose another target.")
     pixels = one.pixels(pick_device(options.device))
-    outcome = single.attack_picture(model, pixels, attack, options.epsilon, label=label, target=target)
+    outcome = single.attack_picture(model, pixels, attack, options.epsilon, label=label, target=target, index=options.index)
     origin = {"source": test.source, "samples": test.samples, "label": checkpoint.class_names[label]}
     return outcome, origin, encode.png(outcome.attacked[0])
 

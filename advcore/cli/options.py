@@ -77,7 +77,7 @@ def add_attack(parser: argparse.ArgumentParser) -> None:
     """Declare `--attack` and the options of the attacks."""
     from advcore import attacks
 
-    parser.add_argument("--attack", choices=list(attacks.ATTACKS), default="fgsm")
+    parser.add_argument("--attack", choices=list(attacks.offered()), default="fgsm")
     parser.add_argument("--steps", type=int, default=20, help="steps of PGD")
     parser.add_argument("--restarts", type=int, default=1, help="restarts of PGD")
     parser.add_argument("--seed", type=int, default=0)

@@ -32,7 +32,8 @@ IMAGENET_LIMIT = 1000  # how many images of a full ImageNet folder are decoded u
 class LabeledImages:
     """Images with their labels: uint8 N×C×H×W (0…255), int64 N, and the class names in label order.
 
-    `source` says in words where they came from; `samples` is true for the handful that foolbox brings.
+    `source` says in words where they came from; `samples` is true for the handful that foolbox brings. `indices` (int64 N) are
+    the images' positions in their dataset, 0 … N−1 if left out: slices keep them, and attacks draw random numbers from them.
     """
 
     images: Tensor
@@ -41,12 +42,17 @@ class LabeledImages:
     dataset: str = ""
     source: str = ""
     samples: bool = False
+    indices: Tensor = None  # type: ignore[assignment]  # filled in below
+
+    def __post_init__(self) -> None:
+        if self.indices is None:
+            object.__setattr__(self, "indices", torch.arange(len(self.labels)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: slice | Tensor) -> LabeledImages:
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        return replace(self, images=self.images[index], labels=self.labels[index], indices=self.indices[index])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,6 +63,11 @@ class LabeledImages:
     def pixels(self, device: torch.device | str = "cpu") -> Tensor:
         """The images in pixel space: float32 N×C×H×W in [0, 1], on `device`."""
         return self.images.to(device).float().div_(255)
+
+
+def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, ...]:
+    """`steps` + 1 values of ε, evenly from `start` to `stop`, each rounded to ten decimals: equal grids compare equal."""
+    return tuple(round(start + (stop - start) * index / steps, 10) for index in range(steps + 1)) if steps else (start,)
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,7 @@ class Dataset:
     @property
     def epsilons(self) -> tuple[float, ...]:
         """The fine ε grid of the track, 0 … epsilon_max: steps of 0.005 on grey images, of half a grey level on colour."""
-        step = 0.005 if self.epsilon_max > 0.25 else 0.5 / 255
-        return tuple(round(index * step, 10) for index in range(round(self.epsilon_max / step) + 1))
+        return even_epsilons(self.epsilon_max, round(self.epsilon_max / (0.005 if self.epsilon_max > 0.25 else 0.5 / 255)))
 
 
 _GREY = {"train": 60_000, "test": 10_000}

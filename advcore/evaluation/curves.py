@@ -185,7 +185,7 @@ def predictions(
         part = data[start : start + batch_size]
         images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         aim = part.labels if targets is None else targets[start : start + batch_size]
-        attacked = attack.sweep(exact, images, aim.to(device), grid)
+        attacked = attack.sweep(exact, images, aim.to(device), grid, indices=part.indices)
         answers = _answers(fast, exact, _grouped(attacked, group))
         yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu())
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import FGSM, Attack, UniformNoise, predict, probabilities
+from advcore.attacks import FGSM, Attack, predict, probabilities
 from advcore.data import LabeledImages
 from advcore.evaluation.curves import first_epsilon
 from advcore.images.encode import to_bytes
@@ -68,26 +68,24 @@ def scrub(
     *,
     label: int | None = None,
     target: int | None = None,
+    index: int = 0,
 ) -> Scrub:
     """Attack one image, 1×C×H×W in [0, 1], at every ε (L∞, pixel space).
 
-    FGSM and noise share one direction over all ε and use the whole grid; other attacks use `coarse` of it. Without a label
-    the model's own answer is the one to lose. Raises AttackError as the attack does.
+    Attacks with one direction for all ε (FGSM, noise) use the whole grid; others use `coarse` of it. Without a label the
+    model's own answer is the one to lose. `index` is the image's position in its dataset, which decides the attack's random
+    numbers. Raises AttackError as the attack does.
     """
     label = int(predict(model, image)) if label is None else label
     aim = torch.tensor([label if target is None else target], device=image.device)
-    direction, frames = None, None
-    if isinstance(attack, FGSM):
-        direction = attack.direction(model, image, aim)[0]
-    elif isinstance(attack, UniformNoise):
-        direction = attack.direction(image)[0]
+    indices = torch.tensor([index])
+    direction = attack.direction(model, image, aim, indices=indices)
     grid = tuple(epsilons) if direction is not None else coarse(epsilons)
-    attacked = torch.cat(list(attack.sweep(model, image, aim, grid)))
-    if direction is None:
-        frames = to_bytes(attacked)
+    attacked = torch.cat(list(attack.sweep(model, image, aim, grid, indices=indices)))
+    frames = to_bytes(attacked) if direction is None else None
     part = max(1, _FORWARD_VALUES // math.prod(image.shape))
     shares = torch.cat([probabilities(model, attacked[start : start + part]) for start in range(0, len(attacked), part)])
-    return Scrub(grid, image[0], direction, frames, shares.cpu(), label, target)
+    return Scrub(grid, image[0], None if direction is None else direction[0], frames, shares.cpu(), label, target)
 
 
 def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: float) -> tuple[int, float]:

@@ -69,12 +69,22 @@ def _answer(shares: Tensor, names: Sequence[str]) -> dict[str, Any]:
 
 
 def attack_picture(
-    model: nn.Module, clean: Tensor, attack: Attack, epsilon: float, *, label: int | None = None, target: int | None = None
+    model: nn.Module,
+    clean: Tensor,
+    attack: Attack,
+    epsilon: float,
+    *,
+    label: int | None = None,
+    target: int | None = None,
+    index: int = 0,
 ) -> Outcome:
-    """Attack one image (1×C×H×W in [0, 1]); without a label the model's own answer is the one to lose."""
+    """Attack one image (1×C×H×W in [0, 1]); without a label the model's own answer is the one to lose.
+
+    `index` is the image's position in its dataset, which decides the attack's random numbers.
+    """
     own = int(predict(model, clean)) if label is None else label
     aim = torch.tensor([own if target is None else target], device=clean.device)
-    attacked = attack.perturb(model, clean, aim, epsilon)
+    attacked = attack.perturb(model, clean, aim, epsilon, indices=torch.tensor([index]))
     saved = to_bytes(attacked).float().div(255)
     before, after, rounded = (probabilities(model, pixels)[0] for pixels in (clean, attacked, saved))
     return Outcome(clean, attacked, before, after, rounded, own, target)
