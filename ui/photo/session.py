@@ -16,7 +16,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from advcore.attacks import ATTACKS, Attack, UniformNoise
+from advcore.attacks import Attack, UniformNoise, spec_of
 from advcore.data import LabeledImages
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError
@@ -300,7 +300,7 @@ def command(
 ) -> str:
     """The same attack on the command line."""
     parts = ["python", "-m", "advcore", "attack", "--checkpoint", model.id, "--image", name, "--epsilon", repr(epsilon)]
-    parts += ["--attack", next(key for key, kind in ATTACKS.items() if isinstance(attack, kind))]
+    parts += ["--attack", spec_of(attack).name]
     parts += ["--full"] if full else []
     parts += [f"--crop={','.join(map(str, crop))}"] if crop else []
     parts += [] if invert is None else ["--invert" if invert else "--no-invert"]
