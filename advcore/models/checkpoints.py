@@ -28,6 +28,8 @@ from advcore.recipe import Recipe
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+_SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
+_INT8_ABOVE = 1 << 20  # values
 _NAMED = 6  # how many ids a sentence may list
 _ID = re.compile(r"[\w][\w.-]{0,63}/[\w][\w.+-]{0,95}")
 _MAX_BYTES = 1 << 30
@@ -269,16 +271,17 @@ def _load_model(path: Path, blank: nn.Module) -> nn.Module:
     wanted = blank.state_dict()
     with _open(path) as file:
         names = set(file.keys())
-        if names != set(wanted):
-            odd = sorted(names ^ set(wanted))[0]
+        scales = {name + _SCALE for name, tensor in wanted.items() if tensor.dim() == 2} & names
+        if names != set(wanted) | scales:
+            odd = sorted(names ^ (set(wanted) | scales))[0]
             raise CheckpointError(f"{path.name} does not fit its own recipe: the weight '{odd[:60]}' is missing or too many.")
-        for name, tensor in wanted.items():
+        for name in sorted(names):
             shape = tuple(file.get_slice(name).get_shape())
-            if shape != tuple(tensor.shape):
-                raise CheckpointError(
-                    f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {tuple(tensor.shape)}."
-                )
-        weights = {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in wanted.items()}
+            expected = (len(wanted[name.removesuffix(_SCALE)]), 1) if name in scales else tuple(wanted[name].shape)
+            if shape != expected:
+                raise CheckpointError(f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {expected}.")
+        stored = {name: file.get_tensor(name) for name in names}
+    weights = {name: _restored(stored, name).to(tensor.dtype) for name, tensor in wanted.items()}
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise CheckpointError(f"{path.name} holds weights that are not finite numbers; train it again.")
     if not (weights["0.std"] > 0).all():
@@ -298,11 +301,13 @@ def save(
     provenance: Mapping[str, Any],
     half: bool = True,
 ) -> None:
-    """Write the model so that the file is whole or not there at all; `half` stores large weights as float16.
+    """Write the model so that the file is whole or not there at all; `half` stores large weights as `as_stored` says.
 
     Raises CheckpointError when the weights are not finite, or too large for float16 where that is asked for.
     """
-    weights = {name: _stored(name, tensor, half) for name, tensor in model.state_dict().items()}
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        weights |= _stored(name, tensor, half)
     header = {
         "format": FORMAT,
         "recipe": recipe.to_dict(),
@@ -318,24 +323,35 @@ def save(
 def as_stored(model: nn.Module) -> nn.Module:
     """A copy with the weights that its checkpoint will give back: what is measured is what is shipped.
 
-    Raises CheckpointError when the weights are not finite.
+    Weights of two and more dimensions are stored as float16; matrices of more than 2²⁰ values as int8, with a scale for each
+    row. Raises CheckpointError when the weights are not finite.
     """
     twin = copy.deepcopy(model)
-    twin.load_state_dict({name: _stored(name, tensor, half=True) for name, tensor in model.state_dict().items()})
+    weights = model.state_dict()
+    twin.load_state_dict({name: _restored(_stored(name, tensor, half=True), name) for name, tensor in weights.items()})
     return twin
 
 
-def _stored(name: str, tensor: torch.Tensor, half: bool) -> torch.Tensor:
+def _stored(name: str, tensor: torch.Tensor, half: bool) -> dict[str, torch.Tensor]:
+    """What the file holds of a weight; storing what `_restored` gives once more changes nothing."""
     tensor = tensor.detach().cpu().contiguous()
-    # Normalization constants and batch statistics are few and precise: only the large weights are halved.
-    stored = (
-        tensor.half()
-        if half and tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
-        else tensor
-    )
-    if not torch.isfinite(stored).all():
+    # Normalization constants and batch statistics are few and precise: they stay as they are.
+    shortened = half and tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
+    if shortened and tensor.dim() == 2 and tensor.numel() > _INT8_ABOVE:
+        # bfloat16 has so few digits that 127 · scale is exact.
+        scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp(min=1e-30).bfloat16()
+        stored = {name: (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8), name + _SCALE: scale}
+    else:
+        stored = {name: tensor.half() if shortened else tensor.clone()}
+    if not all(torch.isfinite(part).all() for part in (tensor, *stored.values())):
         raise CheckpointError(f"The weight '{name}' is not finite: the training diverged; lower the learning rate.")
-    return stored.clone()
+    return stored
+
+
+def _restored(stored: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    """The weight that `_stored` wrote."""
+    scale = stored.get(name + _SCALE)
+    return stored[name] if scale is None else stored[name].float() * scale.float()
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

@@ -96,6 +96,34 @@ def test_large_weights_are_halved_on_disk_and_exact_ones_kept(tmp_path: Path) ->
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
 
 
+def test_a_very_large_matrix_is_stored_as_int8_rows(tmp_path: Path) -> None:
+    model = fresh("lee_cnn", (1, 28, 28))
+    with torch.no_grad():
+        model[6].weight[5] = 0
+    recipe = dataclasses.replace(RECIPE, dataset="mnist", architecture="lee_cnn")
+    path, again = tmp_path / "mnist" / "a.safetensors", tmp_path / "mnist" / "b.safetensors"
+    whole = {"shape": (1, 28, 28), "class_names": DIGIT_NAMES, "metrics": {}, "provenance": {}}
+    checkpoints.save(path, model, recipe, **whole)
+    stored = load_file(path)
+    assert (stored["6.weight"].dtype, stored["6.weight.scale"].shape) == (torch.int8, (128, 1))
+    loaded = checkpoints.read(path).model()
+    largest = model[6].weight.abs().amax(1, keepdim=True)
+    assert ((loaded[6].weight - model[6].weight).abs() <= 0.51 * largest / 127).all()
+    measured = checkpoints.as_stored(model).state_dict()
+    assert all(torch.equal(value, measured[name]) for name, value in loaded.state_dict().items())
+    checkpoints.save(again, loaded, recipe, **whole)
+    assert again.read_bytes() == path.read_bytes()
+
+    for scale in (torch.ones(1, 128), torch.full((128, 1), torch.inf)):
+        save_file(stored | {"6.weight.scale": scale}, path, metadata=checkpoints.read_metadata(again))
+        with pytest.raises(CheckpointError):
+            checkpoints.read(path).model()
+    extra = {name: value for name, value in stored.items() if name != "6.weight.scale"} | {"6.bias.scale": torch.ones(128, 1)}
+    save_file(extra, path, metadata=checkpoints.read_metadata(again))
+    with pytest.raises(CheckpointError, match=r"6\.bias\.scale"):
+        checkpoints.read(path).model()
+
+
 @pytest.mark.parametrize("checkpoint_id", SHIPPED_DIGITS)
 def test_the_shipped_models_are_what_their_headers_say(checkpoint_id: str, digits: data.LabeledImages) -> None:
     checkpoint = checkpoints.find(checkpoint_id)
