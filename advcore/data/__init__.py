@@ -3,9 +3,9 @@
 from advcore.data.datasets import (
     BUILT_IN,
     FOLDER_SIZE,
-    IMAGENET_LIMIT,
     SPLITS,
     Dataset,
+    DigitForm,
     LabeledImages,
     Source,
     Split,
@@ -14,6 +14,7 @@ from advcore.data.datasets import (
     dataset,
     datasets,
     download,
+    even_epsilons,
     find,
     load,
 )

@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -25,7 +25,6 @@ from advcore.errors import DataError
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 FOLDER_SIZE = 64  # a folder of the user's own is brought to this side, unless all its images share a smaller size
-IMAGENET_LIMIT = 1000  # how many images of a full ImageNet folder are decoded unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,124 +70,177 @@ def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, .
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What is known of a dataset before any file is opened.
+class DigitForm:
+    """How a dataset frames its digits: the larger side of the ink is `ink` pixels, centred by mass or by its bounding box."""
 
-    `mean` and `std` are the training split's, per channel, in pixel space; `epsilon` is the budget the studies use on it and
-    `epsilon_max` where the ε track ends, both L∞ in pixel space.
+    ink: float
+    by_mass: bool = True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that the program knows of a dataset before any file is opened. A new dataset is one entry in `BUILT_IN`.
+
+    `shape` is C×H×W, or None for a folder of the user's, whose images decide. `mean` and `std` are the training split's, per
+    channel, in pixel space. `epsilon` is the budget the studies use and `epsilon_max` where the ε track ends, both L∞ in pixel
+    space; `l2_budget` is the L2 budget in pixel space within which Carlini and Wagner's attack must succeed. `sizes` counts the
+    images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
+    `sklearn` that scikit-learn brings it, `wordnet` the ids of its classes in label order. `folder_limit` is how many images of
+    a folder are decoded unless the caller says otherwise. `digit_form` is set for datasets of handwritten digits.
+    `architecture` is the network that pages offer first. `credit` names the origin and the licence.
     """
 
     name: str
     title: str
-    shape: tuple[int, int, int] | None
+    note: str = "a folder of your own"
+    shape: tuple[int, int, int] | None = None
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
     epsilon: float = 0.03
     epsilon_max: float = 32 / 255
-    torchvision: readers.TorchvisionFormat | None = None
+    l2_budget: float = 0.5
+    sizes: Mapping[Split, int] = field(default_factory=dict)
+    torchvision: readers.TorchvisionFiles | None = None
     foolbox: str | None = None
+    sklearn: bool = False
     wordnet: tuple[str, ...] = ()
-    sizes: dict[Split, int] = field(default_factory=dict)
-    note: str = ""
+    folder_limit: int | None = None
+    digit_form: DigitForm | None = None
+    architecture: str = "general_cnn"
+    short_title: str = ""
+    credit: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "short_title", self.short_title or self.title)
+
+    @property
+    def grey(self) -> bool:
+        """Whether its images have one channel; False where only the files can tell."""
+        return self.shape is not None and self.shape[0] == 1
 
     @property
     def epsilons(self) -> tuple[float, ...]:
         """The fine ε grid of the track, 0 … epsilon_max: steps of 0.005 on grey images, of half a grey level on colour."""
-        return even_epsilons(self.epsilon_max, round(self.epsilon_max / (0.005 if self.epsilon_max > 0.25 else 0.5 / 255)))
+        return even_epsilons(self.epsilon_max, round(self.epsilon_max / (0.005 if self.grey else 0.5 / 255)))
+
+    @property
+    def curve_ends(self) -> tuple[float, ...]:
+        """The ε at which a chart may end: parts of the track, and on grey images 0.8, the largest ε of the studies."""
+        ends = tuple(round(self.epsilon_max * part, 6) for part in (0.25, 0.5, 1.0))
+        return (*ends, 0.8) if self.grey else ends
+
+    @property
+    def curve_steps(self) -> tuple[int, ...]:
+        """Into how many steps an ε axis may be cut: on colour images every ε is then a whole or half number of grey levels."""
+        return (10, 20, 40) if self.grey else (8, 16, 32)
 
 
-_GREY = {"train": 60_000, "test": 10_000}
 _BUILT_IN = (
     Dataset(
         "mnist",
         "MNIST",
-        (1, 28, 28),
-        class_names.DIGITS,
-        (0.1307,),
-        (0.3081,),
-        0.1,
-        0.5,
-        torchvision="MNIST",
+        "handwritten digits",
+        shape=(1, 28, 28),
+        class_names=class_names.DIGITS,
+        mean=(0.1307,),
+        std=(0.3081,),
+        epsilon=0.1,
+        epsilon_max=0.5,
+        l2_budget=1.5,
+        sizes={"train": 60_000, "test": 10_000},
+        torchvision=readers.TorchvisionFiles("MNIST", "MNIST/raw", 11_594_722),
         foolbox="mnist",
-        sizes=_GREY,
-        note="handwritten digits",
+        digit_form=DigitForm(20),  # LeCun et al. 1998
+        architecture="srivathsav_cnn",
+        credit="Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
     ),
     Dataset(
         "fashion-mnist",
         "Fashion-MNIST",
-        (1, 28, 28),
-        class_names.FASHION,
-        (0.2860,),
-        (0.3530,),
-        0.1,
-        0.5,
-        torchvision="FashionMNIST",
+        "pieces of clothing",
+        shape=(1, 28, 28),
+        class_names=class_names.FASHION,
+        mean=(0.2860,),
+        std=(0.3530,),
+        epsilon=0.1,
+        epsilon_max=0.5,
+        l2_budget=1.5,
+        sizes={"train": 60_000, "test": 10_000},
+        torchvision=readers.TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", 30_878_645),
         foolbox="fashionMNIST",
-        sizes=_GREY,
-        note="pieces of clothing",
+        architecture="srivathsav_cnn",
+        credit="Zalando Research; MIT licence",
     ),
     Dataset(
         "cifar10",
         "CIFAR-10",
-        (3, 32, 32),
-        class_names.CIFAR10,
-        (0.4914, 0.4822, 0.4465),
-        (0.2470, 0.2435, 0.2616),
-        0.03,
-        32 / 255,
-        torchvision="CIFAR10",
-        foolbox="cifar10",
+        "photographs in ten classes",
+        shape=(3, 32, 32),
+        class_names=class_names.CIFAR10,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
         sizes={"train": 50_000, "test": 10_000},
-        note="photographs in ten classes",
+        torchvision=readers.TorchvisionFiles("CIFAR10", "cifar-10-batches-py", 170_498_071),
+        foolbox="cifar10",
+        credit="A. Krizhevsky, V. Nair and G. Hinton; no licence stated",
     ),
     Dataset(
         "tiny-imagenet",
         "Tiny ImageNet (50 classes)",
-        (3, 64, 64),
-        tuple(class_names.TINY_IMAGENET.values()),
-        (0.48, 0.45, 0.40),
-        (0.28, 0.27, 0.28),
-        0.03,
-        32 / 255,
-        torchvision="TinyImageNet",
-        wordnet=tuple(class_names.TINY_IMAGENET),
+        "ImageNet downscaled to 64×64",
+        shape=(3, 64, 64),
+        class_names=tuple(class_names.TINY_IMAGENET.values()),
+        mean=(0.48, 0.45, 0.40),
+        std=(0.28, 0.27, 0.28),
+        l2_budget=1.0,
         sizes={"train": 25_000, "test": 2_500},
-        note="ImageNet downscaled to 64×64",
+        torchvision=readers.TorchvisionFiles(
+            "TinyImageNet",
+            "tiny-imagenet-200",
+            248_100_043,
+            url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            md5="90528d7ca1a48142e341f4ef8d21d0de",
+        ),
+        wordnet=tuple(class_names.TINY_IMAGENET),
+        short_title="Tiny ImageNet",
+        credit="Stanford CS231n, from ImageNet; for research and teaching only",
     ),
     Dataset(
         "imagenet",
         "ImageNet",
-        (3, 224, 224),
-        (),
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-        0.03,
-        32 / 255,
+        "photographs in a thousand classes, 224×224",
+        shape=(3, 224, 224),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
         foolbox="imagenet",
-        note="photographs in a thousand classes, 224×224",
+        folder_limit=1000,
+        credit="image-net.org; for research and teaching only",
     ),
     Dataset(
         "digits",
         "Digits 8×8",
-        (1, 8, 8),
-        class_names.DIGITS,
-        (0.3053,),
-        (0.3760,),
-        0.1,
-        0.5,
+        "scikit-learn's handwritten digits, part of the installation",
+        shape=(1, 8, 8),
+        class_names=class_names.DIGITS,
+        mean=(0.3053,),
+        std=(0.3760,),
+        epsilon=0.1,
+        epsilon_max=0.5,
         sizes={"train": 1_437, "test": 360},
-        note="scikit-learn's handwritten digits, always at hand",
+        sklearn=True,
+        digit_form=DigitForm(7.4, by_mass=False),  # they fill their height
+        architecture="digits_cnn",
+        credit="E. Alpaydin and C. Kaynak; CC BY 4.0",
     ),
 )
 BUILT_IN: dict[str, Dataset] = {dataset.name: dataset for dataset in _BUILT_IN}
-# Folders that torchvision keeps its own files in: no datasets of the user's.
-_TORCHVISION_FOLDERS = {"MNIST", "FashionMNIST", "cifar-10-batches-py", "tiny-imagenet-200"}
+"""In the order of the pickers."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a split of a dataset was found: the form of the files, their path, and the same in words."""
+    """Where a split of a dataset was found: the form of the files, their path, and the form in words, without the path."""
 
     kind: Literal["parquet", "torchvision", "folder", "samples", "package"]
     path: Path
@@ -207,13 +259,14 @@ def data_root() -> Path:
 def datasets() -> dict[str, Dataset]:
     """Every dataset by name: the built-in ones, then each folder of the user's own under the data folder."""
     root, found = data_root(), dict(BUILT_IN)
+    reserved = {info.torchvision.folder.split("/")[0] for info in found.values() if info.torchvision} | set(found)
     with contextlib.suppress(OSError):  # a data folder that cannot be listed holds no datasets
         for folder in sorted(root.iterdir()):
             name = folder.name
-            if name in BUILT_IN or name in _TORCHVISION_FOLDERS or not re.fullmatch(r"[\w][\w.-]{0,63}", name):
+            if name in reserved or not re.fullmatch(r"[\w][\w.-]{0,63}", name):
                 continue
             if readers.folder_split(folder, "test") is not None:
-                found[name] = Dataset(name, name, None, note="a folder of your own")
+                found[name] = Dataset(name, name)
     return found
 
 
@@ -230,19 +283,18 @@ def find(name: str, split: Split = "test") -> Source:
     info, root = dataset(name), data_root()
     if split not in SPLITS:
         raise DataError(f"There is no split '{split}'; choose one of {', '.join(SPLITS)}.")
-    if name == "digits" and importlib.util.find_spec("sklearn"):
-        return Source("package", Path("scikit-learn"), "scikit-learn's own copy")
+    if info.sklearn and importlib.util.find_spec("sklearn"):
+        return Source("package", Path("scikit-learn"), "from scikit-learn")
     if files := readers.parquet_files(root / name, split):
-        place = files[0] if len(files) == 1 else files[0].parent
-        return Source("parquet", place, f"Parquet in {files[0].parent}")
+        return Source("parquet", files[0] if len(files) == 1 else files[0].parent, "from Parquet files")
     if info.torchvision and (folder := readers.torchvision_folder(root, name, info.torchvision)):
-        return Source("torchvision", folder, f"torchvision's files in {folder}")
+        return Source("torchvision", folder, "from torchvision's files")
     if folder := readers.folder_split(root / name, split):
-        return Source("folder", folder, f"image folder {folder}")
+        return Source("folder", folder, "from an image folder")
     if info.foolbox and split == "test" and (folder := readers.foolbox_folder()):
-        return Source("samples", folder, "the 20 sample images that foolbox brings")
+        return Source("samples", folder, "the samples that foolbox brings")
     fetch = f", or fetch it with `python -m advcore data --download {name}`" if info.torchvision else ""
-    fetch = ", or run `pip install scikit-learn`, which brings it" if name == "digits" else fetch
+    fetch = ", or run `pip install scikit-learn`, which brings it" if info.sklearn else fetch
     raise DataError(
         f"{info.title} ({split} split) is not on this machine: put it under {root / name} as Parquet or as "
         f"{split}/CLASS/*.png folders, set ADVCORE_DATA to where it is{fetch}."
@@ -263,8 +315,9 @@ def available(split: Split = "test") -> dict[str, Source]:
 def load(name: str, split: Split = "test", *, limit: int | None = None) -> LabeledImages:
     """The first `limit` images of a split (all of them if None), decoded.
 
-    Grey datasets come as 1×H×W and colour ones as 3×H×W. Raises DataError, in one sentence that names the file, when the
-    data is missing, truncated, of the wrong shape or has labels outside its classes.
+    The order is that of the files; images of class folders, which lie class by class, are shuffled once with a fixed seed,
+    so that the first N are a fair sample. Grey datasets come as 1×H×W and colour ones as 3×H×W. Raises DataError, in one
+    sentence that names the file, when the data is missing, truncated, of the wrong shape or has labels outside its classes.
     """
     source, info = find(name, split), dataset(name)
     if limit is not None and limit < 1:
@@ -273,9 +326,7 @@ def load(name: str, split: Split = "test", *, limit: int | None = None) -> Label
         raw = _read(info, source, split, limit)
     except OSError as error:  # what the readers do not expect: a file that may not be opened, a disk that fails
         raise DataError(f"{error.filename or source.path} cannot be read ({error.strerror}); make it readable.") from error
-    names = info.class_names or raw.class_names or readers.imagenet_class_names()
-    if name == "imagenet" and set(names) != set(readers.imagenet_class_names()):
-        names = readers.names_of_wordnet_ids(names)
+    names = info.class_names or readers.names_of_wordnet_ids(raw.class_names) or readers.imagenet_class_names()
     _check(info, names, raw, source)
     return LabeledImages(raw.images, raw.labels, names, name, source.words, source.samples)
 
@@ -293,7 +344,7 @@ def _read(info: Dataset, source: Source, split: Split, limit: int | None) -> rea
         case "folder":
             if info.shape is None:
                 return readers.read_own_folder(data_root() / name, split, FOLDER_SIZE, limit)
-            limit = limit or (IMAGENET_LIMIT if name == "imagenet" else None)
+            limit = limit or info.folder_limit
             return readers.read_folder(source.path, *info.shape[:2], info.class_names, info.wordnet, limit)
         case "samples":
             return readers.read_foolbox(source.path, info.foolbox, *info.shape[:2], limit)
@@ -301,7 +352,7 @@ def _read(info: Dataset, source: Source, split: Split, limit: int | None) -> rea
 
 def _check(info: Dataset, names: tuple[str, ...], raw: readers.RawImages, source: Source) -> None:
     """Raise DataError unless the images have the dataset's shape and the labels lie within its classes."""
-    where = source.path if source.kind == "parquet" else source.words
+    where = source.path
     if len(raw.labels) == 0:
         raise DataError(f"{where} holds no images; replace it with a complete copy of {info.title}.")
     if info.shape and tuple(raw.images.shape[1:]) != info.shape:

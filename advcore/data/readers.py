@@ -1,48 +1,50 @@
-"""The forms images lie on disk in: Parquet, torchvision's files, image folders, and the samples inside packages.
+"""The forms in which images are stored: Parquet, torchvision's files, image folders, and samples inside packages.
 
-Each reader returns uint8 images and labels as they stand; `data.py` decides which is asked and checks what came back.
+Each reader returns uint8 images and labels as they stand in the files; `datasets.py` chooses the reader and checks the result.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import json
 import math
+import random
 import re
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from advcore.errors import DataError
-from advcore.images.decode import turn_upright
+from advcore.images.decode import PhotoError, decode_levels, read_header
 
-TorchvisionFormat = Literal["MNIST", "FashionMNIST", "CIFAR10", "TinyImageNet"]
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
-# What those suffixes promise, whatever the bytes claim to be: Pillow hands others, such as EPS, to programs outside.
-PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 _MODES = {1: "L", 3: "RGB"}
-_QUARTER_TURNS = {
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-    Image.Transpose.ROTATE_270,
-}
 _GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B"}
 _SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
-# Size of each archive set in bytes, for the progress of a download.
-_DOWNLOAD_BYTES = {"MNIST": 11_594_722, "FashionMNIST": 30_878_645, "CIFAR10": 170_498_071, "TinyImageNet": 248_100_043}
-_TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-_TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+_ORDER_SEED = 0
+
+
+@dataclass(frozen=True)
+class TorchvisionFiles:
+    """How torchvision stores a dataset: its class there, the folder of its files and the size of the download in bytes.
+
+    `url` and `md5` are set for an archive that torchvision only unpacks (Tiny ImageNet).
+    """
+
+    name: str
+    folder: str
+    download_bytes: int
+    url: str = ""
+    md5: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,39 +62,27 @@ def size_text(shape: Sequence[int]) -> str:
     return f"{width}×{height} {'grey' if channels == 1 else 'colour'}"
 
 
-def _stack(pictures: Iterable[np.ndarray], labels: Iterable[int], class_names: Sequence[str] = ()) -> RawImages:
+def _stack(pixels: Iterable[np.ndarray], labels: Iterable[int], class_names: Sequence[str] = ()) -> RawImages:
     """Equal-sized H×W or H×W×C arrays as one RawImages."""
-    arrays = list(pictures)
+    arrays = list(pixels)
     if not arrays:
         return RawImages(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), tuple(class_names))
-    pixels = np.stack(arrays)
-    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    images = torch.from_numpy(np.ascontiguousarray(pixels))
+    stacked = np.stack(arrays)
+    stacked = stacked[:, None] if stacked.ndim == 3 else stacked.transpose(0, 3, 1, 2)
+    images = torch.from_numpy(np.ascontiguousarray(stacked))
     return RawImages(images, torch.tensor(list(labels), dtype=torch.int64), tuple(class_names))
 
 
-def decode(data: bytes | Path, channels: int) -> np.ndarray:
-    """One encoded picture as a uint8 array, H×W for one channel and H×W×3 for three."""
-    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=PICTURE_FORMATS) as picture:
-        return np.asarray(_converted(picture, channels))
+def decode(data: bytes, channels: int, *, upright: bool = False, size: int | None = None) -> np.ndarray:
+    """One image file as a uint8 array, H×W for one channel and H×W×3 for three. Raises PhotoError as `decode_levels` does.
 
-
-def _converted(picture: Image.Image, channels: int) -> Image.Image:
-    """The picture as 8-bit grey or colour."""
-    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion cuts at 255 where it should scale
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-    return picture.convert(_MODES[channels])
-
-
-_DECODE_ERRORS = (
-    UnidentifiedImageError,
-    OSError,
-    ValueError,
-    SyntaxError,
-    OverflowError,
-    RuntimeError,
-    Image.DecompressionBombError,
-)
+    `upright` turns it as its EXIF data say. With `size`, the centre is scaled and cut to size×size.
+    """
+    image = decode_levels(data, upright=upright).image.convert(_MODES[channels])
+    if size is not None and image.size != (size, size):
+        # ImageNet's evaluation scales the shorter side to 256 and cuts 224 out of it: 1/16 of it is left out at each side.
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC, bleed=1 / 16 if size == 224 else 0.0)
+    return np.asarray(image)
 
 
 # --- Parquet -----------------------------------------------------------------------------------------------------------
@@ -116,7 +106,7 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
     import pyarrow.parquet as pq
 
     _check_shards(files)
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     labels: list[int] = []
     names: tuple[str, ...] = ()
     for file in files:
@@ -135,16 +125,16 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
             if not isinstance(data, bytes) or not isinstance(label, int):
                 raise DataError(f"{file}, row {row}: an image or its label is missing; copy the file again.")
             try:
-                pictures.append(decode(data, channels or 3))
-            except _DECODE_ERRORS as error:
+                images.append(decode(data, channels or 3))
+            except PhotoError as error:
                 raise DataError(f"{file}, row {row}: the image cannot be read; copy the file again.") from error
-            if pictures[-1].shape != pictures[0].shape:
+            if images[-1].shape != images[0].shape:
                 raise DataError(
                     f"{file}, row {row}: the image has another size than the first one; all images of a split must "
                     "have the same size."
                 )
             labels.append(label)
-    return _stack(pictures, labels, names)
+    return _stack(images, labels, names)
 
 
 def _check_shards(files: Sequence[Path]) -> None:
@@ -184,45 +174,37 @@ def _first_line(error: Exception) -> str:
 
 # --- torchvision's own files -------------------------------------------------------------------------------------------
 
-_TORCHVISION_MARKS = {
-    "MNIST": "MNIST/raw",
-    "FashionMNIST": "FashionMNIST/raw",
-    "CIFAR10": "cifar-10-batches-py",
-    "TinyImageNet": "tiny-imagenet-200",
-}
 
-
-def torchvision_folder(root: Path, name: str, form: TorchvisionFormat) -> Path | None:
+def torchvision_folder(root: Path, name: str, files: TorchvisionFiles) -> Path | None:
     """The folder to hand to torchvision: the data folder or the dataset's own below it, whichever holds files of the set.
 
     An empty folder, as a download without network leaves it, holds none.
     """
-    return next((place for place in (root, root / name) if any((place / _TORCHVISION_MARKS[form]).glob("*"))), None)
+    return next((place for place in (root, root / name) if any((place / files.folder).glob("*"))), None)
 
 
-def read_torchvision(
-    form: TorchvisionFormat | None, root: Path, split: str, wordnet: Sequence[str], limit: int | None
-) -> RawImages:
+def read_torchvision(stored: TorchvisionFiles, root: Path, split: str, wordnet: Sequence[str], limit: int | None) -> RawImages:
     """A split as torchvision downloads it; Tiny ImageNet is its public archive, cut to the classes in `wordnet`."""
-    if form == "TinyImageNet":
-        return _read_tiny_imagenet(root / _TORCHVISION_MARKS[form], split, wordnet, limit)
+    form, place = stored.name, root / stored.folder
+    if stored.url:
+        return _read_tiny_imagenet(place, split, wordnet, limit)
     try:
         from torchvision import datasets
     except ImportError as error:
         raise DataError(f"{root} holds {form} as torchvision keeps it; run `pip install torchvision` to read it.") from error
-    kind = getattr(datasets, form or "")
+    kind = getattr(datasets, form)
     try:
         if form == "CIFAR10":
             loaded = kind(root, train=split == "train")  # opens its pickled batches only if their checksums are right
         else:
-            _check_idx(root / form / "raw", split)
+            _check_idx(place, split)
             # The .pt files of old versions would come first, and they are pickles: they are never opened.
             loaded = type(form, (kind,), {"_check_legacy_exist": lambda _: False})(root, train=split == "train")
         pixels, targets = np.asarray(loaded.data), [int(label) for label in loaded.targets]
     except DataError:
         raise
     except (RuntimeError, ValueError, OSError, AssertionError, TypeError, KeyError) as error:
-        where = _damaged_batch(kind, root) if form == "CIFAR10" else root / _TORCHVISION_MARKS[form]
+        where = _damaged_batch(kind, root) if form == "CIFAR10" else place
         raise DataError(f"{where} is missing or not what {form} has there; delete it and fetch {form} again.") from error
     return _stack(list(pixels[:limit]), targets[:limit], getattr(loaded, "classes", ()))
 
@@ -274,40 +256,40 @@ def _read_tiny_imagenet(folder: Path, split: str, wordnet: Sequence[str], limit:
             files = [(folder / "val" / "images" / Path(name).name, labels[wnid]) for name, wnid in rows if wnid in labels]
         except (OSError, ValueError) as error:
             raise DataError(f"{table} is missing or unreadable; unpack tiny-imagenet-200.zip again.") from error
-    return _read_files(_spread(files, limit), lambda file: decode(file, 3))
+    return _read_files(_shuffled(files)[:limit], lambda file: decode(file.read_bytes(), 3))
 
 
-def download(form: TorchvisionFormat, root: Path) -> Iterator[tuple[int, int]]:
+def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
     """Let torchvision fetch a dataset into `root`, yielding (bytes on disk, bytes expected) a few times a second."""
     failure: list[Exception] = []
 
     def fetch() -> None:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _fetch(form, root)
+            _fetch(stored, root)
         except Exception as error:
             failure.append(error)
 
-    start = _bytes_below(root)
+    start, expected = _bytes_below(root), stored.download_bytes
     worker = threading.Thread(target=fetch, daemon=True)
     worker.start()
     while worker.is_alive():
         worker.join(0.25)
-        yield min(_bytes_below(root) - start, _DOWNLOAD_BYTES[form]), _DOWNLOAD_BYTES[form]
+        yield min(_bytes_below(root) - start, expected), expected
     if failure:
         raise DataError(
-            f"{form} could not be fetched ({_first_line(failure[0])}); check the network, or copy the files to {root}."
+            f"{stored.name} could not be fetched ({_first_line(failure[0])}); check the network, or copy the files to {root}."
         ) from failure[0]
 
 
-def _fetch(form: TorchvisionFormat, root: Path) -> None:
+def _fetch(stored: TorchvisionFiles, root: Path) -> None:
     from torchvision import datasets
 
-    if form == "TinyImageNet":
-        datasets.utils.download_and_extract_archive(_TINY_URL, str(root), md5=_TINY_MD5)
+    if stored.url:
+        datasets.utils.download_and_extract_archive(stored.url, str(root), md5=stored.md5)
         return
     for train in (True, False):
-        getattr(datasets, form)(root, train=train, download=True)
+        getattr(datasets, stored.name)(root, train=train, download=True)
 
 
 def _bytes_below(folder: Path) -> int:
@@ -337,17 +319,24 @@ def folder_split(folder: Path, split: str) -> Path | None:
 def _class_folders(place: Path) -> Iterator[Path]:
     """The folders with images in them, by name."""
     for folder in sorted(place.iterdir()):
-        if folder.is_dir() and any(_pictures_in(folder)):
+        if folder.is_dir() and any(_images_in(folder)):
             yield folder
 
 
-def _pictures_in(folder: Path) -> Iterator[Path]:
+def _images_in(folder: Path) -> Iterator[Path]:
     return (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _labelled(place: Path, labels: Mapping[str, int]) -> list[tuple[Path, int]]:
-    """Every picture of a split with the label of its folder."""
-    return [(file, labels[folder.name]) for folder in _class_folders(place) for file in sorted(_pictures_in(folder))]
+    """Every image file of a split with the label of its folder, shuffled."""
+    return _shuffled([(file, labels[folder.name]) for folder in _class_folders(place) for file in sorted(_images_in(folder))])
+
+
+def _shuffled(files: list[tuple[Path, int]]) -> list[tuple[Path, int]]:
+    """The files in the order in which they are always read: files lie class by class, and the first N must be a fair sample."""
+    order = list(files)
+    random.Random(_ORDER_SEED).shuffle(order)
+    return order
 
 
 def read_folder(
@@ -355,14 +344,14 @@ def read_folder(
 ) -> RawImages:
     """CLASS/*.png below `place`, for a dataset whose shape is known.
 
-    With `known` classes, the folders bear their names, their numbers or their `wordnet` ids, and pictures are read at their
-    own size, so that a wrong one is noticed. Without (ImageNet), classes are in alphabetical order, which for WordNet ids is
-    ImageNet's own, and pictures are scaled and cropped to size×size.
+    With `known` classes, the folders are called by their names, their numbers or their `wordnet` ids, and images are read at
+    their own size, so that a wrong one is noticed. Without (ImageNet), classes are in alphabetical order, which for WordNet ids
+    is ImageNet's own, and images are scaled and cropped to size×size.
     """
     names = [folder.name for folder in _class_folders(place)]
     labels = _labels_of_known(place, names, known, wordnet) if known else {name: label for label, name in enumerate(names)}
-    files = _spread(_labelled(place, labels), limit)
-    raw = _read_files(files, lambda file: decode(file, channels) if known else _fit(file, channels, size))
+    fit = None if known else size
+    raw = _read_files(_labelled(place, labels)[:limit], lambda file: decode(file.read_bytes(), channels, size=fit))
     return RawImages(raw.images, raw.labels, tuple(known or names))
 
 
@@ -374,7 +363,7 @@ def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wo
             return {name: spelling.index(name) for name in names}
     odd = next(name for name in names if name not in as_file_names)
     raise DataError(
-        f"{place / odd} bears the name of no class; name the folders '{as_file_names[0]}', '{as_file_names[1]}', … or "
+        f"{place / odd} is not named after a class; name the folders '{as_file_names[0]}', '{as_file_names[1]}', … or "
         f"0 to {len(known) - 1}."
     )
 
@@ -382,7 +371,7 @@ def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wo
 def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> RawImages:
     """A folder of the user's own: SPLIT/CLASS/*.png, scaled and cropped to size×size unless all share a smaller size.
 
-    Pictures are turned upright as their EXIF data say: phones store them as the sensor lay. Classes (alphabetical), channels
+    Images are turned upright as their EXIF data say: phones store them as the sensor lay. Classes (alphabetical), channels
     and size are those of both splits together, and not of the `limit` images read: a model trained on one split fits the
     other.
     """
@@ -392,70 +381,32 @@ def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> R
     files = {name: _labelled(place, labels) for name, place in places.items()}
     sizes, modes = _sizes_and_modes(file for listed in files.values() for file, _ in listed)
     channels = 1 if modes <= _GREY_MODES else 3
-    keep = len(sizes) == 1 and max(next(iter(sizes))) <= size
-    wanted = _spread(files[split], limit)
-    raw = _read_files(wanted, lambda file: _own_picture(file, channels, None if keep else size))
+    fit = None if len(sizes) == 1 and max(next(iter(sizes))) <= size else size
+    raw = _read_files(files[split][:limit], lambda file: decode(file.read_bytes(), channels, upright=True, size=fit))
     return RawImages(raw.images, raw.labels, tuple(names))
 
 
-def _own_picture(file: Path, channels: int, size: int | None) -> np.ndarray:
-    """The picture upright, cut to size×size if one is given."""
-    with Image.open(file, formats=PICTURE_FORMATS) as opened:
-        turn = turn_upright(opened)
-        picture = _converted(opened, channels)
-    picture = picture if turn is None else picture.transpose(turn)
-    return np.asarray(picture if size is None else _cut(picture, size))
-
-
 def _sizes_and_modes(files: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
-    """The sizes of the upright pictures and the colour modes that occur, read from the headers."""
-    sizes, modes = set(), set()
+    """The sizes of the upright images and the colour modes that occur, read from the headers."""
+    headers = set()
     for file in files:
         try:
-            with Image.open(file, formats=PICTURE_FORMATS) as picture:
-                turned = turn_upright(picture) in _QUARTER_TURNS
-                sizes.add(picture.size[::-1] if turned else picture.size)
-                modes.add(picture.mode)
-        except _DECODE_ERRORS as error:
+            headers.add(read_header(file))
+        except PhotoError as error:
             raise DataError(f"{file} is not a readable image; replace or delete it.") from error
-    return sizes, modes
-
-
-def _fit(file: Path, channels: int, size: int) -> np.ndarray:
-    """The picture as it lies in the file (ImageNet's figures are made so, whatever EXIF says), cut to size×size."""
-    with Image.open(file, formats=PICTURE_FORMATS) as opened:
-        return np.asarray(_cut(_converted(opened, channels), size))
-
-
-def _cut(picture: Image.Image, size: int) -> Image.Image:
-    """The picture with its shorter side scaled to `size` (8/7 of it for ImageNet's 224) and the centre cut out."""
-    if picture.size == (size, size):
-        return picture
-    side = 256 if size == 224 else size
-    scale = side / min(picture.size)
-    width, height = (max(size, round(edge * scale)) for edge in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    return picture.crop((left, top, left + size, top + size))
+    return {size for size, _ in headers}, {mode for _, mode in headers}
 
 
 def _read_files(files: Sequence[tuple[Path, int]], read: Callable[[Path], np.ndarray]) -> RawImages:
-    pictures = []
+    images = []
     for file, _ in files:
         try:
-            pictures.append(read(file))
-        except _DECODE_ERRORS as error:
+            images.append(read(file))
+        except PhotoError as error:
             raise DataError(f"{file} is not a readable image; replace or delete it.") from error
-        if pictures[-1].shape != pictures[0].shape:
+        if images[-1].shape != images[0].shape:
             raise DataError(f"{file} has another size than the first image of its split; make them equal.")
-    return _stack(pictures, (label for _, label in files))
-
-
-def _spread(files: list[tuple[Path, int]], limit: int | None) -> list[tuple[Path, int]]:
-    """At most `limit` files, evenly spaced, so that every class keeps its share."""
-    if limit is None or limit >= len(files):
-        return files
-    return [files[index * len(files) // limit] for index in range(limit)]
+    return _stack(images, (label for _, label in files))
 
 
 # --- what packages bring -----------------------------------------------------------------------------------------------
@@ -484,7 +435,7 @@ def read_foolbox(folder: Path, name: str, channels: int, size: int, limit: int |
     """foolbox's twenty samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`, brought to size×size where they differ."""
     files = sorted(file for file in folder.iterdir() if file.stem.startswith(f"{name}_") and file.suffix in {".png", ".jpg"})
     labelled = [(file, int(file.stem.rsplit("_", 1)[1])) for file in files[:limit]]
-    return _read_files(labelled, lambda file: _fit(file, channels, size))
+    return _read_files(labelled, lambda file: decode(file.read_bytes(), channels, size=size))
 
 
 def imagenet_class_names() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Photo files from outside: bytes nobody has checked to 8-bit pixels, or one clear sentence why not.
+"""The one decoder of image files: bytes that nobody has checked to 8-bit pixels, or one clear sentence why not.
 
-Everything here is untrusted: the name, the header, the pixels. The size is known, and limited, before a pixel is decoded,
-and only the decoders of `FORMATS` are ever let near the bytes.
+Name, header and pixels are all untrusted. The size is known, and limited, before a pixel is decoded, and only the decoders of
+`FORMATS` are used: Pillow would hand others, such as EPS, to other programs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from advcore.errors import AdvcoreError
@@ -33,28 +33,32 @@ LIMITS = (
     f"at least {MIN_SIDE} pixels a side"
 )
 _MAX_NOTE = 4000
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _ORIENTATION = 0x0112
 
 
 class PhotoError(AdvcoreError):
-    """A picture cannot be read, is too large, or too small."""
+    """An image file cannot be read, is too large, or too small."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image file as `image` in mode L (grey files) or RGB (all others), 8 bits a value.
+
+    `notes` say in words what was done to bring it there; `note` is the JSON that this app itself wrote into the file, if any:
+    as untrusted as the rest.
+    """
+
+    image: Image.Image
+    format: str
+    notes: tuple[str, ...]
+    note: dict[str, Any] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A decoded file: `pixels` uint8 C×H×W (0…255), C = 1 for grey files and 3 for all others.
+    """A person's own picture: `pixels` uint8 C×H×W (0…255), C = 1 for grey files and 3 for all others.
 
-    `notes` say in words what was done to bring it there; `note` is what this app itself wrote into the file, if anything:
-    as untrusted as the rest.
+    `notes` and `note` are those of `Decoded`.
     """
 
     name: str
@@ -70,12 +74,12 @@ class Photo:
 
 
 def read(file: Path) -> Photo:
-    """The picture in a file on this machine. Raises PhotoError as `decode` does, or when there is no such file."""
+    """The photo in a file on this machine. Raises PhotoError as `decode` does, or when there is no such file."""
     name = shown_name(file.name)
     try:
         info = file.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise PhotoError(f"{name} is not a file; give the path of a picture.")
+            raise PhotoError(f"{name} is not a file; give the path of an image file.")
         if info.st_size > MAX_BYTES:
             raise _too_heavy(name)
         return decode(file.read_bytes(), name)
@@ -83,41 +87,63 @@ def read(file: Path) -> Photo:
         raise PhotoError(f"{name} cannot be opened: {error.strerror or 'it is not there'}.") from error
 
 
-def decode(data: bytes, name: str = "picture") -> Photo:
-    """Decode one picture: its first frame, turned as its EXIF data say, 8 bits a value.
+def decode(data: bytes, name: str = "image") -> Photo:
+    """Decode a photo as `decode_levels` does. Raises PhotoError also for one too small or too narrow for any model."""
+    name = shown_name(name)
+    decoded = decode_levels(data, name)
+    width, height = decoded.image.size
+    if min(width, height) < MIN_SIDE:
+        raise PhotoError(f"{name} is {width}×{height} pixels; a model needs at least {MIN_SIDE} a side.")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise PhotoError(f"{name} is {width}×{height} pixels, too narrow a strip for a model; crop it and try again.")
+    array = np.array(decoded.image)
+    pixels = torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
+    return Photo(name, decoded.format, pixels, decoded.notes, decoded.note)
+
+
+def decode_levels(data: bytes, name: str = "image", *, upright: bool = True) -> Decoded:
+    """Decode an image file: its first frame, turned as its EXIF data say if `upright`, 8 bits a value.
 
     Transparent parts come out white, or black where what is drawn is itself nearly white. 16-bit values are scaled, wider
     ones stretched from their darkest to their brightest; palettes, CMYK and other colour spaces become RGB.
-    Raises PhotoError, in one sentence, for anything that is no picture of `FORMATS` or lies outside the limits.
+    Raises PhotoError, in one sentence, for anything that is no image of `FORMATS` or is larger than the limits.
     """
-    name = shown_name(name)
     if len(data) > MAX_BYTES:
         raise _too_heavy(name)
-    if problem := _not_a_picture(data):
+    if problem := _not_an_image(data):
         raise PhotoError(f"{name} {problem}")
     if data[8:12] == b"WEBP":  # the one decoder that fills memory while it opens
         _check_size(name, *_webp_size(name, data))
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(name, *picture.size)
-            return _decoded(picture, name)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(name, *image.size)
+            return _decoded(image, upright)
     except PhotoError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except MemoryError as error:
         raise PhotoError(f"{name} needs more memory than there is; save it smaller and try again.") from error
-    except Exception as error:  # on broken files the decoders raise whatever they stumble over
+    except Exception as error:  # on broken files the decoders raise any exception
         raise PhotoError(
             f"{name} is damaged, cut off or of a rare kind and cannot be decoded; save it again as PNG."
         ) from error
+
+
+def read_header(file: Path) -> tuple[tuple[int, int], str]:
+    """Width and height of the upright image in a file, and its colour mode. Raises PhotoError when it is no image."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return image.size[::-1] if _orientation(image) >= 5 else image.size, image.mode
+    except Exception as error:  # as in `decode_levels`
+        raise PhotoError(f"{shown_name(file.name)} is not an image file that can be read.") from error
 
 
 def shown_name(name: str) -> str:
     """A file name fit to be shown: its last part, printable, at most 60 characters."""
     last = re.split(r"[/\\]", name)[-1]
     clean = "".join(character for character in last if character.isprintable()).strip()
-    return (clean if len(clean) <= 60 else f"{clean[:40]}…{clean[-16:]}") or "picture"
+    return (clean if len(clean) <= 60 else f"{clean[:40]}…{clean[-16:]}") or "image"
 
 
 # --- before decoding ---------------------------------------------------------------------------------------------------
@@ -132,18 +158,14 @@ def _too_large(name: str) -> PhotoError:
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    """Raise PhotoError unless a picture of that size may be decoded."""
+    """Raise PhotoError unless an image of that size may be decoded."""
     if width < 1 or height < 1:
-        raise PhotoError(f"{name} is {width}×{height} pixels, which is nothing to look at; choose another picture.")
+        raise PhotoError(f"{name} has no pixels ({width}×{height}); choose another image.")
     if width * height > MAX_PIXELS:
         raise _too_large(name)
-    if min(width, height) < MIN_SIDE:
-        raise PhotoError(f"{name} is {width}×{height} pixels; a model needs at least {MIN_SIDE} a side.")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise PhotoError(f"{name} is {width}×{height} pixels, too narrow a strip for a model; crop it and try again.")
 
 
-def _not_a_picture(data: bytes) -> str | None:
+def _not_an_image(data: bytes) -> str | None:
     """What is wrong with bytes that do not begin like one of `FORMATS`; the file's name is never trusted."""
     head = data[:1024]
     if not data:
@@ -156,12 +178,12 @@ def _not_a_picture(data: bytes) -> str | None:
         return "is an SVG drawing, which has lines and no pixels; export it as PNG."
     if head[4:8] == b"ftyp":
         still = head[8:12] in (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc", b"avif", b"avis")
-        return f"is {'a HEIC or AVIF picture' if still else 'a video'}, which cannot be read here; save it as JPEG or PNG."
+        return f"is {'a HEIC or AVIF image' if still else 'a video'}, which cannot be read here; save it as JPEG or PNG."
     if text.startswith((b"<!doctype html", b"<html")):
-        return "is a web page, not a picture; save the picture itself."
+        return "is a web page, not an image; save the image itself."
     if head.startswith((b"%PDF", b"PK\x03\x04")):
-        return "is a PDF or ZIP file, not a picture; export the picture as PNG or JPEG."
-    return "is no picture that can be read here, whatever its name says; use a PNG or JPEG file."
+        return "is a PDF or ZIP file, not an image; export the image as PNG or JPEG."
+    return "is not an image file that can be read here; use a PNG or JPEG file."
 
 
 def _webp_size(name: str, data: bytes) -> tuple[int, int]:
@@ -181,38 +203,36 @@ def _webp_size(name: str, data: bytes) -> tuple[int, int]:
 # --- decoding ------------------------------------------------------------------------------------------------------------
 
 
-def _decoded(picture: Image.Image, name: str) -> Photo:
-    notes = []
-    kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-    if getattr(picture, "is_animated", False):
-        notes.append("only its first picture is used")
-    note = _own_note(picture)
-    turn = turn_upright(picture)
-    picture.load()
-    _check_size(name, *picture.size)
-    levels, words = _levels(picture)
+def _decoded(image: Image.Image, upright: bool) -> Decoded:
+    notes = ["only its first frame is used"] if getattr(image, "is_animated", False) else []
+    kind, note = "JPEG" if image.format == "MPO" else str(image.format), _own_note(image)
+    orientation = _orientation(image)
+    image.load()
+    levels, words = _levels(image)
     notes += words
-    if turn is not None:
-        levels = levels.transpose(turn)
+    if upright and orientation > 1:
+        levels = levels.copy()
+        levels.info = {}  # ImageOps then sees the orientation alone: other EXIF data may be broken
+        levels.getexif()[_ORIENTATION] = orientation
+        levels = ImageOps.exif_transpose(levels)
         notes.append("turned as its EXIF data say")
-    array = np.array(levels)
-    pixels = torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
-    return Photo(name, kind, pixels, tuple(notes), note)
+    return Decoded(levels, kind, tuple(notes), note)
 
 
-def turn_upright(picture: Image.Image) -> Image.Transpose | None:
-    """The turn that the picture's EXIF orientation asks for; None where it stands upright or broken EXIF data say nothing."""
-    if picture.format == "TIFF":  # its decoder turns by itself
-        return None
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where EXIF data are missing or broken, and for TIFF, whose decoder turns."""
+    if image.format == "TIFF":
+        return 1
     try:
-        return _TURNS.get(int(picture.getexif().get(_ORIENTATION, 1)))
+        value = int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a parser of untrusted bytes
-        return None
+        return 1
+    return value if 1 <= value <= 8 else 1
 
 
-def _own_note(picture: Image.Image) -> dict[str, Any] | None:
+def _own_note(image: Image.Image) -> dict[str, Any] | None:
     """The JSON object that `encode_png` left in the file."""
-    text = picture.info.get(NOTE_KEY)
+    text = image.info.get(NOTE_KEY)
     if not isinstance(text, str) or len(text) > _MAX_NOTE:
         return None
     try:
@@ -222,22 +242,22 @@ def _own_note(picture: Image.Image) -> dict[str, Any] | None:
     return note if isinstance(note, dict) else None
 
 
-def _levels(picture: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The picture in mode L or RGB, 8 bits, and what was done to bring it there."""
-    if picture.mode.startswith("I;16"):
-        return _from_values(np.asarray(picture).astype(np.float32) / 65535), ["16 bits brought to 8"]
-    if picture.mode in ("I", "F"):
-        return _stretched(np.asarray(picture).astype(np.float64))
-    if picture.has_transparency_data:
-        return _on_paper(picture)
-    if picture.mode in ("L", "RGB"):
-        return picture, []
-    words = ["CMYK brought to RGB"] if picture.mode == "CMYK" else []
-    return picture.convert("L" if picture.mode == "1" else "RGB"), words
+def _levels(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The image in mode L or RGB, 8 bits, and what was done to bring it there."""
+    if image.mode.startswith("I;16"):
+        return _from_values(np.asarray(image).astype(np.float32) / 65535), ["16 bits brought to 8"]
+    if image.mode in ("I", "F"):
+        return _stretched(np.asarray(image).astype(np.float64))
+    if image.has_transparency_data:
+        return _on_paper(image)
+    if image.mode in ("L", "RGB"):
+        return image, []
+    words = ["CMYK brought to RGB"] if image.mode == "CMYK" else []
+    return image.convert("L" if image.mode == "1" else "RGB"), words
 
 
 def _from_values(values: np.ndarray) -> Image.Image:
-    """Values in [0, 1] as a grey picture."""
+    """Values in [0, 1] as a grey image."""
     return Image.fromarray((values * 255).round().astype(np.uint8))
 
 
@@ -251,10 +271,10 @@ def _stretched(values: np.ndarray) -> tuple[Image.Image, list[str]]:
     return _from_values((values - low) / (high - low or 1.0)), ["stretched from its darkest to its brightest value"]
 
 
-def _on_paper(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+def _on_paper(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Lay transparent parts on white; on black where what is drawn is nearly white and would vanish."""
-    grey = picture.mode in ("L", "LA", "La", "1")
-    layered = picture.convert("LA" if grey and picture.mode != "La" else "RGBA")
+    grey = image.mode in ("L", "LA", "La", "1")
+    layered = image.convert("LA" if grey and image.mode != "La" else "RGBA")
     alpha = np.asarray(layered.getchannel("A"), dtype=np.float32)
     if alpha.min() == 255:
         return layered.convert("L" if grey else "RGB"), []

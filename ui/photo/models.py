@@ -13,7 +13,7 @@ from advcore.models.checkpoints import Checkpoint
 from advcore.models.pretrained import Pretrained
 from ui import load
 from ui.frame import chosen
-from ui.pickers import FIRST, default_pair
+from ui.pickers import default_pair
 from ui.words import markdown_safe
 
 PhotoModel = Checkpoint | Pretrained
@@ -40,7 +40,7 @@ def photo_models() -> dict[str, dict[str, PhotoModel]]:
 
 def about(dataset: str) -> data.Dataset:
     """What is known of a dataset, also of one that is no longer on this machine."""
-    return data.datasets().get(dataset) or data.Dataset(dataset, dataset, None)
+    return data.datasets().get(dataset) or data.Dataset(dataset, dataset)
 
 
 def size_words(model: PhotoModel) -> str:
@@ -52,7 +52,8 @@ def size_words(model: PhotoModel) -> str:
 def model_pickers() -> tuple[str, list[PhotoModel]]:
     """The dataset whose models classify the photo, and one or two of them; none where ImageNet has no weights here."""
     known = photo_models()
-    order = sorted(known, key=lambda name: (not known[name], FIRST.index(name) if name in FIRST else len(FIRST)))
+    listed = [*(name for name in data.datasets() if name in known), *known]
+    order = sorted(known, key=lambda name: (not known[name], listed.index(name)))
     titles = {name: about(name).title for name in order} | {pretrained.DATASET: "ImageNet · 1,000 classes"}
     dataset = st.selectbox("Models for", order, format_func=titles.get, key=chosen("dataset", order, order[0]))
     models, picked = known[dataset], []

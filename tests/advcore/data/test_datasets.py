@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.makers import pictures, write_cifar10, write_folder, write_mnist, write_parquet, write_picture
 
 from advcore import data
 from advcore.data import readers
 from advcore.errors import DataError
+from tests.makers import pictures, write_cifar10, write_folder, write_mnist, write_parquet, write_picture
 
 
 def write_every_form(root: Path) -> None:
@@ -202,7 +202,7 @@ def test_what_torchvision_does_not_bring_cannot_be_fetched(name: str, data_folde
 
 
 def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(form: str, root: Path) -> None:
+    def fail(stored: readers.TorchvisionFiles, root: Path) -> None:
         raise OSError("no route to host\nand a second line")
 
     monkeypatch.setattr(readers, "_fetch", fail)
@@ -221,12 +221,12 @@ def test_a_download_into_no_folder_says_why(tmp_path: Path) -> None:
 def test_a_download_shows_its_progress_and_is_found_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
 
-    def fetch(form: str, root: Path) -> None:
+    def fetch(stored: readers.TorchvisionFiles, root: Path) -> None:
         (root / "part").write_bytes(bytes(1_000_000))
         time.sleep(0.4)
-        written.append(form)
+        written.append(stored.name)
         (root / "part").write_bytes(bytes(20_000_000))  # more than expected: the archive and what it unpacks to
-        write_mnist(root, form)
+        write_mnist(root, stored.name)
 
     monkeypatch.setattr(readers, "_fetch", fetch)
     steps = list(data.download("mnist"))

@@ -9,6 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from advcore import data
+from advcore.data import class_names, readers
+from advcore.errors import DataError
+from advcore.images.decode import FORMATS, PhotoError
 from tests.makers import (
     as_images,
     encoded,
@@ -21,11 +27,6 @@ from tests.makers import (
     write_picture,
     write_tiny_imagenet,
 )
-from PIL import Image
-
-from advcore import data
-from advcore.data import class_names, readers
-from advcore.errors import DataError
 
 LABELS = [3, 1, 4, 1, 5, 9]
 
@@ -63,11 +64,8 @@ def test_parquet_in_the_hub_layout(name: str, data_folder: Path) -> None:
     assert read.images.dtype == torch.uint8
     assert read.labels.dtype == torch.int64
     assert read.class_names == class_names.DIGITS
-    assert (read.dataset, read.samples, read.source) == (
-        "mnist",
-        False,
-        f"Parquet in {(data_folder / 'mnist' / name).parent}",
-    )
+    assert (read.dataset, read.samples) == ("mnist", False)
+    assert str(data_folder) not in read.source
 
 
 def test_parquet_shards_are_one_split_in_order(data_folder: Path) -> None:
@@ -141,7 +139,7 @@ def test_bad_rows_of_a_parquet_file(arrays: list[bytes | None], labels: list[int
 
 def test_a_picture_in_a_format_that_pillow_hands_to_other_programs_is_not_opened() -> None:
     drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\nshowpage\n"
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(PhotoError):
         readers.decode(drawing, 1)
 
 
@@ -203,7 +201,7 @@ def test_idx_files(name: str, form: str, below: str, split: data.Split, data_fol
     assert torch.equal(read.images, as_images(arrays))
     assert read.labels.tolist() == labels
     assert read.class_names == data.BUILT_IN[name].class_names
-    assert read.source == f"torchvision's files in {root}"
+    assert str(data_folder) not in read.source
     assert data.load(name, split, limit=2).labels.tolist() == labels[:2]
 
 
@@ -373,7 +371,7 @@ def test_a_complete_imagenet_folder_bears_imagenets_names(data_folder: Path) -> 
         (place / f"n{index:08}").mkdir(parents=True)
         (place / f"n{index:08}" / "a.png").write_bytes(tiny)
     read = data.load("imagenet", limit=4)
-    assert read.labels.tolist() == [0, 250, 500, 750]
+    assert len(set(read.labels.tolist())) == 4
     assert read.class_names == readers.imagenet_class_names()
     assert read.class_names[0] == "tench"
 
@@ -390,10 +388,10 @@ def test_a_folder_of_ones_own_keeps_a_size_all_share(data_folder: Path) -> None:
     arrays = pictures(3, 20)
     write_folder(data_folder / "shapes" / "test", {"b": arrays[:1], "a": arrays[1:]})
     read = data.load("shapes")
-    assert torch.equal(read.images, as_images(arrays[[1, 2, 0]]))
-    assert read.labels.tolist() == [0, 0, 1]
+    files = {tuple(image.flatten().tolist()): label for image, label in zip(read.images, read.labels.tolist(), strict=True)}
+    assert files == {tuple(array.ravel().tolist()): label for array, label in zip(arrays, (1, 0, 0), strict=True)}
     assert read.class_names == ("a", "b")
-    assert read.source == f"image folder {data_folder / 'shapes' / 'test'}"
+    assert str(data_folder) not in read.source
 
 
 def test_a_folder_of_ones_own_with_mixed_sizes_and_modes(data_folder: Path) -> None:
@@ -405,7 +403,7 @@ def test_a_folder_of_ones_own_with_mixed_sizes_and_modes(data_folder: Path) -> N
     (place / "b" / "notes.txt").write_text("no picture")
     read = data.load("shapes")
     assert tuple(read.images.shape) == (6, 3, 64, 64)
-    assert read.labels.tolist() == [0, 0, 1, 1, 1, 1]
+    assert sorted(read.labels.tolist()) == [0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("size", [(90, 60), (30, 20)], ids=["cut", "kept"])
@@ -435,11 +433,19 @@ def test_the_splits_of_a_folder_of_ones_own_fit_each_other(data_folder: Path) ->
     assert data.load("shapes", "train", limit=1).shape == (3, 64, 64)
 
 
-def test_a_limit_keeps_every_classs_share(data_folder: Path) -> None:
-    write_folder(data_folder / "shapes" / "test", {name: [flat(value, 8) for value in range(6)] for name in "abc"})
-    read = data.load("shapes", limit=6)
-    assert read.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert len(data.load("shapes", limit=1000)) == 18
+@pytest.mark.parametrize("split", data.SPLITS)
+def test_the_first_images_of_a_folder_are_of_all_classes_and_those_of_a_limit(split: data.Split, data_folder: Path) -> None:
+    kinds = {name: [flat(40 * number + value, 8) for value in range(40)] for number, name in enumerate("abc")}
+    for part in data.SPLITS:
+        write_folder(data_folder / "shapes" / part, kinds)
+    whole, few = data.load("shapes", split), data.load("shapes", split, limit=30)
+    assert torch.equal(few.images, whole.images[:30])
+    assert torch.equal(few.labels, whole.labels[:30])
+    assert min(few.labels.bincount(minlength=3)) >= 5
+    assert whole.labels.bincount().tolist() == [40, 40, 40]
+    assert torch.equal(whole.images[:, 0, 0, 0] // 40, whole.labels)  # each image kept its label
+    assert torch.equal(data.load("shapes", split).images, whole.images)
+    assert len(data.load("shapes", split, limit=1000)) == 120
 
 
 @pytest.mark.parametrize("content", [b"", b"text", encoded(flat(0))[:50]], ids=["empty", "text", "cut"])
@@ -520,7 +526,7 @@ def test_pictures_of_a_broken_dataset_never_escape_as_a_traceback(tmp_path: Path
     rng = np.random.default_rng(0)
     path = write_picture(tmp_path / "a.png", pictures(1, 16, colour=True)[0])
     with Image.open(path) as picture:
-        for form in readers.PICTURE_FORMATS:
+        for form in FORMATS:
             picture.save(tmp_path / "again", form)
             good = (tmp_path / "again").read_bytes()
             for _ in range(60):
@@ -529,6 +535,6 @@ def test_pictures_of_a_broken_dataset_never_escape_as_a_traceback(tmp_path: Path
                     bad[position] = rng.integers(256)
                 try:
                     decoded = readers.decode(bytes(bad[: rng.integers(1, len(bad) + 1)]), 3)
-                except readers._DECODE_ERRORS:
+                except PhotoError:
                     continue
                 assert decoded.dtype == np.uint8
