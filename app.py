@@ -1,23 +1,35 @@
-"""Adversarial Lab: see how little it takes to fool a neural network, and how it learns to hold."""
+"""Adversarial Lab: see how little it takes to fool a neural network, and what adversarial training changes."""
 
 import os
 
-# Two programs whose threads spin while they wait for one another take ten times as long: a page beside a training job.
+# Threads that spin while they wait slow down another program on the same cores tenfold: a page beside a training job.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import streamlit as st
 
+from pages import accuracy, attack, models, papers, retrain, your_image
 from ui import frame
 
 st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
 
-frame.apply()
+ATTACK = st.Page(attack.page, title="Attack", icon=":material/bolt:", url_path="", default=True)
+YOUR_IMAGE = st.Page(your_image.page, title="Your image", icon=":material/add_photo_alternate:", url_path="your_image")
 PAGES = [
-    st.Page("pages/attack.py", title="Attack", icon=":material/bolt:", default=True),
-    st.Page("pages/your_image.py", title="Your image", icon=":material/add_photo_alternate:", url_path="your-image"),
-    st.Page("pages/accuracy.py", title="Accuracy vs ε", icon=":material/show_chart:"),
-    st.Page("pages/papers.py", title="Papers", icon=":material/menu_book:"),
-    st.Page("pages/retrain.py", title="Retrain", icon=":material/school:"),
-    st.Page("pages/models.py", title="Models", icon=":material/inventory_2:"),
+    ATTACK,
+    YOUR_IMAGE,
+    st.Page(accuracy.page, title="Accuracy vs ε", icon=":material/show_chart:", url_path="accuracy"),
+    st.Page(papers.page, title="Papers", icon=":material/menu_book:", url_path="papers"),
+    st.Page(retrain.page, title="Retrain", icon=":material/school:", url_path="retrain"),
+    st.Page(models.page, title="Models", icon=":material/inventory_2:", url_path="models"),
 ]
-frame.run(st.navigation(PAGES, position="top"))
+# Addresses that lead to a page of another address, with what the link asks for.
+MOVED = [
+    st.Page(
+        lambda page=page: st.switch_page(page, query_params=st.query_params.to_dict()),
+        title=old,
+        url_path=old,
+        visibility="hidden",
+    )
+    for old, page in {"attack": ATTACK, "your-image": YOUR_IMAGE}.items()
+]
+frame.show(st.navigation([*PAGES, *MOVED], position="top"))

@@ -15,11 +15,10 @@ from ui import frame, load
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, scrubber
 from ui.frame import chosen, number, remember, report_unavailable
-from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, attack_picker, dataset_picker, default_pair, images_and_models
 from ui.snippets import attack_snippet
 from ui.words import epsilon_text, markdown_safe, role, role_colour
 
-ATTACKS = {"fgsm": "FGSM (one step)", "pgd": "PGD-20 (iterative)"}
 ANY = "any"
 PER_PAGE = 24
 
@@ -95,7 +94,7 @@ def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> list[Checkp
 
 def pick_attack(info: data.Dataset, images: data.LabeledImages) -> tuple[str, str]:
     """The attack's name, and the name of the class to reach (ANY: untargeted)."""
-    name = st.selectbox("Attack", list(ATTACKS), format_func=ATTACKS.get, key=chosen("attack", list(ATTACKS), "fgsm"))
+    name = attack_picker()
     classes = [ANY, *images.class_names]
     target = st.selectbox(
         "Target class",
@@ -209,7 +208,11 @@ def take_away(
 def describe(images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, epsilon: float) -> None:
     """In words, which image is shown and what was done to it."""
     name, label = attacks.title(attack), markdown_safe(images.class_names[int(images.labels[index])])
-    toward = "" if target is None or not attack.targeted else f" toward {markdown_safe(images.class_names[target])}"
+    toward = (
+        ""
+        if target is None or not getattr(attack, "targeted", False)
+        else f" toward {markdown_safe(images.class_names[target])}"
+    )
     st.caption(
         f"Test image {index} of {data.dataset(images.dataset).title}, true class “{label}”. "
         f"{name[0].upper()}{name[1:]}{toward}, every pixel changed by at most ε = {epsilon_text(epsilon)}."

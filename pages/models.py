@@ -11,29 +11,64 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from advcore import data
+from advcore.defenses import DEFENSES
 from advcore.errors import AdvcoreError
 from advcore.evaluation import figures, importing
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
-from advcore.recipe import DEFENSES, Recipe
+from advcore.recipe import Recipe
 from advcore.training import presets
-from ui import load
+from ui import frame, load
 from ui.frame import chosen, remember, report_unavailable
 from ui.tiles import Tile, tiles
-from ui.training.form import ATTACKED, DEFENSE_TITLES
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small")
 EVERY = "all"
 
-st.markdown("## The models")
-st.caption("Every model the app knows: shipped ones, and what you trained or imported. Choose one to look into it.")
-known = {name: item for name, item in load.catalog().items() if item.path.exists()}
-titles = {name: info.title for name, info in data.datasets().items()}
-place = st.empty()  # there with and without a word, so that what follows keeps its place and stays open
-if said := st.session_state.pop("models said", None):
-    (place.success if said[0] else place.error)(markdown_safe(said[1]))
+
+def page() -> None:
+    """The table of all models, one of them in detail, and the import of another."""
+    st.markdown("## The models")
+    st.caption("Every model the app knows: shipped ones, and those you trained or imported. Choose one to see its details.")
+    known = {name: item for name, item in load.catalog().items() if item.path.exists()}
+    message = st.empty()  # drawn with and without a message, so that what follows keeps its place and stays open
+    if said := st.session_state.pop("models message", None):
+        (message.success if said[0] else message.error)(markdown_safe(said[1]))
+    if known:
+        table_and_detail(known)
+    else:
+        st.info("There is no model yet: train one on the Retrain page, or import one below.")
+    report_unavailable()
+    for path, reason in checkpoints.problems().items():
+        st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
+    with st.expander("Import a model", icon=":material/upload:", expanded=not known):
+        upload()
+
+
+def table_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
+    """The table, of one dataset or all, and the model chosen."""
+    here = [EVERY, *dict.fromkeys(item.recipe.dataset for item in known.values())]
+    only = st.pills(
+        "Dataset",
+        here,
+        format_func=lambda name: "All" if name == EVERY else dataset_title(name),
+        key=chosen("of", here, EVERY),
+        label_visibility="collapsed",
+    )
+    of = {name: item for name, item in known.items() if only in (None, EVERY, item.recipe.dataset)}
+    table(of)
+    name = st.selectbox("Model", list(known), key=chosen("model", list(known), next(iter(of))), on_change=other_model)
+    with st.container(border=True):
+        detail(known[name])
+    remember(model=name, of=None if only in (None, EVERY) else only)
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's name for people."""
+    info = data.datasets().get(name)
+    return info.title if info else name
 
 
 def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
@@ -57,14 +92,14 @@ def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
     """Do it and say so, or say why not; whether it went well."""
     try:
         what(*arguments)
-        st.session_state["models said"] = (True, done)
+        st.session_state["models message"] = (True, done)
     except (AdvcoreError, OSError) as error:
-        st.session_state["models said"] = (False, str(error))
+        st.session_state["models message"] = (False, str(error))
     load.catalog.clear()
-    return st.session_state["models said"][0]
+    return st.session_state["models message"][0]
 
 
-def listed(of: Mapping[str, checkpoints.Checkpoint]) -> None:
+def table(of: Mapping[str, checkpoints.Checkpoint]) -> None:
     """The table; a click on a line shows that model below."""
     names = list(of)
 
@@ -131,7 +166,7 @@ def detail(item: checkpoints.Checkpoint) -> None:
             },
         )
     with recipe:
-        st.markdown(f"**{DEFENSE_TITLES[item.recipe.defense]}**: {markdown_safe(DEFENSES[item.recipe.defense])}")
+        st.markdown(f"**{DEFENSES[item.recipe.defense].title}**: {markdown_safe(DEFENSES[item.recipe.defense].described)}")
         facts(item.recipe.to_dict() | ({"epsilon": epsilon_text(item.recipe.epsilon)} if item.recipe.epsilon else {}))
     with origin:
         facts({key: value for key, value in item.provenance.items() if key != "command"})
@@ -214,7 +249,7 @@ def upload() -> None:
 def named() -> dict[str, Any]:
     """What plain weights belong to, as their owner names it."""
     one, two, three = st.columns(3)
-    dataset = one.selectbox("Trained on", list(load.available()), format_func=titles.get, key="import dataset")
+    dataset = one.selectbox("Trained on", list(load.available()), format_func=dataset_title, key="import dataset")
     fitting = presets.architectures(dataset)
     architecture = two.selectbox(
         "Architecture", fitting, format_func=lambda name: ARCHITECTURES[name].title, key="import architecture"
@@ -223,9 +258,11 @@ def named() -> dict[str, Any]:
     normalization = three.selectbox("It expects images", list(kinds), format_func=kinds.get, key="import normalization")
     values: dict[str, Any] = {"dataset": dataset, "architecture": architecture, "normalization": normalization}
     one, two, three = st.columns(3)
-    offered = [name for name in DEFENSES if name != "distill"]
-    values["defense"] = one.selectbox("Trained with", offered, format_func=DEFENSE_TITLES.get, key="import defense")
-    if values["defense"] in ATTACKED:
+    offered = [name for name, defense in DEFENSES.items() if not defense.needs_teacher]
+    values["defense"] = one.selectbox(
+        "Trained with", offered, format_func=lambda name: DEFENSES[name].title, key="import defense"
+    )
+    if DEFENSES[values["defense"]].epsilon != "none":
         values["epsilon"] = two.number_input("at ε", 0.001, 1.0, 0.1, step=0.01, format="%.4f", key="import epsilon")
     if ARCHITECTURES[architecture].default_width is not None:
         values["width"] = three.number_input("Width", 4, 256, None, key="import width", placeholder="its usual one")
@@ -255,25 +292,5 @@ def other_model() -> None:
     st.session_state["other model"] = st.session_state.get("other model", 0) + 1
 
 
-if not known:
-    st.info("There is no model yet: train one on the Retrain page, or import one below.")
-else:
-    here = [EVERY, *dict.fromkeys(item.recipe.dataset for item in known.values())]
-    only = st.pills(
-        "Dataset",
-        here,
-        format_func=lambda name: "All" if name == EVERY else titles.get(name, name),
-        key=chosen("of", here, EVERY),
-        label_visibility="collapsed",
-    )
-    of = {name: item for name, item in known.items() if only in (None, EVERY, item.recipe.dataset)}
-    listed(of)
-    name = st.selectbox("Model", list(known), key=chosen("model", list(known), next(iter(of))), on_change=other_model)
-    with st.container(border=True):
-        detail(known[name])
-    remember(model=name, of=None if only in (None, EVERY) else only)
-report_unavailable()
-for path, reason in checkpoints.problems().items():
-    st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
-with st.expander("Import a model", icon=":material/upload:", expanded=not known):
-    upload()
+if __name__ == "__main__":
+    frame.run()

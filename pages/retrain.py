@@ -11,8 +11,8 @@ from advcore.jobs import queue
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
-from ui import load
-from ui.frame import chosen, remember, report_left_aside
+from ui import frame, load
+from ui.frame import chosen, remember, report_unavailable
 from ui.training import job as job_views
 from ui.training.cards import cards
 from ui.training.form import advanced, drawn_before, fill, recipe_form
@@ -22,22 +22,44 @@ NEW = "new"
 SCRATCH = "scratch"
 ICONS = {"quick": "timer", "papers": "menu_book", "robust": "shield"}
 
-queue.advance()
-known = {job.id: job for job in queue.listing()}
-busy = next((job.id for job in known.values() if job.state == "running"), NEW)
-heading, choice = st.columns([3, 2], vertical_alignment="center")
-heading.markdown("## Teach a network to resist")
-shown = NEW
-if known:
-    shown = choice.selectbox(
-        "Training",
-        [NEW, *known],
-        format_func=lambda item: "+ New training" if item == NEW else job_views.option(known[item]),
-        key=chosen("job", [NEW, *known], busy),
-        label_visibility="collapsed",
-    )
-if trouble := st.session_state.pop("job trouble", None):
-    st.error(markdown_safe(trouble))
+
+def page() -> None:
+    """The form for a new training, or a training with its buttons and what it gave."""
+    queue.advance()
+    known = {job.id: job for job in queue.listing()}
+    running = next((job.id for job in known.values() if job.state == "running"), None)
+    heading, choice = st.columns([3, 2], vertical_alignment="center")
+    heading.markdown("## Teach a network to resist")
+    shown = NEW
+    if known:
+        shown = choice.selectbox(
+            "Training",
+            [NEW, *known],
+            format_func=lambda item: "+ New training" if item == NEW else job_views.option(known[item]),
+            key=chosen("job", [NEW, *known], running or NEW),
+            label_visibility="collapsed",
+        )
+    if problem := st.session_state.pop("job problem", None):
+        st.error(markdown_safe(problem))
+    if shown == NEW:
+        remember(job=NEW if known else None)
+        new_training(busy=running is not None)
+    else:
+        report_unavailable()
+        remember(job=shown)
+        one_training(known[shown])
+
+
+def one_training(job: queue.Job) -> None:
+    """A training that is watched while it runs, with its recipe."""
+    usual = pace(job)
+    st.fragment(watch, run_every=usual)(job.id, usual)
+    if job.recipe:
+        job_views.recipe_details(job.recipe)
+    with st.container(horizontal=True):
+        st.button("New training", icon=":material/add:", on_click=ask, args=(NEW,))
+        if job.state == "finished":
+            job_views.buttons(job)
 
 
 def ask(job_id: str) -> None:
@@ -50,7 +72,7 @@ def launch(recipe: Recipe) -> None:
     try:
         ask(queue.start(recipe).id)
     except (AdvcoreError, OSError) as error:
-        st.session_state["job trouble"] = f"The training could not be started: {error}"
+        st.session_state["job problem"] = f"The training could not be started: {error}"
 
 
 @st.cache_data(ttl=600, show_spinner=False, max_entries=50)
@@ -85,7 +107,7 @@ def what_to_train() -> tuple[data.Dataset, str, str | None]:
     return data.dataset(name), architecture, None if start == SCRATCH else start
 
 
-def new_training() -> None:
+def new_training(*, busy: bool) -> None:
     """The form: what to train, three ways to go about it, and every detail for those who want it."""
     st.caption(
         "Adversarial training: at every step the network also sees images attacked against itself. "
@@ -94,7 +116,7 @@ def new_training() -> None:
     info, architecture, start = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
-    report_left_aside()
+    report_unavailable()
     picked = cards(
         [(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], st.session_state[key], key=key
     )
@@ -117,8 +139,7 @@ def new_training() -> None:
             return
         timing = offer(recipe)
     job_views.recipe_details(recipe)
-    remember(job=NEW if known else None)
-    say_how_long(recipe, timing)
+    say_how_long(recipe, timing, busy=busy)
 
 
 def offer(recipe: Recipe) -> DeltaGenerator:
@@ -134,9 +155,9 @@ def offer(recipe: Recipe) -> DeltaGenerator:
     return about.empty()
 
 
-def say_how_long(recipe: Recipe, place: DeltaGenerator) -> None:
+def say_how_long(recipe: Recipe, place: DeltaGenerator, *, busy: bool) -> None:
     """Measure a few steps and say what the whole will take; a busy machine would be measured slow."""
-    if busy != NEW:
+    if busy:
         place.caption(":material/schedule: Another training is running; this one will wait for it.")
         return
     place.caption(":material/schedule: Timing a few steps, to say how long it will take …")
@@ -155,7 +176,7 @@ def pace(job: queue.Job) -> float | None:
 
 
 def watch(job_id: str, usual: float | None) -> None:
-    """Draw the job as its folder now shows it, then measure its model a little more."""
+    """Draw the job as its folder now shows it, and have its model measured."""
     queue.advance()
     try:
         job = queue.find(job_id)
@@ -166,23 +187,13 @@ def watch(job_id: str, usual: float | None) -> None:
     if made:
         job_views.links(made)
         job_views.result(made)
-        job_views.measure_more(made)
+        if pace(job):
+            job_views.measure(made)
     elif job.state == "finished":
         st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
     if pace(job) != usual:
         st.rerun()
 
 
-if shown == NEW:
-    new_training()
-else:
-    report_left_aside()
-    remember(job=shown)
-    usual = pace(known[shown])
-    st.fragment(watch, run_every=usual)(shown, usual)
-    if known[shown].recipe:
-        job_views.recipe_details(known[shown].recipe)
-    with st.container(horizontal=True):
-        st.button("New training", icon=":material/add:", on_click=ask, args=(NEW,))
-        if known[shown].state == "finished":
-            job_views.buttons(known[shown])
+if __name__ == "__main__":
+    frame.run()

@@ -1,32 +1,122 @@
-"""Your image: upload it, take it, draw it, and see how little fools the models that look at it."""
+"""Your image: upload it, take it or draw it, and see how little fools the models that classify it."""
 
 from __future__ import annotations
 
-import streamlit as st
+from collections.abc import Sequence
+from typing import Any
 
-from advcore import attacks
-from advcore.errors import AdvcoreError
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from advcore import attacks, data
+from advcore.images.decode import Photo
 from advcore.images.encode import to_bytes
 from advcore.models import pretrained
 from advcore.photos import digits, fullsize
 from advcore.photos.framing import crop_box
-from ui import load
+from ui import frame, load
 from ui.components.cropper import Crop, cropper, held_crop
-from ui.components.scrubber import Side, scrubber
+from ui.components.scrubber import Scrubbed, Side, scrubber
 from ui.frame import chosen, number, remember, report_unavailable
 from ui.photo import session
-from ui.photo.models import about, model_pickers, offer_pretrained, size_words
+from ui.photo.models import PhotoModel, about, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, forget, photo_from
+from ui.pickers import attack_picker
 from ui.words import OTHERS, epsilon_text, markdown_safe, role, role_colour
 
-ATTACKS = {"fgsm": "FGSM (one step)", "pgd": "PGD-20 (iterative)"}
 REACHES = {"view": "what the models see", "full": "the whole picture"}
 INKS = {"auto": "automatic", "dark": "dark", "bright": "bright"}
 ANY = "any"
 
 
+def page() -> None:
+    """The photo, what the models see of it, the attack on it, and the attacked picture to take away."""
+    st.markdown("## Now try it with your picture")
+    st.caption("A photo, a drawing, a digit on paper: see how the models classify it, and how small a change fools them.")
+    with st.sidebar:
+        dataset, models = model_pickers()
+    messages = st.container()
+    with messages:
+        report_unavailable()
+    if not models:
+        no_models(dataset)
+        return
+    source = st.segmented_control(
+        "Where the picture comes from",
+        list(SOURCES),
+        format_func=SOURCES.get,
+        key=chosen("source", list(SOURCES), "examples"),
+        label_visibility="collapsed",
+    )
+    given, columns = pick_photo(source, dataset)
+    state = {"dataset": dataset, "a": models[0].id, "b": models[-1].id if len(models) > 1 else None, "source": source}
+    if given is None:
+        privacy()
+        remember(dataset, **state)
+        return
+    photo_id, photo = given
+    with columns[2]:
+        reach, framing = framing_controls(models[0], photo)
+    framed = look(columns, photo_id, photo, models[0], framing, fixed=source == "draw")
+    with st.sidebar:
+        attack_name, target_name = attack_controls(models[0], reach)
+    with messages:
+        report_unavailable()
+    target = None if target_name == ANY else models[0].class_names.index(target_name)
+    attack = attacks.attack_named(attack_name, targeted=target is not None)
+    info, scope = about(dataset), f"own {dataset} {reach}"
+    answers = attack_photo(models, framed, attack, target, reach, info)
+    left = scrubber(
+        sides(answers),
+        models[0].class_names,
+        epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=scope),
+        usual=info.epsilon,
+        noise=number("noise", 0, 1, 0, scope=scope) == 1,
+        link=source == "examples",
+        key=f"scrub:{scope}",
+    )
+    fooled = any((answered.attack.answers != answered.attack.label).any() for answered in answers)
+    if attack_name == "fgsm" and reach == "view" and not fooled:
+        st.info(
+            f"One step of FGSM fools no model here up to ε = {epsilon_text(info.epsilons[-1])}. PGD-20, in the sidebar, "
+            "takes twenty smaller steps.",
+            icon=":material/science:",
+        )
+    shown = attacks.UniformNoise() if left.noise else attack
+    take_away(framed, answers, shown, target, left, {"full": reach == "full", **framing})
+    name = attacks.title(shown)
+    st.caption(
+        f"{name[0].upper()}{name[1:]} on {REACHES[reach]}, every value changed by at most ε = {epsilon_text(left.epsilon)}. "
+        "Keep the PNG as it is: a messenger that compresses it again may undo the attack."
+    )
+    if dataset == pretrained.DATASET and pretrained.missing():
+        with st.expander("More ImageNet models", icon=":material/cloud_download:"):
+            offer_pretrained()
+    privacy()
+    remember(
+        dataset,
+        **state,
+        example=photo_id if source == "examples" else None,
+        reach=reach,
+        target=None if target is None else target_name,
+    )
+    remember(reach, attack=attack_name)
+    remember(scope, epsilon=left.epsilon, noise=1 if left.noise else None)
+
+
+def no_models(dataset: str) -> None:
+    """What to do where none of ImageNet's models are on this machine."""
+    st.info(
+        "torchvision's ImageNet models classify a photograph among 1,000 classes, but none of their weights are on this "
+        "machine. Download one here, once, or choose the models of another dataset on the left.",
+        icon=":material/cloud_off:",
+    )
+    offer_pretrained()
+    remember(dataset=dataset)
+
+
 def privacy() -> None:
-    """Where the person's photos are, and how to be rid of them."""
+    """Where the person's photos are kept, and how to delete them."""
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.caption(
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
@@ -36,217 +126,186 @@ def privacy() -> None:
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
 
 
-st.markdown("## Now try it with your picture")
-st.caption(
-    "A photo, a drawing, a digit on paper: see what the models make of it, and how little it takes to change their mind."
-)
-with st.sidebar:
-    dataset, models = model_pickers()
-aside = st.container()
-with aside:
-    report_unavailable()
-if not models:
-    st.info(
-        "torchvision's ImageNet models name a photograph among 1,000 classes, but none of their weights are on this machine. "
-        "Fetch one here, once, or choose the models of another dataset on the left.",
-        icon=":material/cloud_off:",
-    )
-    offer_pretrained()
-    remember(dataset=dataset)
-    st.stop()
-info, first = about(dataset), models[0]
+def pick_photo(source: str, dataset: str) -> tuple[tuple[str, Photo] | None, list[DeltaGenerator]]:
+    """The photo with its id, or None with an invitation; and the columns for the photo, what models see, and controls."""
+    beside = source in {"draw", "camera"}  # these stand in the photo's own column
+    given = None if beside else photo_from(source, dataset)
+    columns = st.columns([1.15, 1, 0.95], gap="medium")
+    if beside:
+        with columns[0]:
+            given = photo_from(source, dataset)
+    if given is None:
+        (columns[1] if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
+    return given, columns
 
-# --- the photo, and what the models see of it ------------------------------------------------------------------------
 
-source = st.segmented_control(
-    "Where the picture comes from",
-    list(SOURCES),
-    format_func=SOURCES.get,
-    key=chosen("source", list(SOURCES), "examples"),
-    label_visibility="collapsed",
-)
-drawing = source == "draw"
-beside = source in {"draw", "camera"}  # these stand where the photo stands otherwise
-given = None if beside else photo_from(source, dataset)
-left, middle, right = st.columns([1.15, 1, 0.95], gap="medium")
-if beside:
-    with left:
-        given = photo_from(source, dataset)
-if given is None:
-    (middle if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
-    privacy()
-    remember(dataset, dataset=dataset, a=models[0].id, b=models[-1].id, source=source)
-    st.stop()
-photo_id, photo = given
-
-invert, plain = None, False
-with right:
-    if first.shape[0] == 1:
+def framing_controls(model: PhotoModel, photo: Photo) -> tuple[str, dict[str, Any]]:
+    """What to attack (a key of REACHES), and how the photo is framed: `invert` and `plain`."""
+    invert, plain = None, False
+    if model.shape[0] == 1:
         ink = st.radio("The ink is", list(INKS), format_func=INKS.get, horizontal=True, key="ink")
         invert = {"dark": True, "bright": False}.get(ink)
-    if dataset in digits.FORMS:
+    if digits.form_of(model.dataset):
         plain = not st.toggle(
             "Find the digit",
             value=True,
             key="find",
-            help=f"Look for ink and frame it as {info.title} does: bright on dark, centred, as large as there.",
+            help=f"Look for ink and frame it as {about(model.dataset).title} does: bright on dark, centred, as large as there.",
         )
     reach = st.radio(
         "Attack",
         list(REACHES),
         format_func=REACHES.get,
-        captions=[size_words(first), f"all its {photo.size[0]}×{photo.size[1]} pixels"],
+        captions=[size_words(model), f"all its {photo.size[0]}×{photo.size[1]} pixels"],
         key=chosen("reach", list(REACHES), "view"),
     )
-full = reach == "full"
-region = Crop() if drawing else held_crop("crop", photo_id)
-crop = None if region.whole else crop_box(photo.size, first.shape, region.zoom, region.x, region.y)
-try:
-    framed = session.frame_photo(photo_id, photo, first, crop=crop, invert=invert, plain=plain)
-except AdvcoreError as error:
-    st.error(markdown_safe(str(error)))
-    st.stop()
-middle.html(
-    session.figure(framed.seen[0], f"The models see: {session.seen_words(first, framed.framing)}", "What the models see")
-)
-if not drawing:
-    with left:
-        frame = crop or crop_box(photo.size, first.shape)
-        cropper(
-            session.made(("preview", photo_id), lambda: to_bytes(fullsize.preview(photo, 480))),
-            photo.size,
-            first.shape[2] / first.shape[1],
-            found=None if framed.framing.box == frame else framed.framing.box,
-            photo_id=photo_id,
-            label=f"Your picture, {photo.name}",
-            key="crop",
-        )
-        st.caption(markdown_safe(session.photo_words(photo)))
+    return reach, {"invert": invert, "plain": plain}
 
-# --- the attack --------------------------------------------------------------------------------------------------------
 
-with st.sidebar:
-    kinds = ["fgsm"] if full else list(ATTACKS)
-    attack_name = st.selectbox(
-        "Attack",
-        kinds,
-        format_func=ATTACKS.get,
-        key=chosen("attack", kinds, "fgsm", key=f"attack:{reach}"),
-        help="PGD works on what the models see; for whole pictures it is there on the command line." if full else None,
+def look(
+    columns: Sequence[DeltaGenerator],
+    photo_id: str,
+    photo: Photo,
+    model: PhotoModel,
+    framing: dict[str, Any],
+    *,
+    fixed: bool,
+) -> session.FramedPhoto:
+    """Draw the photo with its crop (unless `fixed`) and what the models see of it; adds the crop to `framing`."""
+    region = Crop() if fixed else held_crop("crop", photo_id)
+    framing["crop"] = crop = None if region.whole else crop_box(photo.size, model.shape, region.zoom, region.x, region.y)
+    framed = session.frame_photo(photo_id, photo, model, **framing)
+    columns[1].html(
+        session.figure(framed.seen[0], f"The models see: {session.seen_words(model, framed.framing)}", "What the models see")
     )
-    wanted = [ANY, *first.class_names]
-    target_name = st.selectbox(
+    if not fixed:
+        with columns[0]:
+            box = crop or crop_box(photo.size, model.shape)
+            cropper(
+                session.made(("preview", photo_id), lambda: to_bytes(fullsize.preview(photo, 480))),
+                photo.size,
+                model.shape[2] / model.shape[1],
+                found=None if framed.framing.box == box else framed.framing.box,
+                photo_id=photo_id,
+                label=f"Your picture, {photo.name}",
+                key="crop",
+            )
+            st.caption(markdown_safe(session.photo_words(photo)))
+    return framed
+
+
+def attack_controls(model: PhotoModel, reach: str) -> tuple[str, str]:
+    """The attack's name, and the name of the class to reach (ANY: untargeted)."""
+    full = reach == "full"
+    name = attack_picker(
+        scope=reach,
+        only=["fgsm"] if full else None,
+        help="Other attacks work on what the models see; for whole pictures they are on the command line." if full else None,
+    )
+    classes = [ANY, *model.class_names]
+    target = st.selectbox(
         "Target class",
-        wanted,
+        classes,
         format_func=lambda name: "away from its own answer" if name == ANY else name,
-        key=chosen("target", wanted, ANY, key=f"target:{dataset}"),
-        help="Nobody told the models what your picture shows. The attack moves away from what each of them says itself, or "
-        "toward a class of your choice.",
+        key=chosen("target", classes, ANY, key=f"target:{model.dataset}"),
+        help="The true class of your picture is not known. The attack moves away from each model's own answer, or toward a "
+        "class of your choice.",
     )
     st.caption(f"Device: {load.device_text('fp32')}")
-with aside:
-    report_unavailable()
-target = None if target_name == ANY else first.class_names.index(target_name)
-attack = attacks.attack_named(attack_name, targeted=target is not None)
+    return name, target
 
-waiting = st.empty()
-try:
-    if full:
-        size = f"{photo.size[0]}×{photo.size[1]} pixels"
-        answers = session.attack_whole(
-            models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, f"Attacking all {size} …")
-        )
-    else:
-        with waiting, st.spinner("Attacking …", show_time=True):
-            answers = session.attack_views(models, framed, attack, target, info.epsilons)
-except AdvcoreError as error:
-    waiting.empty()
-    st.error(markdown_safe(str(error)))
-    st.stop()
-waiting.empty()
 
-sides = []
-for item, answered in zip(models, answers, strict=True):
-    colour = role_colour(item.defense)
-    colour = OTHERS[0] if sides and sides[0].colour == colour else colour
-    name = "Pretrained" if isinstance(item, pretrained.Pretrained) else role(item.defense)
-    sides.append(Side(name, item.title, colour, answered.attack, answered.noise))
-track = f"own {dataset} {reach}"
-left_at = scrubber(
-    sides,
-    first.class_names,
-    epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=track),
-    usual=info.epsilon,
-    noise=number("noise", 0, 1, 0, scope=track) == 1,
-    link=source == "examples",
-    key=f"scrub:{track}",
-)
+def attack_photo(
+    models: list[PhotoModel],
+    framed: session.FramedPhoto,
+    attack: attacks.Attack,
+    target: int | None,
+    reach: str,
+    info: data.Dataset,
+) -> list[session.Answered]:
+    """Each model's answers to the photo under attack and under noise."""
+    waiting = st.empty()
+    try:
+        with load.interactive():
+            if reach == "view":
+                with waiting, st.spinner("Attacking …", show_time=True):
+                    return session.attack_views(models, framed, attack, target, info.epsilons)
+            words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
+            return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))
+    finally:
+        waiting.empty()
 
-changed = any((answered.attack.answers != answered.attack.label).any() for answered in answers)
-if attack_name == "fgsm" and not full and not changed:
-    st.info(
-        f"One step of FGSM changes nobody's mind here up to ε = {epsilon_text(info.epsilons[-1])}. PGD-20, in the sidebar, "
-        "takes twenty smaller steps.",
-        icon=":material/science:",
+
+def sides(answers: Sequence[session.Answered]) -> list[Side]:
+    """A card for each model."""
+    found: list[Side] = []
+    for answered in answers:
+        model = answered.model
+        colour = role_colour(model.defense)
+        colour = OTHERS[0] if found and found[0].colour == colour else colour
+        name = "Pretrained" if isinstance(model, pretrained.Pretrained) else role(model.defense)
+        found.append(Side(name, model.title, colour, answered.attack, answered.noise))
+    return found
+
+
+def take_away(
+    framed: session.FramedPhoto,
+    answers: Sequence[session.Answered],
+    attack: attacks.Attack,
+    target: int | None,
+    left: Scrubbed,
+    options: dict[str, Any],
+) -> None:
+    """For each model, the attacked picture as a PNG, what the model says of that file, and the command that makes it."""
+    st.markdown("##### Take it with you")
+    for column, answered, letter in zip(st.columns(len(answers)), answers, "AB", strict=False):
+        with column:
+            attacked_file(framed, answered, letter, attack, target, left.epsilon)
+            with st.expander(f"Command for {letter}", icon=":material/terminal:"):
+                toward = None if target is None else answered.model.class_names[target]
+                command = session.command(answered.model, framed.photo.name, attack, left.epsilon, toward, **options)
+                st.code(command, language="bash")
+
+
+def attacked_file(
+    framed: session.FramedPhoto,
+    answered: session.Answered,
+    letter: str,
+    attack: attacks.Attack,
+    target: int | None,
+    epsilon: float,
+) -> None:
+    """The attacked picture to download; a large one is made only when asked for."""
+    place = st.empty()
+    saved = session.saved(framed, answered, attack, target, epsilon, asked=False)
+    if saved is None and place.button(
+        f"Pack the attacked picture for {letter} ({framed.photo.size[0]}×{framed.photo.size[1]})",
+        icon=":material/package_2:",
+        key=f"pack {letter}",
+        width="stretch",
+    ):
+        with place, st.spinner("Packing the picture and opening it again …", show_time=True), load.interactive():
+            saved = session.saved(framed, answered, attack, target, epsilon)
+    if saved is None:
+        st.caption("A picture this large takes seconds to pack; then it is opened again to check that it still fools.")
+        return
+    place.download_button(
+        f"Attacked picture for {letter} (PNG, {saved.size[0]}×{saved.size[1]})",
+        saved.png,
+        file_name=f"attacked-{letter}-eps{epsilon:.3f}.png",
+        mime="image/png",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"own download {letter}",
+        width="stretch",
     )
+    if saved.after:
+        st.caption(f"✗ Checked: this PNG, opened again, {'still ' if saved.before else ''}fools {letter}.")
+    elif saved.before:
+        st.caption(f"✓ Checked: this PNG, opened again, no longer fools {letter}.")
+    else:
+        st.caption(f"✓ At this ε, {letter} holds, also when this PNG is opened again.")
 
-# --- to take away ------------------------------------------------------------------------------------------------------
 
-st.markdown("##### Take it with you")
-shown = attacks.UniformNoise() if left_at.noise else attack
-for column, answered, letter in zip(st.columns(len(sides)), answers, "AB", strict=False):
-    with column:
-        place_of_file = st.empty()
-        kept = session.saved(framed, answered, shown, target, left_at.epsilon, asked=False)
-        if kept is None and place_of_file.button(
-            f"Pack the attacked picture for {letter} ({photo.size[0]}×{photo.size[1]})",
-            icon=":material/package_2:",
-            key=f"pack {letter}",
-            width="stretch",
-        ):
-            with place_of_file, st.spinner("Packing the picture and opening it again …", show_time=True):
-                kept = session.saved(framed, answered, shown, target, left_at.epsilon)
-        if kept is None:
-            st.caption("A picture this large takes seconds to pack; then it is opened again to check that it still fools.")
-        else:
-            place_of_file.download_button(
-                f"Attacked picture for {letter} (PNG, {kept.size[0]}×{kept.size[1]})",
-                kept.png,
-                file_name=f"attacked-{letter}-eps{left_at.epsilon:.3f}.png",
-                mime="image/png",
-                icon=":material/download:",
-                on_click="ignore",
-                key=f"own download {letter}",
-                width="stretch",
-            )
-            if kept.after:
-                st.caption(f"✗ Checked: this PNG, opened again, {'still ' if kept.before else ''}fools {letter}.")
-            elif kept.before:
-                st.caption(f"✓ Checked: this PNG, opened again, no longer fools {letter}.")
-            else:
-                st.caption(f"✓ At this ε, {letter} holds: so does it when this PNG is opened again.")
-        with st.expander(f"Command for {letter}", icon=":material/terminal:"):
-            toward = None if target is None else target_name
-            options = {"full": full, "crop": crop, "invert": invert, "plain": plain}
-            st.code(session.command(answered.model, photo.name, shown, left_at.epsilon, toward, **options), language="bash")
-means = attacks.title(shown)
-st.caption(
-    f"{means[0].upper()}{means[1:]} on {'the whole picture' if full else 'what the models see'}, every value changed by at "
-    f"most ε = {epsilon_text(left_at.epsilon)}. Keep the PNG as it is: a messenger that packs it anew may undo the attack."
-)
-if dataset == pretrained.DATASET and pretrained.missing():
-    with st.expander("More ImageNet models", icon=":material/cloud_download:"):
-        offer_pretrained()
-privacy()
-remember(
-    dataset,
-    dataset=dataset,
-    a=models[0].id,
-    b=models[-1].id if len(models) > 1 else None,
-    source=source,
-    example=photo_id if source == "examples" else None,
-    reach=reach,
-    target=None if target is None else target_name,
-)
-remember(reach, attack=attack_name)
-remember(track, epsilon=left_at.epsilon, noise=1 if left_at.noise else None)
+if __name__ == "__main__":
+    frame.run()

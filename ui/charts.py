@@ -16,7 +16,7 @@ GREY = "rgba(128,128,128,0.25)"
 
 
 @dataclass(frozen=True)
-class Line:
+class Trace:
     """How a curve is told apart: its name in the legend, its colour (the model) and its dash (the attack)."""
 
     name: str
@@ -56,8 +56,8 @@ def _faint(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def accuracy_figure(
-    curves: Sequence[tuple[Line, RobustnessCurve]], published: Sequence[Points] = (), *, cursor: float | None = None
+def accuracy_chart(
+    curves: Sequence[tuple[Trace, RobustnessCurve]], published: Sequence[Points] = (), *, cursor: float | None = None
 ) -> go.Figure:
     """Accuracy in percent against ε in pixel space, one line a curve with its 95 % band; published points as markers."""
     figure = go.Figure()
@@ -108,7 +108,7 @@ def accuracy_figure(
     return figure
 
 
-def smallest_epsilon_figure(curves: Sequence[tuple[Line, Predictions]]) -> go.Figure:
+def smallest_epsilon_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Figure:
     """The share of images, in percent, whose smallest fooling ε is each value of the grid; the last group is “never”."""
     figure = go.Figure()
     for line, seen in curves:
@@ -134,11 +134,11 @@ def _plain(names: Sequence[str]) -> list[str]:
     return [escape(name, quote=False) for name in names]
 
 
-def per_class_figure(curves: Sequence[tuple[Line, Predictions]], epsilon: float, class_names: Sequence[str]) -> go.Figure:
-    """Accuracy in percent of each true class at one ε, one bar a curve."""
+def per_class_chart(curves: Sequence[tuple[Trace, Predictions]], place: int, class_names: Sequence[str]) -> go.Figure:
+    """Accuracy in percent of each true class at the ε in that place of the grid, one bar per curve."""
     figure = go.Figure()
     for line, seen in curves:
-        rows = seen.per_class(epsilon, len(class_names))
+        rows = seen.per_class(place, len(class_names))
         figure.add_bar(
             x=_plain(class_names),
             y=[100 * right / total if total else None for right, total in rows],
@@ -154,9 +154,9 @@ def per_class_figure(curves: Sequence[tuple[Line, Predictions]], epsilon: float,
     return figure
 
 
-def confusion_figure(seen: Predictions, epsilon: float, class_names: Sequence[str], colour: str) -> go.Figure:
+def confusion_chart(seen: Predictions, place: int, class_names: Sequence[str], colour: str) -> go.Figure:
     """How many images of each true class (rows) got each answer (columns) at one ε."""
-    counts = seen.confusion(epsilon, len(class_names))
+    counts = seen.confusion(place, len(class_names))
     shares = 100 * counts / counts.sum(1, keepdim=True).clamp(min=1)
     few = len(class_names) <= 12
     figure = go.Figure(
@@ -181,7 +181,7 @@ def confusion_figure(seen: Predictions, epsilon: float, class_names: Sequence[st
     return figure
 
 
-def loss_figure(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
+def loss_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
     """The training loss over the steps of a job's progress: every batch faintly, their running mean in `colour`."""
     seen = [row for row in rows if isinstance(row.get("loss"), int | float)]
     steps, losses = [row["step"] for row in seen], [row["loss"] for row in seen]
@@ -217,7 +217,7 @@ def _whole_run(rows: Sequence[Mapping[str, Any]]) -> list[float]:
     return [0, max((row["steps"] for row in rows), default=1) * 1.02]
 
 
-def watched_figure(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
+def watched_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
     """Clean, FGSM and PGD-10 accuracy on the held-out images, in percent, over the steps of a job's progress.
 
     The colour is the model's; the attack is told by the dash, the marker and the name at the line's end.
@@ -255,7 +255,7 @@ class Bars:
     pattern: str = ""
 
 
-def bars_figure(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accuracy (%)") -> go.Figure:
+def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accuracy (%)") -> go.Figure:
     """Lying bars, a group a place and the first place on top: published and measured figures, or models under attacks."""
     figure = go.Figure()
     for group in bars:
@@ -289,7 +289,7 @@ class Phases:
 PHASES = ("trained", "attacked", "retrained", "attacked<br>again")
 
 
-def cycle_figure(phases: Phases, before: str, after: str) -> go.Figure:
+def cycle_chart(phases: Phases, before: str, after: str) -> go.Figure:
     """Trained, attacked, retrained, attacked again; `before` and `after` are the colours of the two models."""
     figure = go.Figure()
     colours = [before, before, after, after]

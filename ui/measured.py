@@ -1,28 +1,34 @@
-"""Measured predictions, shared by all sessions and kept as they grow: a stopped measurement goes on where it was."""
+"""Accuracy curves measured in the background, shared by all sessions."""
 
 from __future__ import annotations
 
 import functools
+import math
 import operator
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from advcore import attacks, data
 from advcore.device import Precision, fastest_precision, pick_device
 from advcore.evaluation.curves import Predictions, predictions
 from ui import load
+from ui.worker import Task, pausing, worker
 
-_KEPT = 200
+# How much work a piece is, in floating-point operations: one or two seconds on two cores.
+_PIECE = {"cpu": 2e11}
+_PIECE_GPU = 2e13
+_MOST_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A curve to measure. Whatever its number of images, it is measured from the first test image on."""
+class Curve:
+    """A curve to measure: everything that its points depend on. Its images are the first ones of the test split."""
 
     checkpoint_id: str
     changed: float
@@ -32,70 +38,94 @@ class Wanted:
     precision: Precision
 
 
-class _Store:
-    """The longest predictions so far of each curve; the least used are dropped."""
-
-    def __init__(self) -> None:
-        self._lock, self._found = threading.Lock(), OrderedDict[Wanted, Predictions]()
-
-    def get(self, wanted: Wanted) -> Predictions | None:
-        with self._lock:
-            if wanted in self._found:
-                self._found.move_to_end(wanted)
-            return self._found.get(wanted)
-
-    def put(self, wanted: Wanted, seen: Predictions) -> None:
-        with self._lock:
-            if wanted not in self._found or len(self._found[wanted]) < len(seen):
-                self._found[wanted] = seen
-            if len(self._found) > _KEPT:
-                self._found.popitem(last=False)
-
-
-@st.cache_resource(show_spinner=False)
-def _store() -> _Store:
-    return _Store()
-
-
-def wanted(checkpoint_id: str, attack: attacks.Attack, epsilons: Sequence[float], precision: Precision | None = None) -> Wanted:
-    """The curve of a checkpoint under an attack, on the data and the file as they now stand."""
+def curve(checkpoint_id: str, attack: attacks.Attack, epsilons: Sequence[float], precision: Precision | None = None) -> Curve:
+    """The curve of a checkpoint under an attack, on its data and its file as they now are; raises AdvcoreError if gone."""
     checkpoint = load.find(checkpoint_id)
     changed, source = load.written(checkpoint), data.find(checkpoint.recipe.dataset)
-    return Wanted(checkpoint_id, changed, source, attack, tuple(epsilons), precision or fastest_precision(pick_device().type))
+    return Curve(checkpoint_id, changed, source, attack, tuple(epsilons), precision or fastest_precision(pick_device().type))
 
 
-def so_far(curve: Wanted, count: int) -> Predictions | None:
-    """What is measured of the first `count` images, by whichever session."""
-    seen = _store().get(curve)
+def so_far(of: Curve, count: int) -> Predictions | None:
+    """What is measured of the first `count` images, by whichever session; None if nothing is."""
+    seen = worker().result(of)
     return None if seen is None else seen.first(count)
 
 
-def grow(curves: Sequence[Wanted], count: int, seconds: float) -> bool:
-    """Measure for about `seconds`, the shortest curve first, until all have `count` images; true when they do."""
-    until = time.monotonic() + seconds
-    sizes: dict[Wanted, int] = st.session_state.setdefault("piece sizes", {})
-    while True:
-        lengths = {curve: len(so_far(curve, count) or ()) for curve in curves}
-        shortest = min(lengths, key=lambda curve: lengths[curve])
-        if lengths[shortest] >= count:
-            return True
-        if time.monotonic() > until:
-            return False
-        # Small batches waste a machine: an iterative attack moves all its ε side by side, the others one after another.
-        least = max(4, 128 // len(shortest.epsilons)) if getattr(shortest.attack, "steps", 1) > 1 else 100
-        size = sizes.get(shortest, least)
-        began = time.monotonic()
-        piece = _piece(shortest, lengths[shortest], min(count, lengths[shortest] + size))
-        # A piece takes about half the time there is, on this machine, for this model, as busy as it is now.
-        pace = seconds / 2 / max(time.monotonic() - began, 1e-3)
-        sizes[shortest] = max(least, min(1000, round(size * min(max(pace, 0.25), 3))))
-        before = so_far(shortest, lengths[shortest])
-        _store().put(shortest, piece if before is None else before + piece)
+def images_measured(of: Curve, count: int) -> int:
+    """How many of the first `count` images are measured."""
+    return len(so_far(of, count) or ())
 
 
-def _piece(curve: Wanted, start: int, stop: int) -> Predictions:
-    """Predictions of the images from `start` to `stop`."""
-    checkpoint = load.find(curve.checkpoint_id)
-    images = load.dataset(checkpoint.recipe.dataset)[start:stop]
-    parts = predictions(load.model(checkpoint), images, curve.attack, curve.epsilons, precision=curve.precision)
-    return functools.reduce(operator.add, parts)
+def complete(wanted: Mapping[Curve, int]) -> bool:
+    """Whether every curve is measured on its number of images."""
+    return all(images_measured(of, count) >= count for of, count in wanted.items())
+
+
+def ask(wanted: Mapping[Curve, int]) -> None:
+    """Have each curve measured on its number of images for this session; a page repeats this while it is open."""
+    worker().ask(_session(), [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count])
+
+
+def stop() -> None:
+    """Measure nothing more for this session."""
+    worker().stop(_session())
+
+
+def problem(wanted: Mapping[Curve, int]) -> str | None:
+    """Why one of the curves cannot be measured, or None."""
+    return next((error for of in wanted if (error := worker().error(of))), None)
+
+
+def _session() -> str:
+    """A name of this session."""
+    return st.session_state.setdefault("session", uuid.uuid4().hex)
+
+
+def _task(of: Curve, count: int) -> Task:
+    checkpoint = load.find(of.checkpoint_id)
+    # Loaded here: the caches belong to the thread of a page.
+    model, images = load.model(checkpoint), load.dataset(checkpoint.recipe.dataset)
+    passes = sum(_passes(of.attack, len(of.epsilons)))
+    weight = checkpoint.parameters * math.prod(images.shape[1:]) * passes
+    return Task(
+        key=of,
+        run=functools.partial(_measure, of, model, images),
+        enough=lambda seen: len(seen) >= count,
+        cost=lambda seen: weight * (1 + len(seen or ())),
+    )
+
+
+def _passes(attack: attacks.Attack, count: int) -> tuple[float, float]:
+    """Passes through the network an image costs for `count` values of ε: shared by them all, and one by one."""
+    steps, restarts = getattr(attack, "steps", 0), getattr(attack, "restarts", 1)
+    return (0 if steps else 3), count * (3 * steps * restarts + 1)
+
+
+def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Predictions | None) -> Iterator[Predictions | None]:
+    """Predictions over more and more images, after pieces whose size depends only on the model and the attack."""
+    model = pausing(model)
+    count, group = _cut(of, model, images)
+    for start in range(len(seen or ()), len(images), count):
+        some, rows = images[start : start + count], []
+        for first in range(0, len(of.epsilons), group):
+            if rows:
+                yield None
+            grid = of.epsilons[first : first + group]
+            rows.append(functools.reduce(operator.add, predictions(model, some, of.attack, grid, precision=of.precision)))
+        part = Predictions(of.epsilons, some.labels, torch.cat([row.predicted for row in rows]))
+        seen = part if seen is None else seen + part
+        yield seen
+
+
+def _cut(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
+    """How many images a piece takes, and how many ε: by the work they are, whatever the speed of the machine."""
+    device = next(model.parameters()).device
+    with FlopCounterMode(display=False) as counter:
+        model(images[:1].pixels(device))
+    once = max(1, counter.get_total_flops())
+    most = _PIECE.get(device.type, _PIECE_GPU) / once
+    shared, each = _passes(of.attack, 1)
+    count = int(min(_MOST_IMAGES, max(4, most / (shared + each * len(of.epsilons)))))
+    if shared:  # one gradient serves every ε
+        return count, len(of.epsilons)
+    return count, int(min(len(of.epsilons), max(1, most / (count * each))))

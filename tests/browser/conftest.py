@@ -28,30 +28,49 @@ expect.set_options(timeout=20_000)
 EXPECTED = ("_stcore/health", "_stcore/host-config")
 
 
-def start_server(folder: Path, data_folder: Path | None) -> tuple[subprocess.Popen[bytes], str]:
-    """The app on a free port with its runs below `folder`; waits until it answers."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
+        return probe.getsockname()[1]
+
+
+def offline(folder: Path, data_folder: Path | None) -> dict[str, str]:
+    """The environment of a server without a network, with its runs below `folder`."""
+    return os.environ | {
         "ADVCORE_RUNS": str(folder / "runs"),
         "ADVCORE_DATA": str(data_folder or folder / "no data"),
         "PYTHONPATH": str(REPOSITORY),
-        # Where nothing listens: whoever tries to reach the network fails at once.
+        # Nothing listens there: a request to the network fails at once.
         "http_proxy": "http://127.0.0.1:9",
         "https_proxy": "http://127.0.0.1:9",
         "no_proxy": "localhost,127.0.0.1",
     }
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
-    log = (folder / "server.log").open("wb")
-    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
+
+
+def answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+    """Whether a server comes to answer at the address; False once its process has ended, or after a minute."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(300):
         try:
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/_stcore/health", timeout=1)
-            return server, url
+            opener.open(f"{url}/_stcore/health", timeout=1)
+            return True
         except OSError:
+            if server.poll() is not None:
+                return False
             time.sleep(0.2)
+    return False
+
+
+def start_server(folder: Path, data_folder: Path | None) -> tuple[subprocess.Popen[bytes], str]:
+    """The app on a free port with its runs below `folder`; waits until it answers."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
+    log = (folder / "server.log").open("wb")
+    environment = offline(folder, data_folder)
+    server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    if answers(url, server):
+        return server, url
     server.kill()
     raise RuntimeError(f"The server did not start: {(folder / 'server.log').read_text()[-2000:]}")
 

@@ -156,7 +156,7 @@ def test_other_pages_keep_the_dataset_and_the_models(page: Page, app_url: str) -
     pair = "dataset=digits&a=digits%2Fdigits_cnn-fgsm-0.2&b=digits%2Fdigits_cnn-standard"
     open_lab(page, app_url, f"?{pair}&image=4")
     page.get_by_role("link", name="Your image").click()
-    expect(page).to_have_url(re.compile(f"your-image.*{re.escape(pair)}"))
+    expect(page).to_have_url(re.compile(f"your_image.*{re.escape(pair)}"))
     page.get_by_role("link", name="Accuracy").click()
     expect(page).to_have_url(re.compile("accuracy.*dataset=digits"))
     page.get_by_role("link", name="Attack").click()

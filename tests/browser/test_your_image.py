@@ -23,7 +23,7 @@ THREE += [(0.6, 0.54), (0.68, 0.67), (0.58, 0.8), (0.4, 0.84), (0.28, 0.76)]
 
 
 def open_page(page: Page, url: str, query: str = "") -> None:
-    page.goto(f"{url}/your-image?dataset=digits{query}")
+    page.goto(f"{url}/your_image?dataset=digits{query}")
     expect(page.get_by_text("Now try it with your picture")).to_be_visible()
     settled(page)
 

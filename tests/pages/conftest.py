@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from ui.worker import worker
+
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADVCORE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("ADVCORE_CHECKPOINTS", raising=False)
     monkeypatch.chdir(REPOSITORY)
     st.cache_data.clear()
     st.cache_resource.clear()
+    yield
+    worker().close()
+    worker.cache_clear()
 
 
 def open_page(name: str, **query: str) -> AppTest:
     """The page `name` after its first run, as if opened by a link with `query`."""
-    page = AppTest.from_file(str(REPOSITORY / "pages" / f"{name}.py"), default_timeout=60)
+    page = AppTest.from_string(
+        f"from pages import {name}\nfrom ui import frame\n\nframe.guard({name}.page)", default_timeout=60
+    )
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()

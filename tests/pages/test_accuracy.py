@@ -8,18 +8,33 @@ import operator
 import pytest
 
 from advcore import attacks, data
-from advcore.evaluation.curves import predictions
+from advcore.data import even_epsilons
+from advcore.evaluation.curves import Predictions, predictions
 from advcore.models import checkpoints
 from tests.pages.conftest import open_page
 from ui import measured
+from ui.worker import worker
 
 STANDARD = "digits/digits_cnn-standard"
 
 
-def test_it_opens_and_begins_to_measure() -> None:
+def measure(curve: measured.Curve, count: int) -> Predictions:
+    """What the background worker gives for the first images."""
+    measured.ask({curve: count})
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: measured.complete({curve: count}), timeout=60)
+    found = measured.so_far(curve, count)
+    assert found is not None
+    return found
+
+
+def test_it_opens_and_measures_in_the_background() -> None:
     page = open_page("accuracy", dataset="digits", images="100", steps="10")
     assert not page.exception
     assert not page.error
+    curve = measured.curve(STANDARD, attacks.FGSM(), even_epsilons(0.5, 10))
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: measured.complete({curve: 100}), timeout=60)
 
 
 def test_nothing_chosen_is_said() -> None:
@@ -33,15 +48,25 @@ def test_published_points_are_offered_where_a_study_has_them() -> None:
     assert not open_page("accuracy", dataset="digits").sidebar.toggle
 
 
-def test_a_curve_that_was_stopped_before_it_began_lends_its_name_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "grow", lambda *_: False)
-    noise, grid = attacks.UniformNoise(), [round(step * 0.05, 10) for step in range(11)]
-    images = data.load("digits")[:100]
-    seen = functools.reduce(operator.add, predictions(checkpoints.find(STANDARD).model(), images, noise, grid))
-    measured._store().put(measured.wanted(STANDARD, noise, grid), seen)
-    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm~noise", images="100", steps="10")
+@pytest.mark.parametrize("attack", [attacks.FGSM(), attacks.PGD(steps=3), attacks.UniformNoise()], ids=attacks.title)
+def test_the_worker_measures_what_the_engine_measures(attack: attacks.Attack) -> None:
+    curve = measured.curve(STANDARD, attack, (0.0, 0.1, 0.2), "fp32")
+    seen = measure(curve, 150)
+    images, model = data.load("digits")[:150], checkpoints.find(STANDARD).model()
+    expected = functools.reduce(operator.add, predictions(model, images, attack, (0.0, 0.1, 0.2), precision="fp32"))
+    assert seen.curve == expected.curve
+    assert len(measured.so_far(curve, 20) or ()) == 20
+
+
+def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise, grid = attacks.UniformNoise(), even_epsilons(0.5, 10)
+    seen = measure(measured.curve(STANDARD, noise, grid), 100)
+    measured.stop()
+    monkeypatch.setattr(measured, "ask", lambda wanted: None)
+    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="pgd~noise", images="100", steps="10")
     next(button for button in page.button if button.label == "Stop").click().run()
     assert not page.exception
     (table,) = page.dataframe
     assert set(table.value["attack"]) == {"random noise"}
     assert list(table.value["correct"]) == list(seen.curve.correct)
+    next(button for button in page.button if button.label == "Go on")

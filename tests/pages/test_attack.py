@@ -37,7 +37,7 @@ def test_every_dataset_that_is_listed_opens() -> None:
 def test_a_dataset_without_a_model_says_where_to_go() -> None:
     page = open_page("attack", dataset="imagenet")
     assert "Your image" in page.info[0].value
-    assert [item.proto.url for item in page.get("link_button")] == ["/your-image?dataset=imagenet"]
+    assert [item.proto.url for item in page.get("link_button")] == ["/your_image?dataset=imagenet"]
 
 
 def test_samples_are_called_samples() -> None:

@@ -25,22 +25,22 @@ def test_a_model_younger_than_the_listing_is_attacked_and_measured() -> None:
     assert load.catalog()
     made = save_own()
     assert made.id not in load.catalog()
-    seen = load.scrubbed(load.question(made, 0, attacks.FGSM()), (0.0, 0.1))
+    seen = load.scrubbed(load.image_attack(made, 0, attacks.FGSM()), (0.0, 0.1))
     assert seen.shares.shape == (2, 10)
     assert load.striking(made, made, 0.1)[1] >= 0.1
-    assert measured.wanted(made.id, attacks.FGSM(), (0.0,)).checkpoint_id == made.id
+    assert measured.curve(made.id, attacks.FGSM(), (0.0,)).checkpoint_id == made.id
 
 
 def test_a_model_that_is_gone_is_a_sentence() -> None:
     made = save_own()
-    asked = load.question(made, 0, attacks.FGSM())
+    asked = load.image_attack(made, 0, attacks.FGSM())
     made.path.unlink()
     load.catalog.clear()
     for look in (
         lambda: load.model(made),
-        lambda: load.question(made, 0, attacks.FGSM()),
+        lambda: load.image_attack(made, 0, attacks.FGSM()),
         lambda: load.scrubbed(asked, (0.0, 0.1)),
-        lambda: measured.wanted(made.id, attacks.FGSM(), (0.0,)),
+        lambda: measured.curve(made.id, attacks.FGSM(), (0.0,)),
     ):
         with pytest.raises(CheckpointError) as error:
             look()

@@ -12,12 +12,12 @@ from advcore.papers import studies
 from ui import charts
 
 CURVE = RobustnessCurve((0.0, 0.1), (9, 4), 10)
-LINE = charts.Line("a model, FGSM", "#0072B2")
+LINE = charts.Trace("a model, FGSM", "#0072B2")
 SEEN = Predictions((0.0, 0.1), torch.tensor([0, 0, 1, 2]), torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]]))
 
 
 def test_accuracy_is_drawn_in_percent_with_its_interval() -> None:
-    band, line = charts.accuracy_figure([(LINE, CURVE)]).data
+    band, line = charts.accuracy_chart([(LINE, CURVE)]).data
     assert list(line.x) == [0.0, 0.1]
     assert list(line.y) == pytest.approx([90.0, 40.0])
     low, high = zip(*CURVE.interval, strict=True)
@@ -26,28 +26,28 @@ def test_accuracy_is_drawn_in_percent_with_its_interval() -> None:
 
 def test_published_points_are_drawn_where_they_are_said_to_be() -> None:
     points = charts.Points("study", "#D55E00", "x", (0.1, 0.2), (0.9, 0.5))
-    drawn = charts.accuracy_figure([(LINE, CURVE)], [points]).data[-1]
+    drawn = charts.accuracy_chart([(LINE, CURVE)], [points]).data[-1]
     assert list(drawn.x) == [0.1, 0.2]
     assert list(drawn.y) == pytest.approx([90.0, 50.0])
 
 
 def test_the_smallest_epsilons_add_up_to_all_images() -> None:
-    (bars,) = charts.smallest_epsilon_figure([(LINE, SEEN)]).data
+    (bars,) = charts.smallest_epsilon_chart([(LINE, SEEN)]).data
     assert list(bars.x) == ["0", "0.1", "never"]
     assert list(bars.y) == pytest.approx([25.0, 50.0, 25.0])
 
 
 def test_classes_and_confusion_count_at_one_epsilon() -> None:
-    (bars,) = charts.per_class_figure([(LINE, SEEN)], 0.1, ["a", "b", "c"]).data
+    (bars,) = charts.per_class_chart([(LINE, SEEN)], 1, ["a", "b", "c"]).data
     assert list(bars.y) == pytest.approx([50.0, 0.0, 0.0])
-    (heat,) = charts.confusion_figure(SEEN, 0.1, ["a", "b", "c"], "#0072B2").data
+    (heat,) = charts.confusion_chart(SEEN, 1, ["a", "b", "c"], "#0072B2").data
     assert [list(row) for row in heat.customdata] == [[1, 1, 0], [1, 0, 0], [0, 1, 0]]
 
 
 def test_names_of_classes_are_shown_and_not_obeyed() -> None:
     names = ["<b>a</b>", '<a href="https://example.org">b</a>', "c & d"]
-    (bars,) = charts.per_class_figure([(LINE, SEEN)], 0.1, names).data
-    (heat,) = charts.confusion_figure(SEEN, 0.1, names, "#0072B2").data
+    (bars,) = charts.per_class_chart([(LINE, SEEN)], 1, names).data
+    (heat,) = charts.confusion_chart(SEEN, 1, names, "#0072B2").data
     for shown in (bars.x, heat.x, heat.y):
         assert [unescape(name) for name in shown] == names
         assert not any("<" in name for name in shown)
@@ -64,7 +64,7 @@ def test_lee_s_figures_stand_as_published_and_in_both_readings() -> None:
 
 
 def test_bars_lie_in_the_order_they_are_given_with_their_errors() -> None:
-    drawn = charts.bars_figure(
+    drawn = charts.bars_chart(
         ["one", "two"],
         [
             charts.Bars("published", "#888888", (50.0, None), pattern="/"),
@@ -80,10 +80,10 @@ def test_bars_lie_in_the_order_they_are_given_with_their_errors() -> None:
 
 def test_the_four_phases_are_drawn_with_what_is_known() -> None:
     phases = charts.Phases((99.0, 15.0, 98.0, None), (86.2, None, None, 80.3), (None, 1.0, None, None))
-    measured, published, pgd = charts.cycle_figure(phases, "#0072B2", "#009E73").data
+    measured, published, pgd = charts.cycle_chart(phases, "#0072B2", "#009E73").data
     assert list(measured.y) == [99.0, 15.0, 98.0, None]
     assert list(measured.text) == ["99", "15", "98", ""]
     assert list(measured.marker.color) == ["#0072B2"] * 2 + ["#009E73"] * 2
     assert (list(published.y), list(pgd.y)) == ([86.2, None, None, 80.3], [None, 1.0, None, None])
     nothing = charts.Phases((99.0, None, None, None), (None,) * 4, (None,) * 4)
-    assert [line.name for line in charts.cycle_figure(nothing, "#0072B2", "#009E73").data] == ["measured (FGSM)"]
+    assert [line.name for line in charts.cycle_chart(nothing, "#0072B2", "#009E73").data] == ["measured (FGSM)"]

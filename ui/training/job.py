@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from advcore import attacks, data
+from advcore.defenses import DEFENSES
 from advcore.errors import AdvcoreError
 from advcore.evaluation.diagnosis import masking
 from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
-from advcore.recipe import DEFENSES, Recipe
-from advcore.training import measure
+from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, load, measured
 from ui.tiles import Tile, tiles
@@ -32,7 +32,6 @@ STATES = {
     "finished": ("finished", ":material/check_circle:", "green"),
 }
 CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
-_SLICE_SECONDS = 0.4
 
 
 def name(recipe: Recipe | None) -> str:
@@ -109,8 +108,8 @@ def _numbers(steps: Sequence[Row], job: queue.Job) -> None:
 
 def _charts(steps: Sequence[Row], job: queue.Job) -> None:
     left, right = st.columns([3, 2])
-    left.plotly_chart(charts.watched_figure(steps, _colour(job)), key=f"watched {job.id}", config=CHART)
-    right.plotly_chart(charts.loss_figure(steps, _colour(job)), key=f"loss {job.id}", config=CHART)
+    left.plotly_chart(charts.watched_chart(steps, _colour(job)), key=f"watched {job.id}", config=CHART)
+    right.plotly_chart(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}", config=CHART)
     if seen := next((row["evaluation"] for row in reversed(steps) if isinstance(row.get("evaluation"), dict)), None):
         st.caption(
             f"Accuracies on {seen['images']:.0f} images held out of the training split (the test split is not touched), "
@@ -158,19 +157,19 @@ def act(what: Any, job_id: str) -> None:
     try:
         what(job_id)
     except (AdvcoreError, OSError) as error:
-        st.session_state["job trouble"] = str(error)
+        st.session_state["job problem"] = str(error)
 
 
 def recipe_details(recipe: Recipe) -> None:
     """Everything the recipe says, and the command that carries it out anywhere."""
     with st.expander("The recipe, and how to run it elsewhere", icon=":material/receipt_long:"):
-        st.markdown(f"**{recipe.defense}**: {markdown_safe(DEFENSES[recipe.defense])}")
+        st.markdown(f"**{DEFENSES[recipe.defense].title}**: {markdown_safe(DEFENSES[recipe.defense].described)}")
         values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
         st.dataframe([{"setting": key, "value": value} for key, value in values.items()], hide_index=True, width="content")
         st.caption(
             "On the command line, on this machine or on a larger one (`torchrun --nproc-per-node N -m advcore train …`):"
         )
-        st.code(measure.command(recipe), language="bash", wrap_lines=True)
+        st.code(recipe.command, language="bash", wrap_lines=True)
 
 
 # --- what it gave ------------------------------------------------------------------------------------------------------------
@@ -182,12 +181,12 @@ class Comparison:
 
     title: str
     count: int
-    lines: dict[measured.Wanted, charts.Line]
+    traces: dict[measured.Curve, charts.Trace]
 
     @property
     def measured(self) -> int:
         """The number of images that every curve has."""
-        return min(len(measured.so_far(curve, self.count) or ()) for curve in self.lines)
+        return min(measured.images_measured(curve, self.count) for curve in self.traces)
 
     @property
     def done(self) -> bool:
@@ -223,15 +222,15 @@ def comparisons(made: checkpoints.Checkpoint) -> list[Comparison]:
     size, at = len(load.dataset(info.name)), shown_epsilon(made)
     found = []
     for title, attack, points, count in (("FGSM", attacks.FGSM(), 12, 500), ("PGD-10", attacks.PGD(steps=10), 6, 200)):
-        grid = sorted({round(info.epsilon_max * step / points, 6) for step in range(points + 1)} | {at})
-        lines = {}
+        grid = sorted({*data.even_epsilons(info.epsilon_max, points), at})
+        traces = {}
         for item in pair:
             colour = role_colour(item.recipe.defense)
             if item is not made and colour == role_colour(made.recipe.defense):
                 colour = DEFENDED if colour == STANDARD else STANDARD
             when = "after" if item is made else "before"
-            lines[measured.wanted(item.id, attack, grid)] = charts.Line(f"{when}: {item.title}", colour)
-        found.append(Comparison(title, min(count, size), lines))
+            traces[measured.curve(item.id, attack, grid)] = charts.Trace(f"{when}: {item.title}", colour)
+        found.append(Comparison(title, min(count, size), traces))
     return found
 
 
@@ -245,21 +244,18 @@ def result(made: checkpoints.Checkpoint) -> None:
     shown = comparisons(made)
     _before_and_after(made, shown)
     for column, comparison in zip(st.columns(2), shown, strict=True):
-        seen = [(line, measured.so_far(curve, comparison.count)) for curve, line in comparison.lines.items()]
+        seen = [(line, measured.so_far(curve, comparison.count)) for curve, line in comparison.traces.items()]
         column.markdown(f"**Under {comparison.title}**, before and after")
-        chart = charts.accuracy_figure([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
+        chart = charts.accuracy_chart([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
         column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=CHART)
         column.caption(f"{comparison.measured:,} of {comparison.count:,} test images; bands 95 % (Wilson).")
     if finding := masking(made):
         st.info(f"{markdown_safe(made.title)} {markdown_safe(finding)}.", icon=":material/science:")
 
 
-def measure_more(made: checkpoints.Checkpoint) -> None:
-    """Measure the comparisons a little further."""
-    for comparison in comparisons(made):
-        if not comparison.done:
-            measured.grow(list(comparison.lines), comparison.count, _SLICE_SECONDS)
-            return
+def measure(made: checkpoints.Checkpoint) -> None:
+    """Have the comparisons measured in the background."""
+    measured.ask({curve: comparison.count for comparison in comparisons(made) for curve in comparison.traces})
 
 
 def compared(made: checkpoints.Checkpoint) -> bool:
@@ -273,10 +269,10 @@ def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[Comparison])
 
     def share(comparison: Comparison, place: int, epsilon: float) -> str:
         """The accuracy of the curve at that place (−1: after) at one ε, in words."""
-        part = measured.so_far(list(comparison.lines)[place], comparison.count)
+        part = measured.so_far(list(comparison.traces)[place], comparison.count)
         return percent(part.curve.accuracy[part.epsilons.index(epsilon)]) if part else "…"
 
-    several = len(shown[0].lines) > 1
+    several = len(shown[0].traces) > 1
     wanted = [("Clean", shown[0], 0.0), *((f"{item.title} at ε = {at:.3g}", item, at) for item in shown)]
     tiles(
         [

@@ -1,0 +1,229 @@
+"""The background thread that measures for all sessions, one per process.
+
+A page asks for tasks and reads their results, which all sessions share. The worker takes turns between the sessions, and
+pauses while any session waits for an answer that it asked for directly.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import copy
+import functools
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from advcore.errors import AdvcoreError
+
+PATIENCE = 15.0
+"""Seconds after which the tasks of a session that has not asked again are dropped: its page is closed."""
+_KEPT = 200
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work done piece by piece.
+
+    `key` names the result, which all sessions share. `run` takes the result so far (None: nothing yet) and yields the next
+    one after each piece, or None where a piece changes nothing that can be shown. `enough` says whether a result is complete
+    for this task. `cost` of a result orders the tasks of one session: the lowest goes first.
+    """
+
+    key: Hashable
+    run: Callable[[Any], Iterator[Any]]
+    enough: Callable[[Any], bool]
+    cost: Callable[[Any], float] = lambda _: 0.0
+
+
+@dataclass(frozen=True)
+class _Request:
+    tasks: tuple[Task, ...]
+    expires: float
+
+
+class Stopped(Exception):
+    """Raised inside a piece of a task that nobody wants any more."""
+
+
+class Worker:
+    """Carries out tasks for several owners (sessions) in one thread. All methods can be called from any thread."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        """Notified after every piece and every request; results and requests are read and changed under it."""
+        self._requests: OrderedDict[Hashable, _Request] = OrderedDict()
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._errors: dict[Hashable, str] = {}
+        self._started: dict[Hashable, Iterator[Any]] = {}
+        self._current: Hashable = None
+        self._interrupted = False
+        self._waiting = 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="measuring", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # the interpreter must not end while the thread is inside torch
+
+    def ask(self, owner: Hashable, tasks: Sequence[Task], *, patience: float = PATIENCE) -> None:
+        """Replace what the owner wants measured. It has to be asked again within `patience` seconds."""
+        with self.changed:
+            self._requests[owner] = _Request(tuple(tasks), time.monotonic() + patience)
+            self._note_change()
+
+    def stop(self, owner: Hashable) -> None:
+        """Drop what the owner wants measured; what was measured is kept."""
+        with self.changed:
+            self._requests.pop(owner, None)
+            self._note_change()
+
+    def wanted(self, owner: Hashable) -> bool:
+        """Whether anything is being measured for the owner, or waits to be."""
+        with self.changed:
+            self._expire()
+            return owner in self._requests and self._choose(self._requests[owner]) is not None
+
+    def result(self, key: Hashable) -> Any:
+        """The result so far, or None."""
+        with self.changed:
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
+
+    def error(self, key: Hashable) -> str | None:
+        """Why the task could not be carried out, or None. It is tried again once nobody has asked for it in between."""
+        with self.changed:
+            return self._errors.get(key)
+
+    def close(self) -> None:
+        """End the thread, in the middle of a piece if need be."""
+        with self.changed:
+            self._closed = True
+            self._requests.clear()
+            self._note_change()
+        self._thread.join(10)
+        atexit.unregister(self.close)
+
+    @contextlib.contextmanager
+    def interactive(self) -> Iterator[None]:
+        """Pause the worker while a session computes an answer itself."""
+        with self.changed:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._waiting -= 1
+                self.changed.notify_all()
+
+    def breathe(self) -> None:
+        """Called often within a piece: waits while an answer is computed; raises Stopped if nobody wants the task."""
+        if self._waiting or self._interrupted:  # the usual case is neither, and takes no lock
+            with self.changed:
+                self.changed.wait_for(lambda: self._interrupted or not self._waiting)
+                if self._interrupted:
+                    raise Stopped
+
+    # --- the thread --------------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> set[Hashable]:
+        """The keys that somebody asks for."""
+        return {task.key for request in self._requests.values() for task in request.tasks}
+
+    def _note_change(self) -> None:
+        wanted = self._wanted()
+        self._interrupted = self._current is not None and self._current not in wanted
+        for key in self._errors.keys() - wanted:
+            del self._errors[key]
+        self.changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self._closed or (not self._waiting and self._next() is not None))
+                task = self._next(turn=True)
+                if task is None:
+                    return
+                self._current, self._interrupted = task.key, False
+                if task.key not in self._started:
+                    self._started[task.key] = task.run(self._results.get(task.key))
+                piece = self._started[task.key]
+            result, error, over = None, None, False
+            try:
+                result = next(piece)
+            except Stopped:
+                over = True
+            except StopIteration:
+                error = "The measurement ended before it was complete."
+            except AdvcoreError as problem:
+                error = str(problem)
+            except Exception as problem:
+                _LOG.exception("a measurement failed")
+                error = f"The measurement failed ({type(problem).__name__}); the server's log says more."
+            with self.changed:
+                self._current = None
+                if result is not None:
+                    self._results[task.key] = result
+                    self._results.move_to_end(task.key)
+                if error is not None:
+                    self._errors[task.key] = error
+                if over or error is not None:
+                    self._started.pop(task.key, None)
+                self._expire()
+                for key in self._started.keys() - {
+                    task.key for each in self._requests.values() for task, _ in self._open(each)
+                }:
+                    self._started.pop(key).close()
+                while len(self._results) > _KEPT:
+                    self._results.popitem(last=False)
+                self._note_change()
+
+    def _expire(self) -> None:
+        for owner in [owner for owner, request in self._requests.items() if request.expires < time.monotonic()]:
+            del self._requests[owner]
+
+    def _next(self, *, turn: bool = False) -> Task | None:
+        """The task whose turn it is; with `turn`, its owner goes to the end of the line."""
+        for owner, request in self._requests.items():
+            if task := self._choose(request):
+                if turn:
+                    self._requests.move_to_end(owner)
+                return task
+        return None
+
+    def _choose(self, request: _Request) -> Task | None:
+        """The cheapest unfinished task of a request."""
+        return min(self._open(request), key=lambda pair: pair[0].cost(pair[1]), default=(None, None))[0]
+
+    def _open(self, request: _Request) -> list[tuple[Task, Any]]:
+        """The unfinished tasks of a request, with their results so far."""
+        results = [(task, self._results.get(task.key)) for task in request.tasks if task.key not in self._errors]
+        return [(task, result) for task, result in results if result is None or not task.enough(result)]
+
+
+@functools.cache
+def worker() -> Worker:
+    """The worker of this process."""
+    return Worker()
+
+
+def pausing(model: nn.Module) -> nn.Module:
+    """A copy of the model that lets the worker pause or stop at every layer, forward and backward."""
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if not any(layer.children()):
+            layer.register_forward_hook(_breathe)
+    return model
+
+
+def _breathe(_: nn.Module, __: Any, output: Any) -> None:
+    # A function, not a bound method: a copy of the model keeps it as it is.
+    worker().breathe()
+    if isinstance(output, Tensor) and output.requires_grad:
+        output.register_hook(lambda _: worker().breathe())
