@@ -1,24 +1,31 @@
-"""Accuracy under attack: curves over ε with their uncertainty, the smallest ε that fools, per class, confusion."""
+"""Accuracy against ε: curves with their intervals, the smallest ε that fools each image, accuracy per class, confusion."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import Attack, halve_when_full
+from advcore.attacks import Attack, Norm, halve_when_full
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision, torch_dtype
 from advcore.errors import AdvcoreError
 from advcore.models.architectures import Normalize
 
-# Two bf16 logits closer than this share of the largest are asked again in fp32. Of 36,000 answers of six models to clean and
-# attacked images 64 changed with the precision, the widest apart by 0.007; what is asked again is 1 to 5 % of them.
+Reading = Literal["exact", "worst"]
+READINGS: dict[Reading, str] = {"exact": "at exactly ε", "worst": "worst case up to ε"}
+"""How a curve is read: one attack at exactly each ε, or counting an image as fooled at ε if it is fooled at any ε′ ≤ ε."""
+
+# Images whose two largest bf16 logits are closer than this share of the largest are evaluated again in fp32: 1 to 5 % of them.
+# Of 36,000 answers of six models to clean and attacked images 64 differed between the precisions, the widest apart by 0.007.
 _CLOSE = 0.02
+# A CPU's kernels give an image the same logits and gradients, bit for bit, in every batch of a multiple of this size.
+_MULTIPLE = 8
 _Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 
 
@@ -35,17 +42,21 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class RobustnessCurve:
-    """How many of `total` images the model gets right at each ε (L∞, pixel space). Curves over disjoint images add up."""
+    """How many of `total` images the model classifies correctly at each ε (pixel space, in `norm`), under one reading.
+
+    Curves over disjoint images add up.
+    """
 
     epsilons: tuple[float, ...]
     correct: tuple[int, ...]
     total: int
+    norm: Norm = "linf"
+    reading: Reading = "exact"
 
     def __add__(self, other: RobustnessCurve) -> RobustnessCurve:
-        if self.epsilons != other.epsilons:
-            raise AdvcoreError("Two curves add only on the same ε grid; measure both on one.")
+        _check_alike(self, other)
         counts = tuple(mine + theirs for mine, theirs in zip(self.correct, other.correct, strict=True))
-        return RobustnessCurve(self.epsilons, counts, self.total + other.total)
+        return replace(self, correct=counts, total=self.total + other.total)
 
     @property
     def accuracy(self) -> tuple[float, ...]:
@@ -57,75 +68,100 @@ class RobustnessCurve:
         """Wilson's 95 % interval of the accuracy at each ε."""
         return tuple(wilson_interval(count, self.total) for count in self.correct)
 
-    def points(self) -> list[dict[str, float]]:
-        """One record an ε: epsilon, correct, accuracy, low, high."""
+    def points(self) -> list[dict[str, Any]]:
+        """One record per ε: epsilon, norm, reading, correct, accuracy, low, high."""
+        kind = {"norm": self.norm, "reading": self.reading}
         rows = zip(self.epsilons, self.correct, self.accuracy, self.interval, strict=True)
         return [
-            {"epsilon": epsilon, "correct": correct, "accuracy": accuracy, "low": low, "high": high}
+            {"epsilon": epsilon, **kind, "correct": correct, "accuracy": accuracy, "low": low, "high": high}
             for epsilon, correct, accuracy, (low, high) in rows
         ]
 
 
+def _check_alike(mine: RobustnessCurve | Predictions, other: RobustnessCurve | Predictions) -> None:
+    """Raise AdvcoreError unless both are on one ε grid, in one norm and under one reading."""
+    if (mine.epsilons, mine.norm, mine.reading) != (other.epsilons, other.norm, other.reading):
+        raise AdvcoreError("Two measurements add only on the same ε grid, in one norm and under one reading.")
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model answered: `predicted` int64 E×N over E values of ε and N images, beside the true `labels` int64 N.
+    """What a model answered: `predicted` int64 E×N for E values of ε (pixel space, in `norm`) and N images of `labels` int64 N.
 
+    Under the reading "worst", the answer at ε is the one at the smallest ε of the grid that fools the model, up to ε.
     Predictions of disjoint images add up; everything a page shows of an attack is counted from them.
     """
 
     epsilons: tuple[float, ...]
     labels: Tensor
     predicted: Tensor
+    norm: Norm = "linf"
+    reading: Reading = "exact"
 
     def __add__(self, other: Predictions) -> Predictions:
-        if self.epsilons != other.epsilons:
-            raise AdvcoreError("Two sets of predictions add only on the same ε grid; measure both on one.")
+        _check_alike(self, other)
         labels, predicted = torch.cat([self.labels, other.labels]), torch.cat([self.predicted, other.predicted], 1)
-        return Predictions(self.epsilons, labels, predicted)
+        return replace(self, labels=labels, predicted=predicted)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> Predictions:
         """The same over the first `count` images only."""
-        return Predictions(self.epsilons, self.labels[:count], self.predicted[:, :count])
+        return replace(self, labels=self.labels[:count], predicted=self.predicted[:, :count])
 
     @property
     def curve(self) -> RobustnessCurve:
-        """The right answers at each ε."""
+        """The correct answers at each ε."""
         counts = (self.predicted == self.labels).sum(1).tolist()
-        return RobustnessCurve(self.epsilons, tuple(counts), len(self))
+        return RobustnessCurve(self.epsilons, tuple(counts), len(self), self.norm, self.reading)
+
+    @property
+    def fooled_at(self) -> Tensor:
+        """Per image, the first place of the grid at which the model is wrong, int64 N; E where it is right at every one."""
+        return first_true(self.predicted != self.labels)
 
     def smallest_epsilon(self) -> Tensor:
-        """Per image, the first ε of the grid at which the model is wrong, float64 N; ∞ where it is right at every one."""
+        """Per image, the first ε of the grid at which the model is wrong, float64 N; ∞ where it is right at every one.
+
+        An upper bound of the smallest perturbation that fools the model: another attack may find a smaller one.
+        """
         return first_epsilon(self.epsilons, self.predicted != self.labels)
 
-    def confusion(self, epsilon: float, classes: int) -> Tensor:
-        """Counts at one ε of the grid, int64 K×K: row = true class, column = answer."""
-        answers = self.predicted[self._index(epsilon)]
-        return torch.bincount(self.labels * classes + answers, minlength=classes * classes).view(classes, classes)
+    def worst_case(self) -> Predictions:
+        """The same answers under the reading "worst": an image fooled at one ε stays fooled at every larger one.
 
-    def per_class(self, epsilon: float, classes: int) -> list[tuple[int, int]]:
-        """(right, all) for each true class at one ε of the grid."""
-        counts = self.confusion(epsilon, classes)
+        Raises AdvcoreError unless the grid ascends.
+        """
+        if list(self.epsilons) != sorted(self.epsilons):
+            raise AdvcoreError("The worst case up to ε needs a grid of ε in ascending order.")
+        rows = torch.arange(len(self.epsilons))[:, None].expand_as(self.predicted)
+        return replace(self, predicted=self.predicted.gather(0, torch.minimum(rows, self.fooled_at)), reading="worst")
+
+    def confusion(self, place: int, classes: int) -> Tensor:
+        """Counts at the ε in that place of the grid, int64 K×K: row = true class, column = answer."""
+        pairs = self.labels * classes + self.predicted[place]
+        return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+
+    def per_class(self, place: int, classes: int) -> list[tuple[int, int]]:
+        """(correct, all) for each true class at the ε in that place of the grid."""
+        counts = self.confusion(place, classes)
         return list(zip(counts.diagonal().tolist(), counts.sum(1).tolist(), strict=True))
 
-    def _index(self, epsilon: float) -> int:
-        if epsilon not in self.epsilons:
-            raise AdvcoreError(f"ε = {epsilon} was not measured; choose one of the grid.")
-        return self.epsilons.index(epsilon)
+
+def first_true(table: Tensor) -> Tensor:
+    """The first row at which each column of `table` (bool E×N) is true, int64 N; E if none."""
+    # argmax finds the first maximum; the row of ones appended stands for "never".
+    return torch.cat([table, table.new_ones(1, table.shape[1])]).byte().argmax(0)
 
 
 def first_epsilon(epsilons: Sequence[float], fooled: Tensor) -> Tensor:
     """The first ε at which each column of `fooled` (bool E×N, rows in the order of `epsilons`) is true; ∞ if none."""
-    grid = torch.tensor([*epsilons, math.inf], dtype=torch.float64)
-    # argmax finds the first maximum; the row of ones appended stands for "never".
-    padded = torch.cat([fooled, torch.ones(1, fooled.shape[1], dtype=torch.bool)]).byte()
-    return grid[padded.argmax(0)]
+    return torch.tensor([*epsilons, math.inf], dtype=torch.float64)[first_true(fooled.cpu())]
 
 
 class _Cast(nn.Module):
-    """Rounds what the normalization gives to the network's precision: images themselves stay float32."""
+    """Converts what the normalization returns to the network's precision: the images themselves stay float32."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -138,19 +174,39 @@ class _Cast(nn.Module):
 def prepared(model: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
     """A copy of the model for fast evaluation on `device`: eval mode, channels last, frozen, in `precision`.
 
-    bf16 needs the model's first layer to be its normalization, which stays in fp32; any other model stays in fp32 whole.
+    In bf16 the normalization of the images and all batch norms stay in fp32. bf16 needs the model's first layer to be its
+    normalization; any other model stays in fp32 as a whole.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False).to(device)
     if precision == "bf16" and isinstance(model, nn.Sequential) and isinstance(model[0], Normalize):
         dtype = torch_dtype(precision)
-        model = nn.Sequential(model[0], _Cast(dtype), *(layer.to(dtype) for layer in model[1:]))
+        for layer in model[1:].modules():
+            if not isinstance(layer, nn.modules.batchnorm._BatchNorm):  # they take and return bf16 with statistics in fp32
+                for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+                    tensor.data = tensor.data.to(dtype) if tensor.is_floating_point() else tensor.data
+        model = nn.Sequential(model[0], _Cast(dtype), *model[1:])
     return model.to(memory_format=torch.channels_last)
+
+
+class Padded(nn.Module):
+    """The model with every batch filled up to a multiple of eight, so that an image's logits do not depend on its batch."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        missing = -len(images) % _MULTIPLE
+        if not missing or not len(images):
+            return self.model(images)
+        filled = torch.cat([images, images[:1].detach().expand(missing, -1, -1, -1)])
+        return self.model(filled.contiguous(memory_format=torch.channels_last))[: len(images)]
 
 
 def _batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
     """On a CPU, what stays within its caches (measured in benchmarks/curve_vs_peers.py); on a GPU, what fills it."""
-    most, values = (100, 2_000_000) if device.type == "cpu" else (1000, 20_000_000)
-    return max(4, min(most, values // math.prod(shape)))
+    most, values = (96, 2_000_000) if device.type == "cpu" else (1000, 20_000_000)
+    return max(_MULTIPLE, min(most, values // math.prod(shape)) // _MULTIPLE * _MULTIPLE)
 
 
 def predictions(
@@ -166,17 +222,18 @@ def predictions(
 ) -> Iterator[Predictions]:
     """What the model answers to the attacked images, one batch after another (disjoint; add them up).
 
-    `epsilons` are L∞ in pixel space; `targets` (int64 N) are the wanted classes of a targeted attack. Without `device` the
-    model's own is taken, without `precision` the fastest one there. Raises AttackError for an ε outside [0, 1].
+    `epsilons` are in pixel space and in the attack's norm; `targets` (int64 N) are the wanted classes of a targeted attack.
+    Without `device` the model's own is taken, without `precision` the fastest one there. Raises AttackError for an ε out of
+    range. On a CPU the answers do not depend on the batch size or on the order of the images.
 
-    `precision` is that of the answers; bf16 ones that are a close call are made in fp32, so that they are fp32's. The attack is
-    always made in fp32: enough signs of a bf16 gradient are wrong to weaken it (FGSM at ε = 0.3 on digits/digits_cnn-fgsm-0.2
-    by 1.7 points), and FGSM needs but one for all its ε.
+    `precision` is that of the answers. Those in bf16 whose two best logits are close are computed again in fp32, so that they
+    are nearly always fp32's. The attack itself is always made in fp32: enough signs of a bf16 gradient are wrong to weaken it
+    (FGSM at ε = 0.3 on digits/digits_cnn-fgsm-0.2 by 1.7 points), and FGSM takes one gradient for all its ε.
     """
     device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     precision = precision or fastest_precision(device.type)
-    exact = prepared(model, device, "fp32")
-    fast = exact if precision == "fp32" else prepared(model, device, precision)
+    exact = Padded(prepared(model, device, "fp32"))
+    fast = exact if precision == "fp32" else Padded(prepared(model, device, precision))
     batch_size = batch_size or _batch_size(data.shape, device)
     # A GPU gets several ε in one launch, a CPU one at a time: there a larger batch only leaves the cache.
     group = 1 if device.type == "cpu" else 16
@@ -187,7 +244,7 @@ def predictions(
         aim = part.labels if targets is None else targets[start : start + batch_size]
         attacked = attack.sweep(exact, images, aim.to(device), grid, indices=part.indices)
         answers = _answers(fast, exact, _grouped(attacked, group))
-        yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu())
+        yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu(), attack.norm)
 
 
 def _grouped(tensors: Iterator[Tensor], size: int) -> Iterator[Tensor]:
@@ -203,7 +260,7 @@ def _grouped(tensors: Iterator[Tensor], size: int) -> Iterator[Tensor]:
 
 
 def _answers(fast: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Tensor:
-    """The predicted class of each image: `fast`'s, and where that is a close call, `exact`'s, asked of all together."""
+    """The predicted class of each image: that of `fast`, and of `exact` for all images whose two best logits are close."""
     answers, unsure, doubts = [], [], []
     for images in batches:
         logits = _logits(fast, images)
@@ -219,7 +276,7 @@ def _answers(fast: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Te
 
 
 def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    # Around the model alone: an attack that is still under way needs its gradients.
+    # Around the model alone: the attack, a generator that goes on later, needs its gradients.
     with torch.no_grad():
         return halve_when_full(lambda part: model(part).float(), images)
 

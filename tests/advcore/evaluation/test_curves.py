@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from advcore.attacks import FGSM, PGD, UniformNoise, predict
+from advcore.attacks import FGSM, PGD, Attack, UniformNoise, predict
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError, AttackError
 from advcore.evaluation import curves
@@ -60,7 +61,15 @@ def test_curves_add_and_know_their_accuracy() -> None:
     assert whole.accuracy == pytest.approx((29 / 30, 0.1))
     assert whole.interval == (wilson_interval(29, 30), wilson_interval(3, 30))
     low, high = wilson_interval(3, 30)
-    assert whole.points()[1] == {"epsilon": 0.1, "correct": 3, "accuracy": 0.1, "low": low, "high": high}
+    assert whole.points()[1] == {
+        "epsilon": 0.1,
+        "norm": "linf",
+        "reading": "exact",
+        "correct": 3,
+        "accuracy": 0.1,
+        "low": low,
+        "high": high,
+    }
 
 
 def test_adding_is_associative_and_zero_is_neutral() -> None:
@@ -107,14 +116,26 @@ def test_the_smallest_epsilon_is_the_first_wrong_answer() -> None:
 
 
 def test_confusion_and_accuracy_per_class() -> None:
-    assert answered().confusion(0.1, 3).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
-    assert answered().per_class(0.1, 3) == [(1, 2), (1, 1), (1, 1)]
-    assert answered().per_class(0.0, 4) == [(2, 2), (1, 1), (0, 1), (0, 0)]  # a class without images
+    assert answered().confusion(1, 3).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert answered().per_class(1, 3) == [(1, 2), (1, 1), (1, 1)]
+    assert answered().per_class(0, 4) == [(2, 2), (1, 1), (0, 1), (0, 0)]  # a class without images
 
 
-def test_an_epsilon_that_was_not_measured_is_refused() -> None:
-    with pytest.raises(AdvcoreError, match=r"0\.15 was not measured"):
-        answered().confusion(0.15, 3)
+def test_the_worst_case_keeps_an_image_fooled_and_its_first_wrong_answer() -> None:
+    worst = answered().worst_case()
+    assert worst.predicted.tolist() == [[0, 0, 1, 1], [0, 2, 1, 1], [1, 2, 1, 1]]
+    assert (worst.curve.correct, worst.curve.reading) == ((3, 2, 1), "worst")
+    assert torch.equal(worst.smallest_epsilon(), answered().smallest_epsilon())
+    with pytest.raises(AdvcoreError, match="ascending"):
+        Predictions((0.1, 0.0), torch.tensor([0]), torch.tensor([[0], [0]])).worst_case()
+
+
+def test_measurements_of_different_kinds_do_not_add() -> None:
+    for other in (answered().worst_case(), replace(answered(), norm="l2")):
+        with pytest.raises(AdvcoreError, match="add only"):
+            answered() + other
+        with pytest.raises(AdvcoreError, match="add only"):
+            answered().curve + other.curve
 
 
 def test_predictions_add_image_by_image() -> None:
@@ -189,13 +210,19 @@ def test_curves_grow_batch_by_batch(shipped: nn.Module, digits: LabeledImages) -
     assert 0 < first.total <= 100  # what is on the screen first
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 120, 1000])
-def test_the_batch_size_changes_nothing_for_fgsm(batch_size: int, shipped: nn.Module, digits: LabeledImages) -> None:
-    few = digits[:120]
-    ours = functools.partial(robustness_curve, shipped, few, FGSM(), GRID, precision="fp32")
-    *_, usual = ours(batch_size=50)
-    *_, other = ours(batch_size=batch_size)
-    assert other == usual
+@pytest.mark.parametrize("attack", [FGSM(), PGD(steps=5), UniformNoise()], ids=["FGSM", "PGD", "noise"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_neither_the_batch_size_nor_the_order_changes_an_answer(attack: Attack, precision: str, digits: LabeledImages) -> None:
+    model, few = checkpoints.find(SHIPPED_DIGITS[1]).model(), digits[100:160]
+
+    def answers(images: LabeledImages, batch_size: int) -> Tensor:
+        parts = curves.predictions(model, images, attack, GRID, precision=precision, batch_size=batch_size)
+        return torch.cat([part.predicted for part in parts], 1)
+
+    usual, order = answers(few, 60), torch.randperm(60)
+    for batch_size in (1, 7, 32):
+        assert torch.equal(answers(few, batch_size), usual)
+    assert torch.equal(answers(few[order], 13), usual[:, order])
 
 
 def test_targets_are_what_the_attack_moves_toward_and_labels_what_is_counted(shipped: nn.Module, digits: LabeledImages) -> None:
@@ -233,6 +260,19 @@ def test_bf16_answers_as_fp32_does(attack: FGSM | PGD, shipped: nn.Module, digit
         answers.append(torch.cat([part.predicted for part in parts], 1))
     assert answers[0].shape == (len(GRID), 360)
     assert (answers[0] != answers[1]).sum() <= 1
+
+
+def test_batch_norms_stay_in_fp32() -> None:
+    model = fresh("preact_resnet18", (3, 32, 32), width=4)
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.running_mean.uniform_(1, 2)
+    held = [layer for layer in curves.prepared(model, CPU, "bf16").modules() if isinstance(layer, nn.BatchNorm2d)]
+    for before, after in zip(norms, held, strict=True):
+        assert all(torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items())
+    images = torch.rand(8, 3, 32, 32)
+    exact, fast = (curves.prepared(model, CPU, precision)(images).float() for precision in ("fp32", "bf16"))
+    assert (exact - fast).abs().max() < 0.05 * exact.abs().max()
 
 
 def dtypes_seen(model: nn.Module, images: Tensor) -> list[torch.dtype]:
