@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
+from advcore.defenses import DEFENSES, Setting
+from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE
+from advcore.defenses.distill import TEMPERATURE
+from advcore.defenses.trades import BETA
 from advcore.errors import RecipeError
 
-Defense = Literal["standard", "fgsm", "fgsm_rs", "pgd", "trades", "distill"]
-DEFENSES: dict[str, str] = {
-    "standard": "none: the clean images alone",
-    "fgsm": "clean + FGSM batch at full ε, as the studies do it",
-    "fgsm_rs": "FGSM from a random start (Wong et al. 2020)",
-    "pgd": "PGD images alone (Madry et al. 2018)",
-    "trades": "clean loss + β · distance to the attacked answer (Zhang et al. 2019)",
-    "distill": "defensive distillation (Papernot et al. 2016), with FGSM images if ε > 0",
+# What a recipe can choose from, each with its title.
+OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with momentum 0.9", "muon": "Muon (Jordan 2024)"}
+SCHEDULES = {
+    "constant": "constant",
+    "cosine": "cosine, down to zero",
+    "linear": "linear, down to zero",
+    "cyclic": "cyclic: up for 30 % of the run, then down to zero",
 }
-OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("constant", "cosine", "cyclic")
-AUGMENTATIONS = ("flip", "rotate", "crop")
+AUGMENTATIONS = {
+    "flip": "mirror left-right at random",
+    "alternate_flip": "mirror left-right in every other epoch",
+    "rotate": "turn up to 15°",
+    "crop": "shift up to an eighth, zeros drawn in",
+    "shift": "shift up to 2 pixels, mirrored at the border",
+}
+
+
+def _number(name: str, title: str, default: float | None, low: float, high: float, **look: Any) -> Any:
+    return _of(Setting(name, title, default, low, high, **look))
+
+
+def _of(setting: Setting) -> Any:
+    return field(default=setting.default, metadata={"setting": setting})
+
+
+def _other(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,40 +52,55 @@ class Recipe:
 
     dataset: str
     architecture: str
-    defense: Defense = "standard"
-    epsilon: float = 0.0
-    epochs: int = 10
-    batch_size: int = 128
-    seed: int = 0
-    images: int | None = None
-    """How many training images to use, from the first on; None uses all."""
-    width: int | None = None
-    """Channels of a residual network's first stage; None takes the architecture's own."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 0.001
-    schedule: Literal["constant", "cosine", "cyclic"] = "constant"
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    defense: str = "standard"
+    epsilon: float = _number(
+        "epsilon", "ε of the training attack", 0.0, 0, 1, step=0.01, digits=4, help="L∞ in pixel space: 8/255 = 0.0314"
+    )
+    epochs: int = _number("epochs", "Epochs", 10, 1, 10_000)
+    batch_size: int = _number("batch_size", "Batch size", 128, 1, 65_536)
+    seed: int = _number("seed", "Seed", 0, 0, 2**31 - 1)
+    images: int | None = _number(
+        "images", "Images to use", None, 1, 10**9, step=1000, help="The first ones of the training split", empty="all"
+    )
+    width: int | None = _number(
+        "width", "Width", None, 4, 256, help="Channels of the first stage", empty="the architecture's own"
+    )
+    optimizer: str = "adam"
+    learning_rate: float = _number("learning_rate", "Learning rate", 0.001, 1e-7, 10, step=1e-4, digits=5)
+    schedule: str = "constant"
+    weight_decay: float = _number("weight_decay", "Weight decay", 0.0, 0, 1, step=1e-4, digits=5)
+    label_smoothing: float = _number("label_smoothing", "Label smoothing", 0.0, 0, 0.9, step=0.05, digits=2)
     augment: tuple[str, ...] = ()
-    """Any of flip (left-right), rotate (up to 15°) and crop (shifts of up to an eighth)."""
-    warm_start: str | None = None
-    """Checkpoint whose weights training starts from."""
-    attack_steps: int = 7
-    """Steps of the training attack of `pgd` and `trades`."""
-    step_size: float | None = None
-    """Step of the training attack; None takes 1.25 ε for fgsm_rs and 2.5 ε / steps for the others."""
-    trades_beta: float = 6.0
-    teacher: str | None = None
-    """Checkpoint that `distill` learns from."""
-    temperature: float = 20.0
-    averaging: float = 0.0
-    """Decay of the running average of the weights that is kept instead of the last ones; 0 keeps the last."""
-    keep_best: bool = False
-    """Keep, instead of the last weights, the latest whose held-out PGD accuracy is within one standard error of the best."""
-    held_out: int = 256
-    """Training images kept apart to watch the accuracies; 0 trains on every image and watches none."""
-    evaluations: int = 10
-    """How many times the accuracies are measured during the run."""
+    warm_start: str | None = _other(None, "checkpoint whose weights training starts from")
+    attack_steps: int = _of(ATTACK_STEPS)
+    step_size: float | None = _of(STEP_SIZE)
+    trades_beta: float = _of(BETA)
+    teacher: str | None = _other(None, "checkpoint that the defense learns from")
+    temperature: float = _of(TEMPERATURE)
+    averaging: float = _number(
+        "averaging",
+        "Weight averaging",
+        0.0,
+        0,
+        0.99999,
+        step=0.01,
+        digits=5,
+        help="Decay of the running average of the weights that is kept; after t steps at most (1 + t) / (10 + t). "
+        "0 keeps the last weights",
+    )
+    keep_best: bool = _other(
+        False, "keep the latest weights whose held-out PGD accuracy is within one standard error of the best"
+    )
+    held_out: int = _number(
+        "held_out",
+        "Held-out images",
+        256,
+        0,
+        10_000,
+        step=64,
+        help="Training images kept apart to measure accuracy during the run",
+    )
+    evaluations: int = _number("evaluations", "Evaluations during the run", 10, 0, 1000)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "augment", tuple(self.augment))
@@ -73,18 +108,24 @@ class Recipe:
             _one_of(name, getattr(self, name), allowed)
         for step in self.augment:
             _one_of("augmentation", step, AUGMENTATIONS)
-        for name, low, high in _RANGES:
-            _within(name, getattr(self, name), low, high)
-        if self.defense in {"fgsm", "fgsm_rs", "pgd", "trades"} and self.epsilon == 0:
+        for name, setting in SETTINGS.items():
+            value = getattr(self, name)
+            if value is not None and not setting.low <= value <= setting.high:
+                low, high = setting.low, setting.high
+                raise RecipeError(f"The recipe's {name} must lie between {low:g} and {high:g}, not {str(value)[:40]}.")
+        defense = DEFENSES[self.defense]
+        if defense.epsilon == "required" and self.epsilon == 0:
             raise RecipeError(f"The defense '{self.defense}' needs an ε above 0: it trains on images attacked with it.")
-        if self.defense == "standard" and self.epsilon > 0:
-            raise RecipeError("The defense 'standard' trains on clean images and has no ε; leave it out or choose another.")
-        if self.defense == "distill" and not self.teacher:
-            raise RecipeError("The defense 'distill' needs a teacher; name the checkpoint to learn from.")
-        if self.teacher and self.defense != "distill":
+        if defense.epsilon == "none" and self.epsilon > 0:
+            raise RecipeError(
+                f"The defense '{self.defense}' trains on clean images and has no ε; leave it out or choose another."
+            )
+        if defense.needs_teacher and not self.teacher:
+            raise RecipeError(f"The defense '{self.defense}' needs a teacher; name the checkpoint to learn from.")
+        if self.teacher and not defense.needs_teacher:
             raise RecipeError(f"The defense '{self.defense}' has no teacher; leave it out or choose 'distill'.")
         if self.keep_best and not (self.held_out and self.evaluations):
-            raise RecipeError("Keeping the best weights needs held-out images and evaluations to tell which they are.")
+            raise RecipeError("Keeping the best weights needs held-out images and evaluations; set both above 0.")
         if self.images is not None and self.images <= self.held_out:
             raise RecipeError(f"Of {self.images} images {self.held_out} are held out and none is left to train on; use more.")
 
@@ -93,6 +134,15 @@ class Recipe:
         """`dataset/architecture-defense[-epsilon]`, for example `mnist/lee_cnn-fgsm-0.3`."""
         budget = f"-{self.epsilon:.4g}" if self.epsilon else ""
         return f"{self.dataset}/{self.architecture}-{self.defense}{budget}"
+
+    @property
+    def command(self) -> str:
+        """The command line that trains with this recipe."""
+        words = ["python", "-m", "advcore", "train"]
+        for name, value in self.to_dict().items():
+            values = [] if value is True else value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *(str(item) for item in values)]
+        return shlex.join(words)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, and dataset, architecture and defense always."""
@@ -127,34 +177,27 @@ class Recipe:
         return cls.from_dict(values)
 
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("epsilon", 0, 1),
-    ("epochs", 1, 10_000),
-    ("batch_size", 1, 65_536),
-    ("seed", 0, 2**31 - 1),
-    ("images", 1, 10**9),
-    ("width", 4, 256),
-    ("learning_rate", 1e-7, 10),
-    ("weight_decay", 0, 1),
-    ("label_smoothing", 0, 0.9),
-    ("attack_steps", 1, 1000),
-    ("step_size", 1e-6, 1),
-    ("trades_beta", 0, 1000),
-    ("temperature", 0.01, 1000),
-    ("averaging", 0, 0.99999),
-    ("held_out", 0, 10_000),
-    ("evaluations", 0, 1000),
-)
+SETTINGS: dict[str, Setting] = {item.name: item.metadata["setting"] for item in fields(Recipe) if "setting" in item.metadata}
+"""The numbers of a recipe by the name of their field."""
 
 
-def _one_of(name: str, value: object, allowed: object) -> None:
-    if value not in allowed:  # type: ignore[operator]
-        raise RecipeError(f"There is no {name} '{str(value)[:40]}'; choose one of {', '.join(allowed)}.")  # type: ignore[arg-type]
+def explained(name: str) -> str:
+    """What the field `name` holds, for `--help`: its meaning, its range or its choices."""
+    if name == "defense":
+        return "; ".join(f"{name}: {item.described}" for name, item in DEFENSES.items())
+    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS}.get(name)
+    if choices:
+        return "; ".join(f"{choice}: {title}" for choice, title in choices.items())
+    if name in SETTINGS:
+        setting = SETTINGS[name]
+        default = setting.empty if setting.default is None else f"{setting.default:g}"
+        return f"{setting.help or setting.title}; {setting.low:g} to {setting.high:g}, default: {default}"
+    return Recipe.__dataclass_fields__[name].metadata.get("help", "")
 
 
-def _within(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
-        raise RecipeError(f"The recipe's {name} must lie between {low:g} and {high:g}, not {str(value)[:40]}.")
+def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise RecipeError(f"There is no {name} '{str(value)[:40]}'; choose one of {', '.join(allowed)}.")
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Retrainings in processes of their own."""
+"""Trainings in processes of their own, which survive the page, the session and the server. Needs psutil and filelock."""

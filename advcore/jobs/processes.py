@@ -1,103 +1,72 @@
-"""Other processes: whether one is still the one that was started, and one at a time through a door."""
+"""Processes that folders own: `process.json` holds the number of the process and the moment it was created."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
-if sys.platform == "win32":
-    import ctypes
-    import msvcrt
-    from ctypes import wintypes
-else:
-    import fcntl
+import psutil
+
+from advcore.files import read_object, write_whole
+
+_SAME_SECONDS = 2.0  # a correction of the clock may move the moment of creation a little
 
 
-def birth(pid: int) -> str | None:
-    """When the living process `pid` started, as a text that no later process of that number shares; None if it is dead.
+def running(folder: Path) -> psutil.Process | None:
+    """The living process of the folder, None when there is none.
 
-    A process that ended but that nobody has asked about yet counts as dead.
+    The moment of creation distinguishes it from a later process with the same number. A process that ended but whose parent
+    has not asked for its exit code counts as ended.
     """
-    if pid <= 0:
+    record = read_object(folder / "process.json")
+    pid, created = record.get("pid"), record.get("created")
+    if type(pid) is not int or not isinstance(created, int | float) or not 0 < pid < 2**31:
         return None
-    if sys.platform == "win32":
-        return _birth_windows(pid)
-    stat = Path("/proc") / str(pid) / "stat"
-    if not stat.parent.parent.joinpath("self").exists():
-        return _birth_ps(pid)
     try:
-        # The name, in parentheses, may hold blanks; what follows it has fixed places.
-        fields = stat.read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < _SAME_SECONDS and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
         return None
-    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+    return process if same else None
 
 
-def _birth_ps(pid: int) -> str | None:
-    """Where there is no /proc."""
-    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, started = shown.stdout.strip().partition(" ")
-    return None if not state or state.startswith("Z") else started.strip()
+def record(folder: Path, pid: int) -> None:
+    """Note that the process `pid` belongs to the folder."""
+    write_whole(folder / "process.json", json.dumps({"pid": pid, "created": psutil.Process(pid).create_time()}))
 
 
-if sys.platform == "win32":
+def launch(folder: Path, *words: str) -> None:
+    """Start `python WORDS` for the folder, in a session of its own: no terminal or server that ends takes it along.
 
-    def _birth_windows(pid: int) -> str | None:
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.OpenProcess.restype = wintypes.HANDLE
-        kernel.GetExitCodeProcess.argtypes = [wintypes.HANDLE, ctypes.c_void_p]
-        kernel.GetProcessTimes.argtypes = [wintypes.HANDLE, *[ctypes.c_void_p] * 4]
-        kernel.CloseHandle.argtypes = [wintypes.HANDLE]
-        handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if not handle:
-            return None
-        try:
-            code, times = wintypes.DWORD(), [wintypes.FILETIME() for _ in range(4)]
-            kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-            kernel.GetProcessTimes(handle, *(ctypes.byref(item) for item in times))
-        finally:
-            kernel.CloseHandle(handle)
-        if code.value != 259:  # STILL_ACTIVE
-            return None
-        return f"{times[0].dwHighDateTime}:{times[0].dwLowDateTime}"
-
-
-def end(pid: int, born: str, *, gently: bool = True) -> bool:
-    """Ask the process to end, or, not `gently`, end it; False when it is no longer the one that was born then."""
-    if birth(pid) != born:
-        return False
-    if sys.platform == "win32" and gently:
-        return True  # it has no gentle signal
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM if gently else getattr(signal, "SIGKILL", signal.SIGTERM))
-    return True
+    What it prints goes to the folder's `log.txt`.
+    """
+    # Two programs whose threads spin while they wait for each other take ten times as long: these sleep.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1"}
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+            start_new_session=True,
+        )
+    record(folder, process.pid)
+    # The parent must ask for the exit code of a child that ended, or it stays in the table of processes.
+    threading.Thread(target=process.wait, daemon=True).start()
 
 
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`: of all processes and threads that ask, one at a time gets in. A dead one lets go of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        _lock(file.fileno())
-        yield  # closing the file lets go
-
-
-def _lock(handle: int) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def end(folder: Path, *, gently: bool) -> None:
+    """Ask the folder's process to end or, not `gently`, kill it. Nothing happens where it does not live."""
+    process = running(folder)
+    if process is None or (gently and sys.platform == "win32"):  # which has no gentle signal
         return
-    while True:
-        try:
-            os.lseek(handle, 0, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-        except OSError:  # it gives up after ten seconds
-            time.sleep(0.1)
-        else:
-            return
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may end in this moment
+        process.terminate() if gently else process.kill()

@@ -1,10 +1,9 @@
-"""What a finished training leaves: its command, its provenance and its measured checkpoint."""
+"""What a finished training leaves: its provenance and its measured checkpoint."""
 
 from __future__ import annotations
 
 import datetime
 import platform
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,30 +17,20 @@ from advcore.device import Precision, describe, fastest_precision, pick_device
 from advcore.evaluation import figures
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from advcore.training.loop import Evaluation
-
-
-def command(recipe: Recipe) -> str:
-    """The command line that trains with this recipe."""
-    words = ["python", "-m", "advcore", "train"]
-    for name, value in recipe.to_dict().items():
-        option = f"--{name.replace('_', '-')}"
-        values = [] if value is True else value if isinstance(value, list) else [value]
-        words += [option, *(str(item) for item in values)]
-    return shlex.join(words)
+from advcore.training.watch import Evaluation
 
 
 def provenance(recipe: Recipe, device: torch.device, precision: Precision, seconds: float) -> dict[str, Any]:
     """Where a checkpoint came from: command, date, machine, versions, the data it saw and how long it took."""
     return {
-        "command": command(recipe),
+        "command": recipe.command,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": describe(device, precision),
         "seconds": round(seconds, 1),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "advcore": __version__,
-        "data": data.find(recipe.dataset, "train").words.split(" in ")[0],
+        "data": data.find(recipe.dataset, "train").words,
     }
 
 

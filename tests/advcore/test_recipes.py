@@ -158,6 +158,7 @@ def test_choices_are_named(field: str, allowed: tuple[str, ...]) -> None:
         ({"defense": "trades"}, "'trades' needs an ε above 0"),
         ({"defense": "standard", "epsilon": 0.1}, "'standard' trains on clean images"),
         ({"defense": "distill"}, "needs a teacher"),
+        ({"defense": "n_fgsm"}, "'n_fgsm' needs an ε above 0"),
         ({"teacher": "mnist/lee_cnn-standard"}, "'standard' has no teacher"),
         ({"keep_best": True, "held_out": 0}, "needs held-out images and evaluations"),
         ({"keep_best": True, "evaluations": 0}, "needs held-out images and evaluations"),

@@ -1,27 +1,22 @@
-"""The controls of a Recipe: a preset fills them in, each can be changed, and what they say is validated as a whole."""
+"""The controls of a Recipe: a preset fills them in, each can be changed, and the recipe as a whole is validated."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from advcore import data
+from advcore.defenses import DEFENSES
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
-from advcore.recipe import AUGMENTATIONS, DEFENSES, OPTIMIZERS, SCHEDULES, Recipe
+from advcore.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, SETTINGS, Recipe
 from ui.words import epsilon_text
 
-ATTACKED = ("fgsm", "fgsm_rs", "pgd", "trades", "distill")
-DEFENSE_TITLES = {
-    "standard": "Standard: none",
-    "fgsm": "FGSM, as the studies do it",
-    "fgsm_rs": "FGSM from a random start",
-    "pgd": "PGD",
-    "trades": "TRADES",
-    "distill": "Defensive distillation",
-}
-_AUGMENT_TITLES = {"flip": "mirror left-right", "rotate": "turn up to 15°", "crop": "shift up to an eighth"}
+_BASIC = ("epochs", "batch_size", "images")
+_ADVANCED = ("weight_decay", "label_smoothing", "averaging", "held_out", "evaluations", "seed")
 
 
 def fill(recipe: Recipe) -> None:
@@ -37,86 +32,75 @@ def drawn_before() -> bool:
     return _key("defense") in st.session_state
 
 
-def _key(name: str) -> str:
-    return f"recipe {name}"
-
-
 def recipe_form(
     info: data.Dataset, architecture: str, known: dict[str, checkpoints.Checkpoint], warm_start: str | None
 ) -> dict[str, Any]:
     """Draw the controls; returns the recipe's fields as they now stand."""
     values: dict[str, Any] = {"dataset": info.name, "architecture": architecture, "warm_start": warm_start}
     first, second = st.columns([2, 1])
-    values["defense"] = first.selectbox("Defense", list(DEFENSES), format_func=DEFENSE_TITLES.get, key=_key("defense"))
-    first.caption(DEFENSES[values["defense"]])
-    if values["defense"] in ATTACKED:
-        values["epsilon"] = second.number_input(
-            "ε of the training attack",
-            0.0,
-            1.0,
-            step=0.01,
-            format="%.4f",
-            key=_key("epsilon"),
-            help="L∞, in pixel space: 8/255 = 0.0314",
-        )
+    values["defense"] = first.selectbox(
+        "Defense", list(DEFENSES), format_func=lambda name: DEFENSES[name].title, key=_key("defense")
+    )
+    defense = DEFENSES[values["defense"]]
+    first.caption(defense.described)
+    if defense.epsilon != "none":
+        values["epsilon"] = _number(second, "epsilon")
         second.caption(f"ε = {epsilon_text(values['epsilon'])}")
-    if values["defense"] == "distill":
-        teacher, temperature = st.columns([2, 1])
-        values["teacher"] = teacher.selectbox(
+    if defense.needs_teacher:
+        values["teacher"] = st.selectbox(
             "Teacher", list(known), format_func=lambda name: known[name].title, key=_known("teacher", list(known))
         )
-        values["temperature"] = temperature.number_input("Temperature", 1.0, 1000.0, key=_key("temperature"))
-    epochs, batch, images = st.columns(3)
-    values["epochs"] = epochs.number_input("Epochs", 1, 10_000, key=_key("epochs"))
-    values["batch_size"] = batch.number_input("Batch size", 1, 65_536, key=_key("batch_size"))
-    values["images"] = images.number_input(
-        "Images to use", 2, 10**6, step=1000, key=_key("images"), placeholder="all", help="Empty: the whole training split."
-    )
-    return values
+    return values | _numbers(_BASIC)
 
 
 def advanced(architecture: str, defense: str) -> dict[str, Any]:
     """Draw the controls few people need; returns the recipe's fields they stand for."""
     one, two, three = st.columns(3)
     values: dict[str, Any] = {
-        "optimizer": one.selectbox("Optimizer", OPTIMIZERS, format_func=str.upper, key=_key("optimizer")),
-        "learning_rate": two.number_input("Learning rate", 1e-7, 10.0, step=1e-4, format="%.5f", key=_key("learning_rate")),
-        "schedule": three.selectbox(
-            "Schedule", SCHEDULES, key=_key("schedule"), help="cyclic: up for 30 % of the run, then down to zero"
-        ),
-        "augment": st.multiselect("Augmentation", AUGMENTATIONS, format_func=_AUGMENT_TITLES.get, key=_key("augment")),
+        "optimizer": _choice(one, "optimizer", OPTIMIZERS),
+        "learning_rate": _number(two, "learning_rate"),
+        "schedule": _choice(three, "schedule", SCHEDULES),
+        "augment": st.multiselect("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key=_key("augment")),
     }
-    one, two, three = st.columns(3)
-    values |= {
-        "weight_decay": one.number_input("Weight decay", 0.0, 1.0, step=1e-4, format="%.5f", key=_key("weight_decay")),
-        "label_smoothing": two.number_input("Label smoothing", 0.0, 0.9, step=0.05, key=_key("label_smoothing")),
-        "averaging": three.number_input(
-            "Weight averaging", 0.0, 0.9999, step=0.01, format="%.4f", key=_key("averaging"), help="Decay; 0 keeps the last."
-        ),
-        "held_out": one.number_input(
-            "Held-out images", 0, 10_000, step=64, key=_key("held_out"), help="Kept apart from training to watch on."
-        ),
-        "evaluations": two.number_input("Times the accuracies are watched", 0, 1000, key=_key("evaluations")),
-        "seed": three.number_input("Seed", 0, 2**31 - 1, key=_key("seed")),
-    }
-    if defense in {"pgd", "trades"}:
-        values["attack_steps"] = one.number_input("Steps of the training attack", 1, 1000, key=_key("attack_steps"))
-    if defense in {"fgsm_rs", "pgd", "trades"}:
-        values["step_size"] = two.number_input(
-            "Size of its steps", 1e-6, 1.0, step=0.001, format="%.4f", key=_key("step_size"), placeholder="by the study's rule"
-        )
-    if defense == "trades":
-        values["trades_beta"] = three.number_input("β of TRADES", 0.0, 1000.0, key=_key("trades_beta"))
-    if ARCHITECTURES[architecture].default_width is not None:
-        values["width"] = three.number_input(
-            "Width", 4, 256, key=_key("width"), placeholder=str(ARCHITECTURES[architecture].default_width)
-        )
-    values["keep_best"] = st.toggle("Keep the latest weights that hold PGD as the best did", key=_key("keep_best"))
+    width = ("width",) if ARCHITECTURES[architecture].default_width is not None else ()
+    values |= _numbers((*_ADVANCED, *(setting.name for setting in DEFENSES[defense].settings), *width))
+    values["keep_best"] = st.toggle("Keep the latest weights whose PGD accuracy is as good as the best", key=_key("keep_best"))
     return values
 
 
+def _numbers(names: tuple[str, ...]) -> dict[str, Any]:
+    """Three number controls a row."""
+    columns = st.columns(3)
+    return {name: _number(columns[index % 3], name) for index, name in enumerate(names)}
+
+
+def _number(place: DeltaGenerator, name: str) -> float | None:
+    """The control of one of the recipe's numbers, as its `Setting` describes it."""
+    setting = SETTINGS[name]
+    if setting.digits:
+        look = {"min_value": float(setting.low), "max_value": float(setting.high), "format": f"%.{setting.digits}f"}
+    else:
+        look = {"min_value": setting.low, "max_value": setting.high}
+    return place.number_input(
+        setting.title,
+        step=setting.step,
+        key=_key(name),
+        help=setting.help or None,
+        placeholder=setting.empty or None,
+        **look,
+    )
+
+
+def _choice(place: DeltaGenerator, name: str, titles: Mapping[str, str]) -> str:
+    return place.selectbox(name.capitalize(), list(titles), format_func=titles.get, key=_key(name))
+
+
+def _key(name: str) -> str:
+    return f"recipe {name}"
+
+
 def _known(name: str, options: list[str]) -> str:
-    """The key of a control whose options come and go."""
+    """The key of a control whose options change."""
     key = _key(name)
     if st.session_state.get(key) not in options and options:
         st.session_state[key] = options[0]

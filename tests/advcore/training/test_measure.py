@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from advcore.cli import main, train
-from advcore.cli.main import parser
-from advcore.cli.train import recipe_from
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import measure
@@ -17,7 +15,7 @@ def test_the_command_of_a_recipe_carries_it_out() -> None:
     recipe = Recipe(
         dataset="mnist", architecture="lee_cnn", defense="fgsm", epsilon=0.3, augment=("rotate", "crop"), keep_best=True
     )
-    words = measure.command(recipe).split()
+    words = recipe.command.split()
     assert words[:4] == ["python", "-m", "advcore", "train"]
     assert train.recipe_from(vars(main.parser().parse_args(words[3:]))) == recipe
 

@@ -1,0 +1,48 @@
+"""Defensive distillation (Papernot et al. 2016), with FGSM images where ε > 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from advcore.defenses.base import Defense, Setting, Step
+from advcore.defenses.fgsm import with_fgsm
+
+TEMPERATURE = Setting("temperature", "Temperature", 20.0, 0.01, 1000, step=1.0, digits=2)
+
+
+def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+    """Learn the teacher's predictions at a high temperature; with ε > 0 on clean and FGSM images, as `fgsm` does."""
+    assert step.teacher is not None
+    with torch.no_grad():
+        taught = step.teacher(images.detach()).float()
+
+    def loss(batch: Tensor, targets: Tensor) -> Tensor:
+        (logits,) = step.model(batch)
+        return distillation_loss(logits, targets, step.recipe.temperature)
+
+    if step.recipe.epsilon:
+        yield from with_fgsm(step, images, taught, loss)
+    else:
+        yield loss(images, taught)
+
+
+def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy between softmax(taught / T) and softmax(logits / T), mean over the batch; both N×K."""
+    return F.cross_entropy(logits / temperature, (taught / temperature).softmax(1))
+
+
+DISTILL = Defense(
+    name="distill",
+    title="Defensive distillation",
+    about="learns a teacher's predictions at a high temperature, with FGSM images if ε > 0",
+    losses=losses,
+    paper="Papernot et al. 2016, arXiv 1511.04508",
+    role="Distilled",
+    epsilon="optional",
+    needs_teacher=True,
+    settings=(TEMPERATURE,),
+)

@@ -1,0 +1,25 @@
+"""No defense: training on the clean images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from advcore.defenses.base import Defense, Step
+
+
+def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+    """Cross-entropy on the clean batch."""
+    yield step.loss(images, labels)
+
+
+STANDARD = Defense(
+    name="standard",
+    title="None (standard training)",
+    about="no defense: training on the clean images alone",
+    losses=losses,
+    role="Standard",
+    defended=False,
+    epsilon="none",
+)

@@ -1,0 +1,54 @@
+"""TRADES: the clean loss plus the distance between the clean and the attacked prediction (Zhang et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from advcore.attacks import climb, evaluating
+from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE, Defense, Setting, Step
+
+BETA = Setting("trades_beta", "β of TRADES", 6.0, 0, 1000, step=0.5, digits=2)
+_START = 0.001  # standard deviation of the attack's Gaussian start, in pixel space: the paper's code
+
+
+def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+    """Cross-entropy on clean images + β · KL(clean prediction ‖ attacked prediction).
+
+    As in the paper's code: the attack climbs that divergence with the network in eval mode, from a Gaussian start, and the
+    clean and the attacked batch are two forward passes, each with batch statistics of its own.
+    """
+    recipe = step.recipe
+    with evaluating(step.network):
+        # Detached, not under no_grad: autocast would cache weights that carry no gradient.
+        clean = step.network(images).float().softmax(1).detach()
+
+        def gradient(attacked: Tensor) -> Tensor:
+            with torch.enable_grad():
+                leaf = attacked.detach().requires_grad_()
+                divergence = F.kl_div(step.network(leaf).float().log_softmax(1), clean, reduction="sum")
+                return torch.autograd.grad(divergence, leaf)[0]
+
+        start = _START * torch.empty_like(images).normal_(generator=step.generator)
+        attacked = climb(gradient, images, recipe.epsilon, step.step_size, recipe.attack_steps, start)
+    logits, pushed = step.model(images, attacked)
+    yield trades_loss(logits, pushed, labels, recipe.trades_beta, recipe.label_smoothing)
+
+
+def trades_loss(clean: Tensor, attacked: Tensor, labels: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
+    """cross-entropy(clean) + β · KL(softmax(clean) ‖ softmax(attacked)), means over the batch; logits N×K, labels N."""
+    divergence = F.kl_div(attacked.log_softmax(1), clean.softmax(1), reduction="batchmean")
+    return F.cross_entropy(clean, labels, label_smoothing=label_smoothing) + beta * divergence
+
+
+TRADES = Defense(
+    name="trades",
+    title="TRADES",
+    about="clean loss + β · divergence of the attacked prediction from the clean one",
+    losses=losses,
+    paper="Zhang et al. 2019, arXiv 1901.08573",
+    settings=(ATTACK_STEPS, STEP_SIZE, BETA),
+)

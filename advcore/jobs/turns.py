@@ -1,0 +1,99 @@
+"""Which jobs run and which wait, told from their folders alone. Imports no torch, so that the process that waits is small.
+
+`advance` starts the oldest waiting jobs while there is room. Who starts, stops or looks at jobs calls it, and so does every
+job that ends. While jobs wait, one small process (`python -m advcore.jobs.turns ROOT`) also waits for the running ones to
+end, however they end, and then calls it: a job that is killed does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import psutil
+
+from advcore.files import read_object
+from advcore.jobs import processes
+
+GRACE_SECONDS = 20.0
+"""How long a job that was asked to stop may take to save its state before it is killed."""
+JOB_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # the moment it was made, to the microsecond
+_LOOK_SECONDS = 5.0  # how often the waiting process looks for jobs that do not stop
+
+
+def lock(root: Path) -> filelock.FileLock:
+    """The lock of the queue in `root`: one process or thread at a time holds it, and one that dies releases it."""
+    root.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(root / ".lock")
+
+
+def limit() -> int:
+    """How many jobs run at a time: `$ADVCORE_JOBS`, else one."""
+    text = os.environ.get("ADVCORE_JOBS", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
+
+
+def folders(root: Path) -> list[Path]:
+    """The folders of the jobs in `root`, the oldest first."""
+    return sorted(folder for folder in root.glob("*") if JOB_ID.fullmatch(folder.name) and folder.is_dir())
+
+
+def has_result(folder: Path) -> bool:
+    """Whether the job has ended and said how."""
+    return bool(read_object(folder / "result.json"))
+
+
+def is_running(folder: Path) -> bool:
+    """Whether the job's process lives and has not yet said how it ended."""
+    return processes.running(folder) is not None and not has_result(folder)
+
+
+def is_waiting(folder: Path) -> bool:
+    """Whether the job has a recipe and was neither started nor stopped."""
+    begun = (folder / "process.json").exists() or (folder / "stop").exists() or has_result(folder)
+    return not begun and bool(read_object(folder / "recipe.json"))
+
+
+def advance(root: Path) -> None:
+    """Kill jobs that were asked to stop and did not, start waiting ones while there is room, and see that one process waits."""
+    with lock(root):
+        jobs = folders(root)
+        running = [folder for folder in jobs if is_running(folder)]
+        for folder in running:
+            if _age(folder / "stop") > GRACE_SECONDS:
+                processes.end(folder, gently=False)
+        waiting = [folder for folder in jobs if is_waiting(folder)]
+        room = max(0, limit() - len(running))
+        for folder in waiting[:room]:
+            processes.launch(folder, "-m", "advcore", "train", "--job", str(folder.resolve()))
+        if waiting[room:] and processes.running(root) is None:
+            processes.launch(root, "-m", "advcore.jobs.turns", str(root.resolve()))
+
+
+def wait(root: Path) -> None:
+    """Advance the queue whenever a running job ends, until no job waits."""
+    while True:
+        advance(root)
+        with lock(root):
+            jobs = folders(root)
+            if not any(is_waiting(folder) for folder in jobs):
+                # Under the lock: whoever adds a job after this finds no waiting process and starts one.
+                (root / "process.json").unlink(missing_ok=True)
+                return
+            busy = [process for folder in jobs if is_running(folder) and (process := processes.running(folder))]
+        psutil.wait_procs(busy, timeout=_LOOK_SECONDS)
+
+
+def _age(file: Path) -> float:
+    try:
+        return time.time() - file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+if __name__ == "__main__":
+    wait(Path(sys.argv[1]))

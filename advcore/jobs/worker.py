@@ -1,0 +1,226 @@
+"""A job in its own process: train, measure, save, and write down how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import signal
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import torch
+
+from advcore import data
+from advcore.device import pick_device
+from advcore.errors import AdvcoreError
+from advcore.evaluation import figures
+from advcore.files import write_whole
+from advcore.jobs import processes, turns
+from advcore.jobs.queue import JobError, kept, progress, read
+from advcore.models import checkpoints
+from advcore.recipe import Recipe
+from advcore.training import measure
+from advcore.training.loop import Progress, train
+from advcore.training.state import STATE_FILE, state_step
+
+_NICENESS = 5  # the page that shows the job must stay quick
+
+
+class _StopRequested(BaseException):
+    """The job was asked to stop, between two steps."""
+
+
+class _StopSignals:
+    """Remembers that this process was asked to end; once `at_once` is set, a signal interrupts it where it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.received, self.at_once = folder / "stop", False, False
+
+    def __enter__(self) -> _StopSignals:
+        self.before = {kind: signal.signal(kind, self._receive) for kind in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kind, handler in self.before.items():
+            signal.signal(kind, handler)
+
+    def _receive(self, *_: int | FrameType | None) -> None:
+        self.received = True
+        if self.at_once:
+            raise _StopRequested
+
+    def check(self) -> None:
+        """Raise _StopRequested after a signal, or where the stop file exists (Windows has no signals)."""
+        if self.received or self.file.exists():
+            raise _StopRequested
+
+
+class _Lines:
+    """Writes the lines of `progress.jsonl`."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.shown = file, -math.inf
+
+    def write(self, **record: Any) -> None:
+        """Add a line."""
+        self.file.write(json.dumps(record) + "\n")
+        self.file.flush()
+        self.shown = time.monotonic()
+
+    def write_at_times(self, pause: float, **record: Any) -> None:
+        """Add a line unless the last one is less than `pause` seconds old."""
+        if time.monotonic() - self.shown > pause:
+            self.write(**record)
+
+
+def run(folder: Path) -> int:
+    """Carry out the job in `folder` in this process and write down how it ended; the exit code is 0 unless it failed.
+
+    Raises JobError when there is no job or another process carries it out.
+    """
+    folder = folder.resolve()
+    if not (folder / "recipe.json").exists():
+        raise JobError(f"{folder} holds no job; a job's folder has a recipe.json.")
+    if hasattr(os, "setpriority"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    with turns.lock(folder.parent):
+        other = processes.running(folder)
+        if other is not None and other.pid != os.getpid() and read(folder).state == "running":
+            raise JobError("This job is running in another process; stop that one first.")
+        # Started by hand, the job has no process yet, or that of an earlier attempt.
+        processes.record(folder, os.getpid())
+        (folder / "result.json").unlink(missing_ok=True)
+    result = _result(folder)
+    print(result["message"], flush=True)
+    write_whole(folder / "result.json", json.dumps(result, ensure_ascii=False))
+    turns.advance(folder.parent)
+    return 2 if result["state"] == "failed" else 0
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    """Train, measure and save; whatever happens, a record of it."""
+    try:
+        with _StopSignals(folder) as signals:
+            return _carry_out(folder, signals)
+    except _StopRequested:
+        return {"state": "stopped", "message": f"Stopped; {kept(folder)}"}
+    except Exception as error:
+        traceback.print_exc()
+        return {"state": "failed", "message": _reason(error, folder)}
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """What happened and what was kept, in a sentence."""
+    text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+    if isinstance(error, AdvcoreError):
+        return text
+    number = error.errno if isinstance(error, OSError) else None
+    if number in {errno.ENOSPC, errno.EDQUOT} or "os error 28" in text.lower() or "no space left" in text.lower():
+        return f"The disk is full; free some space, then {kept(folder)}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text or "not enough memory" in text:
+        return "There was not enough memory; choose a smaller batch or fewer images and start again."
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be used ({error.strerror or text}); {kept(folder)}"
+    return f"It ended with an unexpected error ({type(error).__name__}: {text}); {kept(folder)}"
+
+
+def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
+    for leftover in folder.glob(".*.part"):  # half-written files of a process that was killed
+        leftover.unlink(missing_ok=True)
+    recipe = Recipe.from_json((folder / "recipe.json").read_text())
+    if finished := _made_before(folder.name):
+        return _finished(finished, recipe)
+    _drop_lines_after(folder, state_step(folder))
+    device = pick_device()
+    with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+        lines = _Lines(file)
+        lines.write(phase="loading")
+        last = _train(recipe, folder, signals, lines)
+        signals.at_once = True
+        signals.check()
+        lines.write(phase="measuring", done=0.0)
+        test = data.load(recipe.dataset, "test")
+        metrics = figures.measure(
+            recipe,
+            last.model,
+            test,
+            device=device,
+            watch=lambda done: lines.write_at_times(0.3, phase="measuring", done=round(done, 3)),
+        )
+        metrics |= measure.watched(last.history)
+        origin = measure.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
+        signals.at_once = False
+        lines.write(phase="saving")
+    with turns.lock(folder.parent):  # two jobs that end together must not take the same name
+        path = checkpoints.free_path(recipe.checkpoint_id)
+        names = test.class_names
+        checkpoints.save(path, last.model, recipe, shape=test.shape, class_names=names, metrics=metrics, provenance=origin)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    return _finished(checkpoints.read(path, own=True), recipe, last.warning)
+
+
+def _train(recipe: Recipe, folder: Path, signals: _StopSignals, lines: _Lines) -> Progress:
+    """Train to the end; when asked to stop, the state is saved first."""
+    steps = train(recipe, folder=folder)
+    try:
+        for now in steps:
+            if now.model is not None:
+                return now
+            lines.write_at_times(0.0 if now.evaluation else _pause(now.seconds), **_line(now))
+            signals.check()
+    finally:
+        steps.close()
+    raise AssertionError("a training ends with its model")
+
+
+def _pause(seconds: float) -> float:
+    """Seconds between two lines of progress: short at first, so that the page moves, but never tens of thousands of lines."""
+    return min(10.0, max(0.25, seconds / 200))
+
+
+def _line(now: Progress) -> dict[str, Any]:
+    """A moment of training as a line of progress."""
+    line: dict[str, Any] = {
+        "phase": "training",
+        "step": now.step,
+        "steps": now.steps,
+        "epoch": now.epoch,
+        "loss": round(now.loss, 5),
+        "images_per_second": round(now.images_per_second, 1),
+        "seconds": round(now.seconds, 2),
+        "seconds_left": round(now.seconds_left, 2),
+    }
+    if now.evaluation:
+        line["evaluation"] = asdict(now.evaluation)
+    if now.warning:
+        line["warning"] = now.warning
+    return line
+
+
+def _drop_lines_after(folder: Path, step: int) -> None:
+    """Keep the progress up to the saved state: the steps after it are done again."""
+    records = [record for record in progress(folder) if record["phase"] == "training"]
+    kept = [record for record in records if isinstance(record.get("step"), int) and record["step"] <= step]
+    write_whole(folder / "progress.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def _made_before(job_id: str) -> checkpoints.Checkpoint | None:
+    """The checkpoint that this job has made already, if it was killed between saving it and writing its result."""
+    made = (item for item in checkpoints.catalog().values() if item.own and item.provenance.get("job") == job_id)
+    return next(made, None)
+
+
+def _finished(made: checkpoints.Checkpoint, recipe: Recipe, warning: str | None = None) -> dict[str, Any]:
+    found, epsilon = made.metrics, recipe.epsilon or data.dataset(recipe.dataset).epsilon
+    under = [(name, figures.accuracy_under(found, name, epsilon)) for name in ("FGSM", "PGD")]
+    shown = ", ".join(f"{name} {share:.1%}" for name, share in under if share is not None)
+    message = f"Finished: {found['clean']:.1%} right on clean test images, {shown} at ε = {epsilon:.3g}."
+    return {"state": "finished", "message": f"{message} {warning or ''}".strip(), "checkpoint": made.id}
