@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from advcore.defenses import DEFENSES
 from advcore.models.checkpoints import Checkpoint
 
 # Okabe–Ito: one colour, one meaning, across the app.
@@ -27,13 +27,6 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def smallest_text(epsilon: float, end: float) -> str:
-    """Until where a model held, in words."""
-    if math.isinf(epsilon):
-        return f"held up to ε = {epsilon_text(end)}, the end of the track"
-    return "wrong even without an attack" if epsilon == 0 else f"fooled from ε = {epsilon_text(epsilon)}"
-
-
 def markdown_safe(text: str) -> str:
     """A file or class name that Markdown shows as it is."""
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-.!|~$:" else sign for sign in text)
@@ -41,12 +34,12 @@ def markdown_safe(text: str) -> str:
 
 def role(defense: str) -> str:
     """What a model is, in a word or two."""
-    return {"standard": "Standard", "distill": "Distilled"}.get(defense, "Adversarially trained")
+    return DEFENSES[defense].role
 
 
 def role_colour(defense: str) -> str:
     """Blue for a standard model, green for a defended one."""
-    return STANDARD if defense == "standard" else DEFENDED
+    return DEFENDED if DEFENSES[defense].defended else STANDARD
 
 
 def model_colours(models: Sequence[Checkpoint]) -> dict[str, str]:

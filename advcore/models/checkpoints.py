@@ -9,7 +9,6 @@ import copy
 import json
 import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,9 @@ from torch import nn
 
 from advcore.data import BUILT_IN, LabeledImages
 from advcore.data.readers import size_text
+from advcore.defenses import DEFENSES
 from advcore.errors import CheckpointError, ModelError, RecipeError
+from advcore.files import write_whole
 from advcore.models import architectures
 from advcore.recipe import Recipe
 
@@ -71,7 +72,7 @@ class Checkpoint:
 
     @property
     def defended(self) -> bool:
-        return self.defense != "standard"
+        return DEFENSES[self.defense].defended
 
     def require(self, images: LabeledImages) -> None:
         """Raise CheckpointError unless the model takes these images and has an answer for each of their classes."""
@@ -355,17 +356,9 @@ def _restored(stored: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
 
 
 def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write beside the target and rename: a reader, or a crash, never sees half a file."""
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        # Not save_file: it writes to a temporary file of its own, which a killed process leaves behind under a random name.
-        with part.open("wb") as file:
-            file.write(serialize(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write the tensors so that the file is complete or not there at all."""
+    # Not save_file: it writes to a temporary file of its own, which a killed process leaves behind under a random name.
+    write_whole(path, serialize(tensors, metadata))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
