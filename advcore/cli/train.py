@@ -13,9 +13,8 @@ from typing import Any
 from advcore import attacks, distributed
 from advcore.cli.options import OptionError, add_device, epsilon, progress_bar
 from advcore.device import Precision, pick_device
-from advcore.jobs import queue
 from advcore.models import checkpoints
-from advcore.recipe import Recipe
+from advcore.recipe import Recipe, explained
 from advcore.training import measure
 from advcore.training.loop import train
 
@@ -38,13 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
     """How a field of the recipe is read from the command line."""
+    about = {"help": explained(name).replace("%", "%%")}
     if name in _BUDGETS:
-        return {"type": epsilon, "help": "in pixel space: 0.1 or 8/255"}
+        return about | {"type": epsilon}
     if kind == "bool":
-        return {"action": "store_true"}
+        return about | {"action": "store_true"}
     if kind.startswith("tuple"):
-        return {"nargs": "*"}
-    return {"type": int if kind.startswith("int") else float if kind.startswith("float") else str}
+        return about | {"nargs": "*"}
+    return about | {"type": int if kind.startswith("int") else float if kind.startswith("float") else str}
 
 
 def _pgd(text: str) -> attacks.PGD:
@@ -59,7 +59,9 @@ def _pgd(text: str) -> attacks.PGD:
 def _run(options: argparse.Namespace) -> int:
     given = vars(options)
     if "job" in given:
-        return queue.run(given["job"])
+        from advcore.jobs import worker  # needs psutil, which a machine that only trains may lack
+
+        return worker.run(given["job"])
     recipe = recipe_from(given)
     path = given.get("out") or checkpoints.free_path(recipe.checkpoint_id)
     more = {name: given[name] for name in ("pgd", "folder", "device", "precision") if name in given}
