@@ -1,7 +1,7 @@
-"""Digits on paper, on a pad or on a blackboard: where the ink is, and how their dataset would have framed it.
+"""Finds a handwritten digit on paper, on a drawing pad or on a blackboard, and frames it as its dataset does.
 
-MNIST's own form (LeCun et al. 1998): the digit fits a 20×20 box on 28×28, centred by its mass, bright on dark. The 8×8
-digits (Alpaydin & Kaynak 1998) fill their height. Paper is never evenly lit: its brightness is fitted by a smooth surface.
+The light on paper is never even: its brightness is fitted by a quadratic surface, ink is what differs from it (Otsu 1979),
+and the digit is the heaviest connected piece of ink with the strokes near it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from torch import Tensor
+
+from advcore.data import BUILT_IN, DigitForm
 
 _TERMS = 6  # 1, x, y, x², xy, y²
 _FAINTEST = 0.08  # less contrast than this between ink and paper is no ink
@@ -19,20 +22,8 @@ _NOISE = 1 / 255
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a dataset frames its digits: the ink's larger side spans `ink` of `side` pixels, centred by mass or by its box."""
-
-    side: int
-    ink: float
-    by_mass: bool = True
-
-
-FORMS: dict[str, Form] = {"mnist": Form(28, 20), "digits": Form(8, 7.4, by_mass=False)}
-
-
-@dataclass(frozen=True)
 class Ink:
-    """What is paper and what is ink in one photo.
+    """How paper and ink are told apart in one photo.
 
     `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the photo. A pixel that
     differs from it by `floor` or less is paper, by `depth` or more is ink; `boost` brings thin strokes back to full strength
@@ -95,12 +86,17 @@ class Digit:
     dark: bool
     ink: Ink
 
-    def framed(self, form: Form) -> tuple[int, int, int, int]:
-        """The crop (left, top, width, height) that puts the digit where its dataset has it."""
+    def framed(self, form: DigitForm, pixels: int) -> tuple[int, int, int, int]:
+        """The crop (left, top, width, height) that shows the digit to a model of `pixels` a side as its dataset does."""
         left, top, right, bottom = self.box
-        side = max(form.side / 4, max(right - left, bottom - top) * form.side / form.ink)
+        side = max(pixels / 4, max(right - left, bottom - top) * pixels / form.ink)
         x, y = self.mass if form.by_mass else ((left + right) / 2, (top + bottom) / 2)
         return round(x - side / 2), round(y - side / 2), max(1, round(side)), max(1, round(side))
+
+
+def form_of(dataset: str) -> DigitForm | None:
+    """How the dataset frames its digits; None for datasets without digits."""
+    return BUILT_IN[dataset].digit_form if dataset in BUILT_IN else None
 
 
 def find(sample: Sample, dark: bool | None = None) -> Digit | None:
@@ -138,10 +134,10 @@ def boosted(ink: Ink, seen: Tensor) -> Ink:
 
 
 def _clamp_through(values: Tensor) -> Tensor:
-    """Values cut to [0, 1] with a gradient that does not notice.
+    """Values clamped to [0, 1], with the gradient of the identity (a straight-through estimator).
 
-    Paper lies a little below 0 and ink a little above 1, where a true gradient is 0 and an attack would see nothing, though a
-    step of ε leads out of there. Passing it through is the remedy of Athalye et al. 2018 (arXiv 1802.00420) for such masking.
+    Paper lies a little below 0 and ink a little above 1. There the true gradient is 0, though a step of ε can change the
+    result, and attacks would fail for that reason alone: Athalye et al. 2018 (arXiv 1802.00420), section 4.1.
     """
     return values + (values.clamp(0, 1) - values).detach()
 
@@ -189,56 +185,20 @@ def _otsu(strength: np.ndarray) -> float:
 
 
 def _digit_parts(inked: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """The strokes that are the digit: the heaviest piece of ink, and what stands near it; specks and edges are left out."""
-    labels = _labelled(inked)
-    numbers = [number for number in np.unique(labels) if number]
-    pieces = {number: labels == number for number in numbers}
-    boxes = {number: _bounds(piece) for number, piece in pieces.items()}
-    weights = {number: float(strength[piece & inked].sum()) for number, piece in pieces.items()}
+    """The ink of the digit: the heaviest piece and those near it, without small specks and pieces that touch the edge."""
+    touching = np.ones((3, 3))
+    labels, count = ndimage.label(ndimage.binary_dilation(inked, touching), touching)
+    weights = ndimage.sum_labels(strength * inked, labels, range(1, count + 1))
+    boxes = [(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in ndimage.find_objects(labels)]
     height, width = inked.shape
-
-    def at_edge(number: int) -> bool:
-        top, bottom, left, right = boxes[number]
-        return top == 0 or left == 0 or bottom == height or right == width
-
-    main = max(numbers, key=lambda number: weights[number] * (0.15 if at_edge(number) else 1.0))
+    at_edge = [top == 0 or left == 0 or bottom == height or right == width for top, bottom, left, right in boxes]
+    main = max(range(count), key=lambda piece: weights[piece] * (0.15 if at_edge[piece] else 1.0))
     top, bottom, left, right = boxes[main]
     reach = 0.2 * max(bottom - top, right - left)
-    kept = pieces[main].copy()
-    for number in numbers:
-        above, below, before, behind = boxes[number]
-        gap = max(above - bottom, top - below, before - right, left - behind, 0)
-        if weights[number] > 0.04 * weights[main] and gap <= reach and (not at_edge(number) or at_edge(main)):
-            kept |= pieces[number]
-    return kept & inked
-
-
-def _bounds(piece: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
-    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-
-
-def _labelled(inked: np.ndarray) -> np.ndarray:
-    """Connected pieces (over gaps of a pixel) by number, 0 where there is none: the largest number spreads within its piece."""
-    thick = _spread(inked)
-    labels = np.where(thick, np.arange(1, thick.size + 1).reshape(thick.shape), 0)
-    while True:
-        spread = np.where(thick, _spread(labels), 0)
-        # A pixel's number is the place of another pixel, which may have heard of a larger one: far faster than step by step.
-        spread = np.where(thick, spread.ravel()[spread - 1], 0)
-        if np.array_equal(spread, labels):
-            return labels
-        labels = spread
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """The largest of each value and its eight neighbours."""
-    for axis in (0, 1):
-        there, back = np.roll(values, 1, axis), np.roll(values, -1, axis)
-        edge: list[slice | int] = [slice(None)] * 2
-        edge[axis] = 0
-        there[tuple(edge)] = 0
-        edge[axis] = -1
-        back[tuple(edge)] = 0
-        values = np.maximum(values, np.maximum(there, back))
-    return values
+    kept = []
+    for piece, (first, last, before, behind) in enumerate(boxes):
+        near = max(first - bottom, top - last, before - right, left - behind, 0) <= reach
+        heavy = weights[piece] > 0.04 * weights[main]
+        if piece == main or (near and heavy and (not at_edge[piece] or at_edge[main])):
+            kept.append(piece + 1)
+    return np.isin(labels, kept) & inked

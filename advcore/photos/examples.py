@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from advcore.data.class_names import CIFAR10, FASHION
+from advcore.data import BUILT_IN, Dataset
 from advcore.data.readers import foolbox_folder, imagenet_class_names
 from advcore.errors import DataError
 from advcore.images.decode import Photo, read
@@ -37,13 +37,15 @@ class Example:
 
 
 def examples(dataset: str) -> list[Example]:
-    """What there is to begin with for models of a dataset: digits, clothes or photographs; never empty."""
-    if dataset in {"mnist", "digits"}:
+    """What there is to begin with for models of a dataset: digits, its own samples or photographs; never empty."""
+    info = BUILT_IN.get(dataset) or Dataset(dataset, dataset)
+    if info.digit_form:
         return _drawn_digits()
-    if dataset == "fashion-mnist":
-        return _samples("fashionMNIST", FASHION, 10) or _photographs()
-    small = _samples("cifar10", CIFAR10, 8) if dataset == "cifar10" else []
-    return [*_photographs(), *_samples("imagenet", imagenet_class_names(), 8), *small[:4]]
+    own = _samples(info)
+    if info.grey:
+        return own or _photographs()
+    imagenet = BUILT_IN["imagenet"]
+    return [*_photographs(), *_samples(imagenet)[:8], *([] if info is imagenet else own[:4])]
 
 
 def example(dataset: str, example_id: str) -> Photo:
@@ -81,15 +83,15 @@ def _photographs() -> list[Example]:
     return found or _drawn_digits()[:4]
 
 
-def _samples(prefix: str, names: tuple[str, ...], limit: int) -> list[Example]:
-    """foolbox's samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`."""
+def _samples(info: Dataset) -> list[Example]:
+    """foolbox's samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`, at most ten."""
     folder = foolbox_folder()
-    files = sorted(folder.glob(f"{prefix}_*")) if folder else []
-    found = []
-    for file in files[:limit]:
+    files = sorted(folder.glob(f"{info.foolbox}_*")) if folder and info.foolbox else []
+    names, found = info.class_names or imagenet_class_names(), []
+    for file in files[:10]:
         _, index, label = file.stem.rsplit("_", 2)
         if label.isdecimal() and int(label) < len(names):
-            found.append(Example(f"{prefix}-{index}", names[int(label)], _file(file)))
+            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], _file(file)))
     return found
 
 

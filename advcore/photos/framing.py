@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from advcore.data import DigitForm
 from advcore.images.decode import Photo, PhotoError
 from advcore.images.encode import encode_png
 from advcore.models.architectures import Shape
@@ -26,6 +27,7 @@ Box = tuple[int, int, int, int]
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and every JPEG have it
 _GAP = 2  # blocks a model pixel, as Pillow advises for its `reducing_gap`: the two steps of the resize do not show
 _BRIGHT = 0.6  # a border above this is paper; below it, bright-on-dark as the grey datasets have it
+_MOST_BLOCKS = 64  # for each pixel of the model; a crop of the model's proportions has at most 16
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Framing:
             ink = None if values["ink"] is None else Ink.from_dict(values["ink"])
             framing = Framing(size, box, bool(values["invert"]), ink)  # type: ignore[arg-type]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise PhotoError("The crop written in this file cannot be read; choose it anew.") from error
+            raise PhotoError("The crop written in this file cannot be read; choose another.") from error
         if len(size) != 2 or len(box) != 4 or not all(0 < side < 10**6 for side in (*size, *box[2:])) or not framing._touches():
-            raise PhotoError("The crop written in this file lies outside the picture; choose it anew.")
+            raise PhotoError("The crop written in this file lies outside the picture; choose another.")
         return framing
 
     def _touches(self) -> bool:
@@ -67,12 +69,12 @@ class Framing:
 
 
 class View(nn.Module):
-    """Pictures N×C×H×W in [0, 1] to what a model of `shape` sees of them, N×c×h×w in [0, 1]; C is 1 or 3.
+    """Photos N×C×H×W in [0, 1] to what a model of `shape` sees of them, N×c×h×w in [0, 1]; C is 1 or 3.
 
     Crop, mean over blocks of `factor`×`factor` pixels, grey or colour as the model wants it, paper and ink, then an
     antialiased bilinear resize (blocks first, as Pillow's `reducing_gap` does it). Every step but the clamping of ink is
     linear, so that the gradient of a model behind it reaches the photo's own pixels.
-    Raises PhotoError when the box is too small or lies outside the photo.
+    Raises PhotoError when the box is too small, lies outside the photo or is far longer than wide for this model.
     """
 
     def __init__(self, framing: Framing, shape: Shape) -> None:
@@ -81,6 +83,8 @@ class View(nn.Module):
         channels, height, width = shape
         left, top, wide, tall = framing.box
         self.factor = max(1, math.floor(min(wide / width, tall / height) / _GAP))
+        if (wide // self.factor) * (tall // self.factor) > _MOST_BLOCKS * width * height:  # before anything is allocated
+            raise PhotoError("The crop is far longer than wide, or wider than long; choose one closer to a square.")
         across, down = _span(left, wide, framing.size[0], self.factor), _span(top, tall, framing.size[1], self.factor)
         self.rows, self.columns = slice(*down[0]), slice(*across[0])
         self.pad = (*across[1], *down[1])
@@ -163,7 +167,7 @@ def frame(
     PhotoError when the crop has no pixel in the photo.
     """
     by_itself = crop is None and invert is None and not plain
-    if by_itself and (known := _written_framing(photo, dataset)) is not None:
+    if by_itself and (known := _written_framing(photo, shape, dataset)) is not None:
         return known
     channels, height, width = shape
     whole = Framing(photo.size, crop or crop_box(photo.size, shape))
@@ -171,7 +175,8 @@ def frame(
         return whole
     if crop is None and photo.size == (width, height):
         return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
-    if dataset in digits.FORMS and not plain and (found := _digit(photo, shape, dataset, crop, invert)):
+    form = digits.form_of(dataset)
+    if form and not plain and (found := _digit(photo, shape, form, crop, invert)):
         return found
     return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
 
@@ -192,12 +197,13 @@ def whole_framing(shape: Shape) -> Framing:
     return Framing((width, height), (0, 0, width, height))
 
 
-def _written_framing(photo: Photo, dataset: str) -> Framing | None:
-    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the photo."""
+def _written_framing(photo: Photo, shape: Shape, dataset: str) -> Framing | None:
+    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the photo and the model."""
     if photo.note is None or photo.note.get("dataset") != dataset:
         return None
     try:
         framing = Framing.from_dict(photo.note.get("framing"))
+        View(framing, shape)
     except PhotoError:
         return None
     return framing if framing.size == photo.size else None
@@ -248,9 +254,8 @@ def _in_channels(blocks: Tensor, channels: int) -> Tensor:
     return red + green + blue
 
 
-def _digit(photo: Photo, shape: Shape, dataset: str, crop: Box | None, invert: bool | None) -> Framing | None:
+def _digit(photo: Photo, shape: Shape, form: DigitForm, crop: Box | None, invert: bool | None) -> Framing | None:
     """The framing of the digit in the photo, or None where there is none."""
-    form = digits.FORMS[dataset]
     region = crop or (0, 0, *photo.size)
     digit = digits.find(sample(photo, region), invert)
     if digit is None:
@@ -258,7 +263,7 @@ def _digit(photo: Photo, shape: Shape, dataset: str, crop: Box | None, invert: b
     # A second, closer look: in a photograph of a page the digit may be a few blocks tall.
     closer = digits.find(sample(photo, _within(_around(digit.box), region)), digit.dark)
     digit = closer or digit
-    framing = Framing(photo.size, digit.framed(form), digit.dark, digit.ink)
+    framing = Framing(photo.size, digit.framed(form, shape[1]), digit.dark, digit.ink)
     seen = view_of(photo, framing, shape)
     return replace(framing, ink=digits.boosted(digit.ink, seen))
 

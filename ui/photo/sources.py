@@ -114,7 +114,7 @@ def _from_camera() -> Given:
 
 
 def _from_pad(dataset: str) -> Given:
-    hint = "Draw a digit" if dataset in digits.FORMS else "Draw something"
+    hint = "Draw a digit" if digits.form_of(dataset) else "Draw something"
     drawing = drawing_pad(key=f"pad {_round()}", hint=hint, kept=st.session_state.get("drawn"))
     st.session_state["drawn"] = drawing
     if drawing is None:

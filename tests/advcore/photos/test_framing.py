@@ -314,3 +314,12 @@ def test_views_leave_no_memory_behind():
     view = View(frame(photo, COLOUR), COLOUR)
     assert not list(view.parameters())
     assert not view.state_dict()
+
+
+@pytest.mark.parametrize(("shape", "box"), [((3, 224, 224), (0, 0, 8000, 600)), ((1, 28, 28), (0, 0, 56, 8000))])
+def test_a_written_crop_of_odd_proportions_is_left_aside_before_memory_is_taken(shape, box):
+    with pytest.raises(PhotoError):
+        View(Framing((2000, 2000), box), shape)
+    note = {"framing": Framing((2000, 2000), box).to_dict(), "dataset": "fashion-mnist"}
+    photo = Photo("p", "PNG", torch.zeros(1, 2000, 2000, dtype=torch.uint8), note=note)
+    assert frame(photo, shape, "fashion-mnist").box == (0, 0, 2000, 2000)
