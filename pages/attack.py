@@ -62,7 +62,8 @@ def page() -> None:
     masked_notes(models, attack_name)
     pick_image(info, images, index)
     shown = attacks.UniformNoise() if left.noise else attack
-    take_away(models, images, index, shown, target, left)
+    grid = sides[0].attack.epsilons if left.noise else info.epsilons
+    take_away(models, images, index, shown, target, grid, left)
     describe(images, index, shown, target, left.epsilon)
     remember(
         info.name,
@@ -170,17 +171,18 @@ def take_away(
     index: int,
     attack: attacks.Attack,
     target: int | None,
+    grid: tuple[float, ...],
     left: Scrubbed,
 ) -> None:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
     st.markdown("##### Take it with you")
     for column, model, letter in zip(st.columns(len(models)), models, "AB", strict=True):
         with load.interactive():
-            outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon)
+            outcome = load.outcome(load.image_attack(model, index, attack, target), grid, left.epsilon)
         with column:
             st.download_button(
                 f"Attacked image for {letter} (PNG, {images.shape[2]}×{images.shape[1]})",
-                png(outcome.attacked[0]),
+                png(outcome.saved[0]),
                 file_name=f"{images.dataset}-{index}-{letter}-eps{left.epsilon:.3f}.png",
                 mime="image/png",
                 icon=":material/download:",

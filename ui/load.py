@@ -99,10 +99,11 @@ def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
 
 
 @st.cache_data(show_spinner=False, max_entries=512)
-def outcome(asked: ImageAttack, epsilon: float) -> single.Outcome:
-    """The image attacked at one ε, before and after rounding to 8 bits."""
-    net, image, label = asked.open()
-    return single.attack_picture(net, image, asked.attack, epsilon, label=label, target=asked.target, index=asked.index)
+def outcome(asked: ImageAttack, epsilons: tuple[float, ...], epsilon: float) -> single.Outcome:
+    """The image at the ε of the scrubber's grid that is nearest to `epsilon`, before and after rounding to 8 bits."""
+    seen = scrubbed(asked, epsilons)
+    place = min(range(len(seen.epsilons)), key=lambda at: abs(seen.epsilons[at] - epsilon))
+    return single.outcome_of(asked.open()[0], seen, asked.attack, place)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -21,5 +21,5 @@ outcome = attack_picture(
     checkpoint.model(), image, attacks.{python_call(attack)}, epsilon={epsilon!r}, label=label{aim}, index={index}
 )
 print(outcome.record(test.class_names))
-open("attacked.png", "wb").write(png(outcome.attacked[0]))
+open("attacked.png", "wb").write(png(outcome.saved[0]))
 """

@@ -46,7 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     chosen = _model_to_attack(options)
     target = _class_index(options.target, chosen.class_names)
-    attack = chosen_attack(options, targeted=target is not None)
+    attack = chosen_attack(options, [options.epsilon], targeted=target is not None)
     model = chosen.model().to(pick_device(options.device))
     attack_one = _attack_test_image if options.image is None else _attack_photo
     outcome, origin, attacked = attack_one(options, chosen, model, attack, target)
@@ -122,7 +122,7 @@ def _attack_test_image(
     pixels = one.pixels(pick_device(options.device))
     outcome = single.attack_picture(model, pixels, attack, options.epsilon, label=label, target=target, index=options.index)
     origin = {"source": test.source, "samples": test.samples, "label": checkpoint.class_names[label]}
-    return outcome, origin, encode.png(outcome.attacked[0])
+    return outcome, origin, encode.png(outcome.saved[0])
 
 
 def _class_index(wanted: str | None, names: Sequence[str]) -> int | None:

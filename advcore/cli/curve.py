@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = [checkpoints.find(checkpoint_id) for checkpoint_id in options.checkpoint]
-    attack = chosen_attack(options)
+    attack = chosen_attack(options, options.epsilons)
     leader = not distributed.world().rank
     results = []
     for checkpoint in chosen:
@@ -49,7 +49,8 @@ def _curve(
     """One checkpoint's curve over the test split, shared between the processes of torchrun, as JSON values."""
     world = distributed.world()
     device = distributed.device() or pick_device(options.device)
-    precision = options.precision or fastest_precision(device.type)
+    # One process decides: machines that differ in speed would otherwise measure in different precisions.
+    precision = options.precision or distributed.from_first(fastest_precision(device.type))
     test = data.load(checkpoint.recipe.dataset, "test", limit=options.limit)
     checkpoint.require(test)
     share = test[world.rank :: world.size]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from advcore.errors import AdvcoreError
+
+if TYPE_CHECKING:
+    from advcore.attacks import Attack
 
 MAX_EPSILONS = 1000
 
@@ -37,14 +40,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def epsilon(text: str) -> float:
-    """The ε that `0.1` or `8/255` means, in pixel space; raises OptionError for anything else."""
+    """The number that `0.1` or `8/255` means, at least 0; raises OptionError for anything else."""
     try:
         above, _, below = text.partition("/")
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError):
         value = math.nan
-    if not 0 <= value <= 1:
-        raise OptionError(f"'{text}' is no ε: write a number between 0 and 1 such as 0.1 or 8/255.")
+    if not 0 <= value < math.inf:
+        raise OptionError(f"'{text}' is no ε: write a number such as 0.1 or 8/255.")
     return value
 
 
@@ -52,6 +55,8 @@ def epsilon_grid(text: str) -> list[float]:
     """`0,0.1,8/255` or `start:stop:step` (stop included) as a list of ε; raises OptionError when it is neither."""
     if ":" not in text:
         return [epsilon(part) for part in text.split(",")]
+    from advcore.data import even_epsilons
+
     parts = text.split(":")
     if len(parts) != 3:
         raise OptionError(f"'{text}' is no range of ε: write start:stop:step, for example 0:0.5:0.025.")
@@ -61,7 +66,7 @@ def epsilon_grid(text: str) -> list[float]:
     if stop - start >= step * MAX_EPSILONS:
         raise OptionError(f"'{text}' is more than {MAX_EPSILONS} values of ε; take a larger step.")
     count = math.floor((stop - start) / step + 1e-9) + 1
-    return [round(start + index * step, 10) for index in range(count)]
+    return list(even_epsilons(start + (count - 1) * step, count - 1, start))
 
 
 def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
@@ -74,20 +79,34 @@ def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> No
 
 
 def add_attack(parser: argparse.ArgumentParser) -> None:
-    """Declare `--attack` and the options of the attacks."""
+    """Declare `--attack`, and each option of the attacks once."""
     from advcore import attacks
 
     parser.add_argument("--attack", choices=list(attacks.offered()), default="fgsm")
-    parser.add_argument("--steps", type=int, default=20, help="steps of PGD")
-    parser.add_argument("--restarts", type=int, default=1, help="restarts of PGD")
-    parser.add_argument("--seed", type=int, default=0)
+    options: dict[str, list[tuple[str, attacks.Option]]] = {}
+    for name, spec in attacks.offered().items():
+        for option in spec.options:
+            options.setdefault(option.name, []).append((name, option))
+    for name, found in options.items():
+        users, option = ", ".join(user for user, _ in found), found[0][1]
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"attack_{name}",
+            type=option.type,
+            metavar="|".join(option.choices) or name.upper(),
+            help=f"{option.about} ({users}; default: {'as said' if option.default is None else option.default})",
+        )
 
 
-def chosen_attack(options: argparse.Namespace, **more: Any) -> Any:
-    """The attack that the options of `add_attack` describe."""
+def chosen_attack(options: argparse.Namespace, epsilons: Sequence[float], **more: Any) -> Attack:
+    """The attack that the options of `add_attack` describe; raises AttackError when one, or an ε, is out of its range."""
     from advcore import attacks
 
-    return attacks.attack_named(options.attack, steps=options.steps, restarts=options.restarts, seed=options.seed, **more)
+    given = {name.removeprefix("attack_"): value for name, value in vars(options).items() if name.startswith("attack_")}
+    attack = attacks.attack_named(options.attack, **{name: value for name, value in given.items() if value is not None}, **more)
+    for value in epsilons:
+        attacks.check_epsilon(value, attack.norm)
+    return attack
 
 
 def progress_bar(done: float, label: str) -> None:

@@ -1,4 +1,4 @@
-"""One image under one attack at every ε of a grid: what a person needs to drag ε without asking the model again."""
+"""One image under one attack at every ε of a grid: what the ε scrubber shows without evaluating the model again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import FGSM, Attack, predict, probabilities
+from advcore.attacks import FGSM, Attack, Norm, clip, predict, probabilities
 from advcore.data import LabeledImages
 from advcore.evaluation.curves import first_epsilon
 from advcore.images.encode import to_bytes
@@ -22,9 +22,9 @@ COARSE_STEPS = 20
 class Scrub:
     """An image (C×H×W in [0, 1]) at every ε of `epsilons`, and the model's answers there.
 
-    With a `direction` (C×H×W in [−1, 1]) the attacked image is clip(image + ε·direction); without one it is taken from
-    `frames` (uint8 E×C×H×W). `shares` are the class probabilities, float32 E×K; `label` is the class to lose, `target` the
-    one to reach, or None.
+    With a `direction` (C×H×W, within [−1, 1] in L∞, of length 1 in L2) the attacked image is clip(image + ε·direction);
+    without one it is taken from `frames` (uint8 E×C×H×W). ε is in `norm`. `shares` are the class probabilities, float32 E×K;
+    `label` is the class to lose, `target` the one to reach, or None.
     """
 
     epsilons: tuple[float, ...]
@@ -34,6 +34,7 @@ class Scrub:
     shares: Tensor
     label: int
     target: int | None = None
+    norm: Norm = "linf"
 
     @property
     def answers(self) -> Tensor:
@@ -50,9 +51,16 @@ class Scrub:
         """The first ε of the grid that fools the model; ∞ if none does."""
         return float(first_epsilon(self.epsilons, self.fooled[:, None])[0])
 
+    def attacked(self, place: int) -> Tensor:
+        """The attacked image at the ε in that place of the grid, 1×C×H×W in [0, 1]; taken from `frames`, it has 8 bits."""
+        if self.direction is not None:
+            return clip(self.image[None], self.direction, self.epsilons[place], self.norm)
+        assert self.frames is not None
+        return self.frames[place : place + 1].float().div(255)
+
 
 def coarse(epsilons: Sequence[float]) -> tuple[float, ...]:
-    """Every k-th ε of a fine grid, ends included and at most twenty steps, for attacks that start anew at every ε."""
+    """Every k-th ε of a fine grid, ends included and at most twenty steps, for attacks that run again at every ε."""
     steps = len(epsilons) - 1
     stride = next(
         stride for stride in range(1, steps + 2) if stride > steps or (steps % stride == 0 and steps // stride <= COARSE_STEPS)
@@ -70,7 +78,7 @@ def scrub(
     target: int | None = None,
     index: int = 0,
 ) -> Scrub:
-    """Attack one image, 1×C×H×W in [0, 1], at every ε (L∞, pixel space).
+    """Attack one image, 1×C×H×W in [0, 1], at every ε (pixel space, in the attack's norm).
 
     Attacks with one direction for all ε (FGSM, noise) use the whole grid; others use `coarse` of it. Without a label the
     model's own answer is the one to lose. `index` is the image's position in its dataset, which decides the attack's random
@@ -85,7 +93,7 @@ def scrub(
     frames = to_bytes(attacked) if direction is None else None
     part = max(1, _FORWARD_VALUES // math.prod(image.shape))
     shares = torch.cat([probabilities(model, attacked[start : start + part]) for start in range(0, len(attacked), part)])
-    return Scrub(grid, image[0], None if direction is None else direction[0], frames, shares.cpu(), label, target)
+    return Scrub(grid, image[0], None if direction is None else direction[0], frames, shares.cpu(), label, target, attack.norm)
 
 
 def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: float) -> tuple[int, float]:

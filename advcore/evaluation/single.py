@@ -1,4 +1,4 @@
-"""One image attacked from start to end: what the model says before, after, and after saving with 8 bits."""
+"""One image under attack: what the model answers before, after, and after saving with 8 bits per value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import Attack, predict, probabilities
-from advcore.images.encode import amplification, to_bytes
+from advcore.attacks import Attack, evaluating, input_gradient, predict, probabilities
+from advcore.evaluation.scrub import Scrub
+from advcore.images.encode import amplification
+
+_LATTICE_STEPS = 20
+_SLACK = 1e-3  # of a grey level: what float32 may round
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """One image under attack: clean and attacked 1×C×H×W in [0, 1], with the model's probabilities (K) for each.
 
-    `rounded` are the probabilities of the attacked image after saving it with 8 bits a value, as a PNG does.
+    `saved` (uint8, 1×C×H×W) is the attacked image as a PNG keeps it, `rounded` are the probabilities for it.
     """
 
     clean: Tensor
@@ -27,6 +31,7 @@ class Outcome:
     rounded: Tensor
     label: int
     target: int | None
+    saved: Tensor
 
     @property
     def wrong_before(self) -> bool:
@@ -34,11 +39,11 @@ class Outcome:
         return int(self.before.argmax()) != self.label
 
     def fooled(self, answer: Tensor) -> bool:
-        """Whether the attack cost the model the label, which it had before; into which class, `reached` says."""
+        """Whether the label is lost under these probabilities although the clean image had it."""
         return not self.wrong_before and int(answer.argmax()) != self.label
 
     def reached(self, answer: Tensor) -> bool:
-        """Whether these probabilities are the target's."""
+        """Whether the target has the largest of these probabilities."""
         return int(answer.argmax()) == self.target
 
     def pictures(self) -> dict[str, Tensor]:
@@ -85,6 +90,60 @@ def attack_picture(
     own = int(predict(model, clean)) if label is None else label
     aim = torch.tensor([own if target is None else target], device=clean.device)
     attacked = attack.perturb(model, clean, aim, epsilon, indices=torch.tensor([index]))
-    saved = to_bytes(attacked).float().div(255)
-    before, after, rounded = (probabilities(model, pixels)[0] for pixels in (clean, attacked, saved))
-    return Outcome(clean, attacked, before, after, rounded, own, target)
+    before, after = (probabilities(model, pixels)[0] for pixels in (clean, attacked))
+    return _saved(model, clean, attacked, before, after, attack, epsilon, own, target)
+
+
+def outcome_of(model: nn.Module, seen: Scrub, attack: Attack, place: int) -> Outcome:
+    """The outcome of `attack` at the ε in that place of a scrub's grid, without attacking the image again."""
+    clean, device = seen.image[None], next(model.parameters()).device
+    before, after = (shares.to(device) for shares in (seen.shares[0], seen.shares[place]))
+    attacked, epsilon = seen.attacked(place), seen.epsilons[place]
+    return _saved(model, clean, attacked, before, after, attack, epsilon, seen.label, seen.target)
+
+
+def _saved(
+    model: nn.Module,
+    clean: Tensor,
+    attacked: Tensor,
+    before: Tensor,
+    after: Tensor,
+    attack: Attack,
+    epsilon: float,
+    label: int,
+    target: int | None,
+) -> Outcome:
+    """The outcome with the image in 8 bits and the model's answer to it."""
+    aim = torch.tensor([label if target is None else target], device=clean.device)
+    saved = within_8_bits(model, clean, attacked, aim, attack, epsilon)
+    rounded = probabilities(model, saved.float().div(255))[0]
+    return Outcome(clean, attacked, before, after, rounded, label, target, saved)
+
+
+def within_8_bits(model: nn.Module, clean: Tensor, attacked: Tensor, aim: Tensor, attack: Attack, epsilon: float) -> Tensor:
+    """The attacked image (1×C×H×W) in 8 bits per value, uint8, no farther than ε from the clean one.
+
+    Values are rounded to the nearest of the 256 levels within ε (L∞), or toward the clean image (other norms). Where an L∞
+    attack succeeded and rounding loses it, up to 20 further gradient steps are taken on the levels themselves; if they do not
+    succeed either, the plain rounding is returned. A clean value that is none of the 256 levels can end up to one level away.
+    """
+    if attack.norm != "linf":
+        toward = torch.where(attacked > clean, (attacked * 255 + _SLACK).floor(), (attacked * 255 - _SLACK).ceil())
+        return toward.clamp(0, 255).to(torch.uint8)
+    low = ((clean - epsilon) * 255 - _SLACK).ceil().clamp(0, 255)
+    high = torch.maximum(((clean + epsilon) * 255 + _SLACK).floor().clamp(0, 255), low)
+    plain = levels = torch.minimum(torch.maximum((attacked * 255).round(), low), high)
+
+    def succeeds(pixels: Tensor) -> bool:
+        with torch.no_grad():
+            return bool(attack.succeeded(model(pixels).float(), aim))
+
+    with evaluating(model):
+        if attack.needs_labels and epsilon and succeeds(attacked):
+            step = max(1, round(epsilon * 255 / 4))
+            for _ in range(_LATTICE_STEPS):
+                if succeeds(levels / 255):
+                    return levels.to(torch.uint8)
+                gradient = input_gradient(model, levels / 255, aim)
+                levels = torch.minimum(torch.maximum(levels + step * attack.sign * gradient.sign(), low), high)
+    return plain.to(torch.uint8)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from advcore.attacks import Attack, probabilities
 from advcore.evaluation.single import Outcome, attack_picture
 from advcore.images.decode import Photo, PhotoError
-from advcore.images.encode import to_bytes
 from advcore.models.architectures import Shape
 from advcore.photos.framing import Box, Framing, View, pixels_of, saved_png, view_of, whole_framing
 from advcore.photos.fullsize import answer_to_file, attack_whole
@@ -35,13 +36,14 @@ def attack_own(
     seen = view_of(photo, framing, shape).to(device)
     if not full:
         outcome = attack_picture(model, seen, attack, epsilon, target=target)
-        data = saved_png(to_bytes(outcome.attacked[0]), whole_framing(shape), dataset)
+        data = saved_png(outcome.saved[0], whole_framing(shape), dataset)
         return _checked(outcome, model, data, shape, dataset), data
     before = probabilities(model, seen)[0]
     label = int(before.argmax())
     levels = attack_whole(model, photo, View(framing, shape), attack, epsilon, label=label, target=target)
     after = probabilities(model, _seen_again(photo, levels, framing, shape).to(device))[0]
-    outcome = Outcome(pixels_of(photo), levels[None].float().div_(255), before, after, after, label, target)
+    attacked = levels[None].float().div_(255)
+    outcome = Outcome(pixels_of(photo), attacked, before, after, after, label, target, levels[None])
     data = saved_png(levels, framing, dataset)
     return _checked(outcome, model, data, shape, dataset), data
 
@@ -70,5 +72,4 @@ def _seen_again(photo: Photo, levels: Tensor, framing: Framing, shape: Shape) ->
 
 def _checked(outcome: Outcome, model: nn.Module, data: bytes, shape: Shape, dataset: str) -> Outcome:
     """The outcome with the model's answers to the file's own bytes."""
-    rounded = answer_to_file(model, data, shape, dataset)
-    return Outcome(outcome.clean, outcome.attacked, outcome.before, outcome.after, rounded, outcome.label, outcome.target)
+    return replace(outcome, rounded=answer_to_file(model, data, shape, dataset))

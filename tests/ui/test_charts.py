@@ -53,13 +53,14 @@ def test_names_of_classes_are_shown_and_not_obeyed() -> None:
         assert not any("<" in name for name in shown)
 
 
-def test_lee_s_figures_stand_as_published_and_in_both_readings() -> None:
-    before, after = studies.published_curves("mnist")
+def test_published_curves_stand_at_their_epsilons_under_each_reading() -> None:
+    found = studies.published_curves("mnist")
+    before, standardized, after, _ = found
+    assert [curve.literal for curve in found] == [True, False, True, False]
+    assert [curve.defended for curve in found] == [False, False, True, True]
     assert dict(zip(before.epsilons, before.accuracy, strict=True))[0.3] == 0.679
     assert dict(zip(after.epsilons, after.accuracy, strict=True))[0.8] == 0.6031
-    literal, standardized = before.readings
-    assert before.pixel_epsilons(literal) == before.epsilons
-    assert before.pixel_epsilons(standardized)[3] == pytest.approx(0.3 * 0.3081)
+    assert standardized.epsilons[3] == pytest.approx(0.3 * 0.3081)
     assert studies.published_curves("digits") == []
 
 

@@ -116,7 +116,12 @@ def test_a_target_is_reached_or_not() -> None:
     assert not missed.reached(missed.after)
     # Another wrong class fools the model, but not into the target.
     lost = single.Outcome(
-        pair(0, 0), pair(0, 0), *(torch.tensor(share) for share in ([1.0, 0, 0], [0, 0, 1.0], [0, 0, 1.0])), 0, 1
+        pair(0, 0),
+        pair(0, 0),
+        *(torch.tensor(share) for share in ([1.0, 0, 0], [0, 0, 1.0], [0, 0, 1.0])),
+        0,
+        1,
+        pair(0, 0).to(torch.uint8),
     )
     assert lost.fooled(lost.after)
     assert not lost.reached(lost.after)
