@@ -1,4 +1,4 @@
-"""Which device, which precision, how many threads."""
+"""Which device and which precision to compute in, and how a process keeps its memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 def pick_device(name: str | None = None) -> torch.device:
     """The device called `name`, or the best one this machine has (CUDA, then Apple's MPS, then the CPU).
 
-    Raises AdvcoreError when `name` is no device of this machine.
+    Raises AdvcoreError when this machine has no device of that name.
     """
     if name is None:
         if torch.cuda.is_available():
@@ -31,14 +31,14 @@ def pick_device(name: str | None = None) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # what is computed there can be read back: `meta` is a device in name only
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # `meta` is a valid name, but its values cannot be read
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise AdvcoreError(f"This machine has no device '{name}'; use 'cpu', or leave it out to take the best one.") from error
     return device
 
 
 def cores() -> int:
-    """How many cores this process may run on: fewer than the machine has where a container says so."""
+    """How many cores this process may run on; a container may allow fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -46,16 +46,16 @@ def cores() -> int:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees, for the next layer to use (Linux; elsewhere nothing happens).
+    """Make this process keep the memory it frees, for later use (Linux with glibc; elsewhere this does nothing).
 
-    The C library hands every large buffer back to the kernel and gets it again, zeroed page by page, at each layer of each
-    step: keeping it makes CPU training a third faster.
+    By default the C library returns every large buffer to the kernel and gets a new one, zeroed page by page, at each layer of
+    each step. Keeping the buffers makes CPU training a third faster.
     """
     if not sys.platform.startswith("linux"):
         return
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest it takes
+        library.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest allowed value
         library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         library.mallopt(_M_TOP_PAD, 64 << 20)
 
@@ -69,25 +69,19 @@ def describe(device: torch.device, precision: Precision) -> str:
     return f"{name}, {precision}"
 
 
-def check_precision(precision: str) -> Precision:
-    """`precision` itself if there is such a one; raises AdvcoreError otherwise."""
-    if precision not in PRECISIONS:
-        raise AdvcoreError(f"There is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
-    return precision  # type: ignore[return-value]
-
-
 @functools.cache
 def fastest_precision(device_type: str) -> Precision:
     """The faster of fp32 and bf16 for a small CNN, measured once per process (about 0.1 s).
 
-    Many CPUs accept bf16 and emulate it, several times slower than fp32: asking what the chip supports is not enough.
+    Many CPUs accept bf16 and emulate it several times slower than fp32, so that what the chip supports does not decide. Under
+    several processes one of them decides for all: pass the result through `distributed.from_first`.
     """
     if device_type == "mps":
         return "fp32"
     if device_type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     seconds = {precision: _probe(precision) for precision in PRECISIONS}
-    # A tenth in favour of fp32, so that a tie on a noisy machine falls to the exact one.
+    # bf16 must be a tenth faster: on a noisy machine a tie is decided for the exact one.
     return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
 
 

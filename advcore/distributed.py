@@ -1,4 +1,4 @@
-"""Several processes as one: what torchrun's environment says, and gradients averaged between the processes."""
+"""Several processes under torchrun: joining them, exchanging values, and averaging gradients between them."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def world() -> World:
 
 
 def _fresh(store: distributed.Store, rank: int, size: int) -> distributed.Store:
-    """A part of the store that no earlier life of these processes has written to, agreed on by all of them.
+    """A part of the store under a new name, agreed on by all processes, so that it holds nothing from before a restart.
 
-    torchrun keeps one store over all restarts: the addresses of killed processes still stand in it, and whoever reads them
-    before they are overwritten cannot connect. The answer to a name that is new each time cannot be an old one.
+    torchrun keeps one store over all restarts. It still holds the addresses of killed processes, and a process that reads them
+    before they are overwritten cannot connect.
     """
     own = uuid.uuid4().hex
     if rank:
         store.set(f"hello/{rank}", own)
-        common = store.get(f"welcome/{own}").decode()  # waits for it
+        common = store.get(f"welcome/{own}").decode()  # blocks until it is set
         store.set(f"joined/{common}/{rank}", "")
         return distributed.PrefixStore(common, store)
     missing, deadline = set(range(1, size)), time.monotonic() + _JOIN_SECONDS
@@ -69,7 +69,7 @@ def _fresh(store: distributed.Store, rank: int, size: int) -> distributed.Store:
 
 
 def device() -> torch.device | None:
-    """This process's own GPU under torchrun, else None."""
+    """The GPU of this process under torchrun, else None."""
     if world().size == 1 or not torch.cuda.is_available():
         return None
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -83,7 +83,7 @@ def wrap(model: nn.Module, on: torch.device) -> nn.Module:
 
 
 def unsynchronized(model: nn.Module) -> AbstractContextManager[None]:
-    """Where another backward pass of the same step follows: gradients add up here and are averaged after that one."""
+    """A context for all but the last backward pass of a step: gradients add up and are averaged once, after the last pass."""
     return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
 
 
@@ -97,7 +97,7 @@ def gather(value: T) -> list[T]:
 
 
 def from_first(value: T) -> T:
-    """The first process's `value`, on every process: only that one needs the file it comes from."""
+    """The `value` of rank 0, on every process. Every process must call it."""
     if world().size == 1:
         return value
     held = [value]

@@ -37,9 +37,7 @@ def test_a_device_in_words(cores: int, words: str, monkeypatch: pytest.MonkeyPat
 def test_precisions() -> None:
     assert device.torch_dtype("bf16") is torch.bfloat16
     assert device.torch_dtype("fp32") is torch.float32
-    assert [device.check_precision(name) for name in device.PRECISIONS] == ["fp32", "bf16"]
-    with pytest.raises(AdvcoreError, match=r"'fp8'.*fp32, bf16"):
-        device.check_precision("fp8")
+    assert device.PRECISIONS == ("fp32", "bf16")
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,36 @@ def test_two_processes_measure_the_curve_of_one() -> None:
     assert two["results"][0]["images"] == 101
 
 
+DISAGREEING = """
+import sys
+from advcore import data, device, distributed
+from advcore.cli import curve, main
+from advcore.recipe import Recipe
+from advcore.training import loop
+
+rank = distributed.world().rank
+faster = ["fp32", "bf16"][rank]
+curve.fastest_precision = loop.fastest_precision = lambda device_type: faster
+original = curve.robustness_curve
+def recorded(*arguments, precision, **options):
+    print("curve", rank, precision, flush=True)
+    return original(*arguments, precision=precision, **options)
+curve.robustness_curve = recorded
+recipe = Recipe(dataset="digits", architecture="digits_cnn", images=64, held_out=0, batch_size=32)
+*_, last = loop.train(recipe)
+print("training", rank, last.precision, flush=True)
+main.main(["curve", "--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0", "--limit", "10", "--json"])
+"""
+
+
+def test_all_processes_use_the_precision_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "disagreeing.py"
+    script.write_text(DISAGREEING)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    seen = re.findall(r"(curve|training) (\d) (\w+)", run([*TWO, str(script)]))
+    assert sorted(seen) == [(what, rank, "fp32") for what in ("curve", "training") for rank in "01"]
+
+
 def steps(output: Iterator[str]) -> Iterator[int]:
     for line in output:
         if found := re.match(r"step (\d+)/", line):
