@@ -1,10 +1,12 @@
-"""Small files that a reader, or a crash, never sees half of."""
+"""Files: written so that no reader, and no crash, leaves half of one; and downloads with progress."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,37 @@ def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def fetched_into(folder: Path, expected: int, fetch: Callable[[], object]) -> Iterator[tuple[int, int]]:
+    """Run `fetch` in a thread, yielding (bytes that it added below `folder`, `expected`) four times a second.
+
+    The folder is made if need be. Raises whatever `fetch` raised.
+    """
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fetch()
+        except Exception as error:
+            failure.append(error)
+
+    start = _bytes_below(folder)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.25)
+        yield min(_bytes_below(folder) - start, expected), expected
+    if failure:
+        raise failure[0]
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except OSError:
+            continue  # a temporary file that was renamed meanwhile
+    return total

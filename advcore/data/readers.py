@@ -12,7 +12,6 @@ import math
 import random
 import re
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from advcore.errors import DataError
+from advcore.files import fetched_into
 from advcore.images.decode import PhotoError, decode_levels, read_header
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
@@ -261,25 +261,12 @@ def _read_tiny_imagenet(folder: Path, split: str, wordnet: Sequence[str], limit:
 
 def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
     """Let torchvision fetch a dataset into `root`, yielding (bytes on disk, bytes expected) a few times a second."""
-    failure: list[Exception] = []
-
-    def fetch() -> None:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            _fetch(stored, root)
-        except Exception as error:
-            failure.append(error)
-
-    start, expected = _bytes_below(root), stored.download_bytes
-    worker = threading.Thread(target=fetch, daemon=True)
-    worker.start()
-    while worker.is_alive():
-        worker.join(0.25)
-        yield min(_bytes_below(root) - start, expected), expected
-    if failure:
+    try:
+        yield from fetched_into(root, stored.download_bytes, lambda: _fetch(stored, root))
+    except Exception as error:  # torchvision raises many kinds
         raise DataError(
-            f"{stored.name} could not be fetched ({_first_line(failure[0])}); check the network, or copy the files to {root}."
-        ) from failure[0]
+            f"{stored.name} could not be fetched ({_first_line(error)}); check the network, or copy the files to {root}."
+        ) from error
 
 
 def _fetch(stored: TorchvisionFiles, root: Path) -> None:
@@ -290,16 +277,6 @@ def _fetch(stored: TorchvisionFiles, root: Path) -> None:
         return
     for train in (True, False):
         getattr(datasets, stored.name)(root, train=train, download=True)
-
-
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for file in folder.rglob("*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except OSError:
-            continue  # a temporary file that was renamed meanwhile
-    return total
 
 
 # --- image folders -----------------------------------------------------------------------------------------------------

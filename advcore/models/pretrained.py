@@ -1,12 +1,11 @@
-"""ImageNet-size models for photographs: torchvision's pretrained weights, where they are on this machine.
+"""ImageNet models for photos: torchvision's pretrained networks, where their weights are on this machine.
 
-They lie in torch hub's cache, `$TORCH_HOME/hub/checkpoints` (usually `~/.cache/torch/hub/checkpoints`), under names such as
-`resnet18-f37072fd.pth`: the part after the dash is how the file's SHA-256 begins, as in torchvision's own `check_hash`.
+The weights lie in torch hub's cache, `$TORCH_HOME/hub/checkpoints` (usually `~/.cache/torch/hub/checkpoints`), under names
+such as `resnet18-f37072fd.pth`: the part after the dash is the beginning of the file's SHA-256.
 
-torchvision publishes these weights as pickles and in no other form. Nothing foreign is ever unpickled here, and these are read
-in the one way that keeps to that: the bytes must first match the fingerprint in their name, which torch hub checks after a
-download but never again; then `torch.load(weights_only=True)` reads them, whose unpickler knows tensors and containers alone
-and refuses everything else; and only tensors of the network's own names and shapes are taken over.
+torchvision publishes these weights as pickles and in no other form. They are read safely: the bytes must first match the
+fingerprint in their name, which torch hub checks after a download but never again; then `torch.load(weights_only=True)` reads
+them, which knows tensors and containers only; and they must be the network's own weights, by name and shape.
 """
 
 from __future__ import annotations
@@ -14,28 +13,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import os
 import re
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from advcore.data.readers import imagenet_class_names
 from advcore.errors import ModelError
+from advcore.files import fetched_into
 from advcore.models.architectures import Normalize, Shape
 
 DATASET = "imagenet"
 SHAPE: Shape = (3, 224, 224)
-_CLASSES = 1000
-_MAX_BYTES = 1 << 30
-_PIECE = 1 << 20
 _TITLES = {
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
@@ -80,16 +72,16 @@ class Pretrained:
         return imagenet_class_names()
 
     def path(self) -> Path:
-        """Its intact weights on this machine. Raises ModelError, in a sentence for people, when there are none."""
+        """The file of its weights on this machine, with the right fingerprint. Raises ModelError when there is none."""
         published = cache_folder() / self.url.rsplit("/", 1)[1]
         files = [published, *sorted(cache_folder().glob(f"{self.name}-????????.pth"))]
-        there = list(dict.fromkeys(file for file in files if _FINGERPRINT.search(file.name) and file.is_file()))
-        for file in there:
-            if _intact(file, *_stamp(file)):
+        here = list(dict.fromkeys(file for file in files if _FINGERPRINT.search(file.name) and file.is_file()))
+        for file in here:
+            if _intact(file, file.stat().st_size, file.stat().st_mtime_ns):
                 return file
-        if there:
+        if here:
             raise ModelError(
-                f"{self.title}: {there[0].name} is not what its name says (its SHA-256 begins otherwise), so it is not opened; "
+                f"{self.title}: {here[0].name} is not what its name says (its SHA-256 begins otherwise), so it is not opened; "
                 "delete it and download it again."
             )
         raise ModelError(f"{self.title}: its weights are not on this machine; they are a download of {self.megabytes:.0f} MB.")
@@ -99,12 +91,26 @@ class Pretrained:
 
         Raises ModelError when the weights are missing, damaged, hostile or another network's.
         """
-        data = _read(self.path(), self.title)
-        network = _blank(self.name)
-        weights = _tensors(data, self.title)
-        _check_fit(weights, network, self.title)
-        # Files from before torchvision 0.3 do not count their batches, and nothing that only predicts needs the count.
-        network.load_state_dict(weights, strict=False)
+        from torchvision.models import get_model
+
+        file, network = self.path(), get_model(self.name, weights=None)
+        data = file.read_bytes()
+        if not _fits(file, hashlib.sha256(data).hexdigest()):  # these very bytes are loaded, whatever happens to the file now
+            raise ModelError(f"{self.title}: {file.name} changed while it was opened; try again.")
+        try:
+            weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # the reader of an untrusted file raises many kinds
+            raise ModelError(
+                f"{self.title}: the weights file cannot be read, or holds more than weights; delete it and download it again."
+            ) from error
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{self.title}: the weights file belongs to another network; delete it and download it again."
+            ) from error
+        if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+            raise ModelError(f"{self.title}: the weights are not finite numbers; delete the file and download it again.")
         return nn.Sequential(Normalize(self.mean, self.std), network).eval().requires_grad_(False)
 
 
@@ -161,41 +167,21 @@ def download(model_id: str) -> Iterator[tuple[int, int]]:
     if model_id not in zoo():
         find(model_id)
     item, folder = zoo()[model_id], cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            digest = yield from _fetched(item, file)
-        name = item.url.rsplit("/", 1)[1]
-        if not digest.startswith(_FINGERPRINT.search(name)[1]):  # type: ignore[index]
-            raise ModelError(f"What came for {item.title} is not the published file; nothing was kept, try again.")
-        Path(part).replace(folder / name)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    name = item.url.rsplit("/", 1)[1]
+    fingerprint = _FINGERPRINT.search(name)[1]  # type: ignore[index]
 
+    def fetch() -> None:
+        torch.hub.download_url_to_file(item.url, str(folder / name), fingerprint, progress=False)
 
-def _fetched(item: Pretrained, file: Any) -> Iterator[tuple[int, int]]:
-    """Write what the network gives into `file`, yielding progress; returns the SHA-256."""
-    digest, done = hashlib.sha256(), 0
     try:
-        with urllib.request.urlopen(item.url, timeout=20) as answer:
-            expected = int(answer.headers.get("Content-Length") or item.megabytes * 1e6)
-            while piece := answer.read(_PIECE):
-                digest.update(piece)
-                file.write(piece)
-                done += len(piece)
-                if done > _MAX_BYTES:
-                    raise ModelError(f"What came for {item.title} does not end; nothing was kept.")
-                yield done, max(expected, done)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+        yield from fetched_into(folder, round(item.megabytes * 1e6), fetch)
+    except RuntimeError as error:  # the hash
+        raise ModelError(f"What came for {item.title} is not the published file; nothing was kept, try again.") from error
+    except (OSError, ValueError) as error:
         reason = str(getattr(error, "reason", error)).splitlines()[0][:120] or type(error).__name__
         raise ModelError(
-            f"{item.title} could not be fetched ({reason}); check the network, or copy {item.url.rsplit('/', 1)[1]} "
-            f"into {cache_folder()}."
+            f"{item.title} could not be fetched ({reason}); check the network, or copy {name} into {folder}."
         ) from error
-    return digest.hexdigest()
 
 
 def _reason(item: Pretrained) -> str | None:
@@ -206,56 +192,12 @@ def _reason(item: Pretrained) -> str | None:
     return None
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    info = file.stat()
-    return info.st_size, info.st_mtime_ns
-
-
 @functools.lru_cache(maxsize=32)
 def _intact(file: Path, size: int, changed: int) -> bool:
-    """Whether a file begins as its name says; looked at again whenever it changes."""
-    if size > _MAX_BYTES:
-        return False
+    """Whether the file's SHA-256 begins as its name says; computed again when its size or time changes."""
     with file.open("rb") as stream:
         return _fits(file, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def _fits(file: Path, digest: str) -> bool:
     return digest.startswith(_FINGERPRINT.search(file.name)[1])  # type: ignore[index]
-
-
-def _read(file: Path, title: str) -> bytes:
-    """The file's bytes, held against its name once more: they are what is loaded, whatever happens to the file now."""
-    data = file.read_bytes()
-    if not _fits(file, hashlib.sha256(data).hexdigest()):
-        raise ModelError(f"{title}: {file.name} changed while it was opened; try again.")
-    return data
-
-
-def _blank(name: str) -> nn.Module:
-    from torchvision.models import get_model
-
-    return get_model(name, weights=None)
-
-
-def _tensors(data: bytes, title: str) -> dict[str, torch.Tensor]:
-    """The named tensors of a .pth file."""
-    try:
-        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader of an untrusted file raises whatever it stumbles over
-        raise ModelError(
-            f"{title}: the weights file cannot be read, or holds more than weights; delete it and download it again."
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise ModelError(f"{title}: the weights file holds no named weights; delete it and download it again.")
-    return weights
-
-
-def _check_fit(weights: dict[str, torch.Tensor], network: nn.Module, title: str) -> None:
-    """Raise ModelError unless the weights are this network's, for a thousand classes, and finite."""
-    wanted = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    given = {name: value.shape for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-    if wanted != given:
-        raise ModelError(f"{title}: the weights file belongs to another network; delete it and download it again.")
-    if not all(torch.isfinite(value).all() for value in weights.values()):
-        raise ModelError(f"{title}: the weights are not finite numbers; delete the file and download it again.")
