@@ -93,6 +93,7 @@ def what_to_train() -> tuple[data.Dataset, str, str | None]:
         "Architecture",
         fitting,
         format_func=lambda item: ARCHITECTURES[item].title,
+        help="  \n".join(f"**{ARCHITECTURES[item].title}**: {ARCHITECTURES[item].about}" for item in fitting),
         key=chosen("architecture", fitting, fitting[0], key=f"architecture:{name}"),
     )
     models = {item.id: item for item in load.catalog(name).values() if item.recipe.architecture == architecture}

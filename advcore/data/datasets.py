@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -87,7 +87,9 @@ class Dataset:
     images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
     `sklearn` that scikit-learn brings it, `wordnet` the ids of its classes in label order. `folder_limit` is how many images of
     a folder are decoded unless the caller says otherwise. `digit_form` is set for datasets of handwritten digits.
-    `architecture` is the network that pages offer first. `credit` names the origin and the licence.
+    `architecture` is the network that pages offer first. `quick` and `robust` are what the recipes of those names set: `quick`
+    must start, train and be measured within a minute on two cores, and is empty where that cannot be. `credit` names the origin
+    and the licence.
     """
 
     name: str
@@ -108,6 +110,8 @@ class Dataset:
     folder_limit: int | None = None
     digit_form: DigitForm | None = None
     architecture: str = "general_cnn"
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    robust: Mapping[str, Any] = field(default_factory=dict)
     short_title: str = ""
     credit: str = ""
 
@@ -153,6 +157,7 @@ _BUILT_IN = (
         foolbox="mnist",
         digit_form=DigitForm(20),  # LeCun et al. 1998
         architecture="srivathsav_cnn",
+        quick={"epsilon": 0.1, "epochs": 3, "images": 6000},
         credit="Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
     ),
     Dataset(
@@ -170,6 +175,7 @@ _BUILT_IN = (
         torchvision=readers.TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", 30_878_645),
         foolbox="fashionMNIST",
         architecture="srivathsav_cnn",
+        quick={"epsilon": 0.1, "epochs": 3, "images": 6000},
         credit="Zalando Research; MIT licence",
     ),
     Dataset(
@@ -231,6 +237,8 @@ _BUILT_IN = (
         sklearn=True,
         digit_form=DigitForm(7.4, by_mass=False),  # they fill their height
         architecture="digits_cnn",
+        quick={"epsilon": 0.2, "epochs": 15, "batch_size": 64, "learning_rate": 0.003},
+        robust={"epsilon": 0.2, "epochs": 40, "batch_size": 64},
         credit="E. Alpaydin and C. Kaynak; CC BY 4.0",
     ),
 )

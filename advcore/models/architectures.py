@@ -1,9 +1,14 @@
-"""The studies' networks and a residual one. Every model takes images in pixel space: its first layer normalizes them."""
+"""The networks of the studies and a residual one, built from a table of entries.
+
+Every model takes images in pixel space: its first layer normalizes them. A new architecture is a function that returns its
+layers and an entry in `ARCHITECTURES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +127,11 @@ def digits_cnn(shape: Shape, classes: int) -> list[nn.Module]:
 
 
 class PreActBlock(nn.Module):
-    """The pre-activation residual block of He et al. 2016 (arXiv 1603.05027)."""
+    """The pre-activation residual block of He et al. 2016 (arXiv 1603.05027).
+
+    Where the shape changes, the 1×1 shortcut takes the activated input, as in He et al.'s own code; Wong et al.'s takes the
+    raw input.
+    """
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -139,9 +148,9 @@ class PreActBlock(nn.Module):
 
 
 def preact_resnet18(shape: Shape, classes: int, width: int) -> list[nn.Module]:
-    """PreAct ResNet-18 (He et al. 2016, as in Wong et al. 2020): `width` channels in the first stage, doubled thrice.
+    """PreAct ResNet-18 (He et al. 2016): `width` channels in the first stage, doubled three times.
 
-    64 is the published width (11 M parameters). Images larger than 32 px are halved once more at the first convolution.
+    64 is the published width (11 M parameters). For images larger than 32 px the first convolution has stride 2.
     """
     stride = 2 if min(shape[1:]) > 32 else 1
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, stride, 1, bias=False)]
@@ -155,30 +164,86 @@ def preact_resnet18(shape: Shape, classes: int, width: int) -> list[nn.Module]:
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build a network, what its study normalizes with, and the smallest image side it can take."""
+    """All that the program knows of a network.
+
+    `layers(shape, classes)` returns its layers; with `default_width` also takes `width`. `about` is one sentence, `study` the
+    study that it comes from (P1 to P4), if any. `smallest` is the smallest image side in pixels. `normalization` is the mean
+    and standard deviation of every channel, or None for the dataset's own. `default_width` is the width used unless another
+    is given; None for networks without that choice. `study_recipe` is what the study says of its training as fields of a
+    Recipe, `study_continues` that it starts from the undefended network, `robust_recipe` what robust training needs.
+    """
 
     name: str
     title: str
+    about: str
     layers: Callable[..., list[nn.Module]]
-    study: str
     smallest: int
+    study: str = ""
     normalization: tuple[float, float] | None = None
-    """Mean and std of every channel, or None for the dataset's own."""
     default_width: int | None = None
-    """The width it is built with unless told otherwise; None for networks without such a choice."""
+    study_recipe: Mapping[str, Any] = field(default_factory=dict)
+    study_continues: bool = False
+    robust_recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    architecture.name: architecture
-    for architecture in (
-        Architecture("lee_cnn", "Lee's CNN", lee_cnn, "P2", 6),
-        Architecture("srivathsav_cnn", "Srivathsav's CNN", srivathsav_cnn, "P4", 10, (0.0, 1.0)),
-        Architecture("even_deeper_cnn", "EvenDeeperCNN", even_deeper_cnn, "P3", 8, (0.5, 0.5)),
-        Architecture("general_cnn", "General CNN", general_cnn, "P1", 8),
-        Architecture("digits_cnn", "Digits CNN", digits_cnn, "", 2),
-        Architecture("preact_resnet18", "PreAct ResNet-18", preact_resnet18, "", 8, default_width=64),
-    )
-}
+_ALL = (
+    Architecture(
+        "lee_cnn",
+        "Lee's CNN",
+        "Two 3×3 convolutions without pooling and two linear layers.",
+        lee_cnn,
+        6,
+        study="P2",
+        study_recipe={"epsilon": 0.3, "epochs": 6},
+    ),
+    Architecture(
+        "srivathsav_cnn",
+        "Srivathsav's CNN",
+        "Two 3×3 convolutions, each with a max-pool, and two linear layers.",
+        srivathsav_cnn,
+        10,
+        study="P4",
+        normalization=(0.0, 1.0),
+        study_recipe={"epsilon": 0.1, "epochs": 10},
+        study_continues=True,
+    ),
+    Architecture(
+        "even_deeper_cnn",
+        "EvenDeeperCNN",
+        "Six 3×3 convolutions, a max-pool after every two, and three linear layers.",
+        even_deeper_cnn,
+        8,
+        study="P3",
+        normalization=(0.5, 0.5),
+        study_recipe={"epsilon": 0.5, "epochs": 10, "augment": ("flip", "rotate")},
+    ),
+    Architecture(
+        "general_cnn",
+        "General CNN",
+        "Two to four convolutions, each with a max-pool, and two linear layers; dropout on colour images.",
+        general_cnn,
+        8,
+        study="P1",
+        study_recipe={"epochs": 10},
+    ),
+    Architecture(
+        "digits_cnn",
+        "Digits CNN",
+        "Two 3×3 convolutions, a max-pool and two linear layers; trains in seconds on 8×8 digits.",
+        digits_cnn,
+        2,
+    ),
+    Architecture(
+        "preact_resnet18",
+        "PreAct ResNet-18",
+        "Eight residual blocks with batch norm (He et al. 2016); the width can be chosen.",
+        preact_resnet18,
+        8,
+        default_width=64,
+        robust_recipe={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4},
+    ),
+)
+ARCHITECTURES: dict[str, Architecture] = {architecture.name: architecture for architecture in _ALL}
 MAX_WIDTH = 256
 
 
@@ -193,7 +258,7 @@ def build(
 ) -> nn.Module:
     """A fresh model in eval mode: images C×H×W in [0, 1] to `classes` logits.
 
-    `mean` and `std` are the dataset's, per channel or one for all; an architecture whose study prescribes others uses those.
+    `mean` and `std` are the dataset's, per channel or one for all; an architecture with a normalization of its own uses that.
     Raises ModelError for an unknown architecture, images too small for it, or a width it does not have.
     """
     if architecture not in ARCHITECTURES:
@@ -214,5 +279,5 @@ def build(
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers a training changes."""
+    """The number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

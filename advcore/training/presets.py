@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from advcore import data
 from advcore.models import checkpoints
@@ -26,8 +25,7 @@ def architectures(dataset: str) -> list[str]:
     info = data.dataset(dataset)
     shape = info.shape or (3, data.FOLDER_SIZE, data.FOLDER_SIZE)
     fitting = [name for name, item in ARCHITECTURES.items() if min(shape[1:]) >= item.smallest]
-    first = "digits_cnn" if min(shape[1:]) < 10 else "srivathsav_cnn" if shape[0] == 1 else "general_cnn"
-    return sorted(fitting, key=lambda name: (name != first, list(ARCHITECTURES).index(name)))
+    return sorted(fitting, key=lambda name: name != info.architecture)
 
 
 def presets(dataset: str, architecture: str | None = None) -> list[Preset]:
@@ -35,15 +33,7 @@ def presets(dataset: str, architecture: str | None = None) -> list[Preset]:
     first = architectures(dataset)[0]
     architecture = architecture or first
     found = [as_in_the_papers(dataset, architecture), robust(dataset, architecture)]
-    return [quick(dataset), *found] if dataset in _QUICK and architecture == first else found
-
-
-# Chosen so that starting, training and the final figures together stay well under a minute on two cores.
-_QUICK: dict[str, dict[str, Any]] = {
-    "digits": {"epsilon": 0.2, "epochs": 15, "batch_size": 64, "learning_rate": 0.003},
-    "mnist": {"epsilon": 0.1, "epochs": 3, "images": 6000},
-    "fashion-mnist": {"epsilon": 0.1, "epochs": 3, "images": 6000},
-}
+    return [quick(dataset), *found] if data.dataset(dataset).quick and architecture == first else found
 
 
 def quick(dataset: str) -> Preset:
@@ -55,7 +45,7 @@ def quick(dataset: str) -> Preset:
         schedule="cosine",
         held_out=128,
         evaluations=8,
-        **_QUICK[dataset],
+        **data.dataset(dataset).quick,
     )
     few = f"{recipe.images:,} images" if recipe.images else "all images"
     return Preset(
@@ -63,41 +53,27 @@ def quick(dataset: str) -> Preset:
     )
 
 
-# What each study says of its training; where it is silent, the shipped checkpoints' choice.
-_STUDIES: dict[str, dict[str, Any]] = {
-    "lee_cnn": {"epsilon": 0.3, "epochs": 6},
-    "srivathsav_cnn": {"epsilon": 0.1, "epochs": 10},
-    "even_deeper_cnn": {"epsilon": 0.5, "epochs": 10, "augment": ("flip", "rotate")},
-    "general_cnn": {"epochs": 10},
-}
-
-
 def as_in_the_papers(dataset: str, architecture: str) -> Preset:
     """The architecture's own study: Adam, clean + FGSM batch at full ε; P4 goes on from the undefended network."""
-    study, values = ARCHITECTURES[architecture].study, {"epsilon": data.dataset(dataset).epsilon, "epochs": 10}
-    values |= _STUDIES.get(architecture, {})
-    start = f"{dataset}/{architecture}-standard"
-    if architecture == "srivathsav_cnn" and start in checkpoints.catalog(dataset):
+    spec, start = ARCHITECTURES[architecture], f"{dataset}/{architecture}-standard"
+    values = {"epsilon": data.dataset(dataset).epsilon, "epochs": 10} | dict(spec.study_recipe)
+    if spec.study_continues and start in checkpoints.catalog(dataset):
         values["warm_start"] = start
     recipe = Recipe(dataset=dataset, architecture=architecture, defense="fgsm", **values)
-    whose = f"study {study}" if study else "the studies"
+    whose = f"study {spec.study}" if spec.study else "the studies"
     return Preset("papers", "As in the papers", f"{recipe.epochs} epochs of clean + FGSM at full ε, as {whose} did.", recipe)
 
 
 def robust(dataset: str, architecture: str) -> Preset:
     """What holds against PGD too: PGD training on grey images, FGSM from a random start on colour ones (Wong et al. 2020)."""
     info = data.dataset(dataset)
-    grey = info.shape is not None and info.shape[0] == 1
-    if grey:
-        small = dataset == "digits"
-        values = {"defense": "pgd", "epsilon": 0.2 if small else 0.3, "epochs": 40 if small else 15, "attack_steps": 7}
-        values |= {"learning_rate": 0.003, "schedule": "cyclic", "batch_size": 64 if small else 128}
+    if info.grey:
+        values = {"defense": "pgd", "epsilon": 0.3, "epochs": 15, "attack_steps": 7, "batch_size": 128}
+        values |= {"learning_rate": 0.003, "schedule": "cyclic"} | dict(info.robust)
         about = f"PGD-7 training at ε = {values['epsilon']:g}: it holds against iterative attacks as well."
     else:
         # A one-step attack is affordable here; its best weights are kept, should it overfit to that step.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
-        values |= {"augment": ("flip", "crop"), "learning_rate": 0.002}
-        if architecture == "preact_resnet18":
-            values |= {"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4}
+        values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
         about = "FGSM from a random start at 8/255, watched with PGD; the weights that hold best are kept."
     return Preset("robust", "Robust", about, Recipe(dataset=dataset, architecture=architecture, **values))
