@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace) -> None:
             size = info.sizes.get(split, "")
             try:
                 found = data.find(name, split)
-                words, size = found.words, 20 if found.samples else size
             except DataError:
-                words = "not here"
-            print(f"  {name:<16} {split:<6} {size:>6}  {words}")
+                print(f"  {name:<16} {split:<6} {size:>6}  not here")
+                continue
+            print(f"  {name:<16} {split:<6} {20 if found.samples else size:>6}  {found.words}, {found.path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,6 +33,9 @@ class Parser(argparse.ArgumentParser):
         if self._add:
             add, self._add = self._add, None
             add(self)
+        for word in args or ():
+            if re.fullmatch(r"--[a-z-]+=(--)?", word):  # argparse would pass on an empty list, or an empty path
+                self.error(f"{word.split('=')[0]} has no value")
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -88,13 +92,15 @@ def add_attack(parser: argparse.ArgumentParser) -> None:
         for option in spec.options:
             options.setdefault(option.name, []).append((name, option))
     for name, found in options.items():
-        users, option = ", ".join(user for user, _ in found), found[0][1]
+        option = found[0][1]
+        users = (user if option.default is None else f"{user}: {option.default}" for user, option in found)
+        choices = dict.fromkeys(choice for _, each in found for choice in each.choices)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"attack_{name}",
             type=option.type,
-            metavar="|".join(option.choices) or name.upper(),
-            help=f"{option.about} ({users}; default: {'as said' if option.default is None else option.default})",
+            metavar="|".join(choices) or name.upper(),
+            help=f"{option.about} (defaults: {', '.join(users)})",
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from advcore import attacks, distributed
 from advcore.cli.options import OptionError, add_device, epsilon, progress_bar
 from advcore.device import Precision, pick_device
+from advcore.errors import AdvcoreError, AttackError
 from advcore.models import checkpoints
 from advcore.recipe import Recipe, explained
 from advcore.training import measure
@@ -53,7 +54,10 @@ def _pgd(text: str) -> attacks.PGD:
         steps, restarts = (int(part) for part in text.split("-"))
     except ValueError as error:
         raise OptionError(f"'{text}' is no PGD: write STEPS-RESTARTS, for example 50-10.") from error
-    return attacks.PGD(steps=steps, restarts=restarts)
+    try:
+        return attacks.PGD(steps=steps, restarts=restarts)
+    except AttackError as error:
+        raise OptionError(str(error)) from error
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -88,6 +92,8 @@ def train_to(
     place = distributed.device() or pick_device(device)
     folder = folder or _state_folder(recipe)
     leader = distributed.world().rank == 0
+    if path.is_dir():
+        raise AdvcoreError(f"{path} is a folder: give the checkpoint a file name.")
     if leader:  # a folder that cannot be made is an error before hours of training, not after
         path.parent.mkdir(parents=True, exist_ok=True)
     progress = None

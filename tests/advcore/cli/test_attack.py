@@ -57,7 +57,7 @@ def test_an_attacked_image_and_a_true_account_of_it(
 
     assert (printed["checkpoint"], printed["attack"], printed["epsilon"]) == (STANDARD, title, 0.15)
     assert (printed["label"], printed["target"]) == (str(label), None if target is None else str(target))
-    assert (printed["source"], printed["samples"]) == ("scikit-learn's own copy", False)
+    assert (printed["source"], printed["samples"]) == (digits.source, False)
     assert printed["largest_change"] <= 0.15
     model = checkpoints.find(STANDARD).model()
     for when, picture in (("before", clean), ("after_8bit", attacked)):

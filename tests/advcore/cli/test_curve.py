@@ -37,7 +37,7 @@ def test_a_curve_as_json_has_the_documented_form(capsys: pytest.CaptureFixture[s
         )
         assert result["points"] == curve.points()
         for point in result["points"]:
-            assert list(point) == ["epsilon", "correct", "accuracy", "low", "high"]
+            assert list(point) == ["epsilon", "norm", "reading", "correct", "accuracy", "low", "high"]
             assert point["accuracy"] == point["correct"] / 120
             assert (point["low"], point["high"]) == wilson_interval(point["correct"], 120)
 

@@ -31,14 +31,18 @@ ATTACK = ("attack", "--checkpoint", STANDARD, "--epsilon", "0.1", "--out", "out"
         (("curve", "--checkpoint", STANDARD, "../../etc/passwd"), "There is no checkpoint '../../etc/passwd'"),
         (("curve", "--checkpoint", "two\nlines"), "There is no checkpoint 'two lines'"),
         ((*CURVE, "--attack", "cw"), "'cw'"),
-        ((*CURVE, "--attack", "pgd", "--steps", "0"), "at least 1 step"),
+        ((*CURVE, "--attack", "pgd", "--steps", "0"), "steps"),
         ((*CURVE, "--attack", "pgd", "--steps", "many"), "'many'"),
-        ((*CURVE, "--attack", "pgd", "--restarts", "-1"), "1 restart"),
+        ((*CURVE, "--attack", "pgd", "--restarts", "-1"), "restarts"),
         ((*CURVE, "--limit", "0"), "at least 1, not 0"),
         ((*CURVE, "--limit", "-3"), "at least 1, not -3"),
         ((*CURVE, "--limit", "ten"), "'ten'"),
         ((*CURVE, "--device", "tpu"), "no device 'tpu'"),
         ((*CURVE, "--device", "meta"), "no device 'meta'"),
+        ((*CURVE, "--device", "hpu"), "no device 'hpu'"),
+        ((*CURVE, "--epsilons=--"), "--epsilons has no value"),
+        ((*CURVE, "--epsilons", "1.1"), "ε"),
+        ((*CURVE, "--epsilons", "0:2:0.1"), "ε"),
         ((*CURVE, "--precision", "fp8"), "'fp8'"),
         ((*CURVE, "--colour"), "--colour"),
         (("attack",), "required"),
@@ -46,7 +50,11 @@ ATTACK = ("attack", "--checkpoint", STANDARD, "--epsilon", "0.1", "--out", "out"
         ((*ATTACK, "--index", "1", "--image", "a.png"), "not allowed with"),
         ((*ATTACK, "--index", "360"), "There is no test image 360; digits has 0 to 359"),
         ((*ATTACK, "--index", "-1"), "There is no test image -1"),
-        ((*ATTACK, "--index", "1", "--epsilon", "2"), "'2' is no ε"),
+        ((*ATTACK, "--index", "1", "--epsilon", "2"), "ε is an L∞ budget"),
+        ((*ATTACK, "--index", "1", "--out="), "--out has no value"),
+        (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--out", "/"), "is a folder"),
+        (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--pgd", "999999999999-1"), "--pgd"),
+        (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--pgd", "many"), "--pgd"),
         ((*ATTACK, "--index", "1", "--epsilon", "much"), "'much' is no ε"),
         ((*ATTACK, "--index", "1", "--target", "ten"), "There is no class 'ten'"),
         ((*ATTACK, "--index", "1", "--target", "-1"), "There is no class '-1'"),
@@ -186,7 +194,7 @@ def test_the_module_runs() -> None:
 def test_the_module_refuses_bad_input_where_the_terminal_has_no_epsilon() -> None:
     ended = advcore("curve", "--checkpoint", STANDARD, "--epsilons", "7", PYTHONIOENCODING="ascii")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("advcore: argument --epsilons: '7' is no ?")
+    assert ended.stderr.startswith("advcore: ? is an L? budget")
     assert ended.stderr.count("\n") == 1
 
 
