@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import compress
 
 import streamlit as st
 
@@ -190,13 +189,10 @@ def published_points(request: Request) -> list[charts.Points]:
     """The published points under each reading of their ε, up to the end of the axis."""
     found = []
     for curve in request.published:
-        colour = DEFENDED if curve.defended else STANDARD
-        kind = "adversarially trained" if curve.defended else "standard"
-        for reading, symbol in zip(curve.readings, ("x", "diamond-open"), strict=False):
-            inside = [at <= request.end for at in curve.pixel_epsilons(reading)]
-            at = tuple(compress(curve.pixel_epsilons(reading), inside))
-            shares = tuple(compress(curve.accuracy, inside))
-            found.append(charts.Points(f"{curve.study}, {kind}: {reading.words}", colour, symbol, at, shares))
+        points = [(at, share) for at, share in zip(curve.epsilons, curve.accuracy, strict=True) if at <= request.end]
+        colour, symbol = DEFENDED if curve.defended else STANDARD, "x" if curve.literal else "diamond-open"
+        if points:
+            found.append(charts.Points(curve.title, colour, symbol, *zip(*points, strict=True)))
     return found
 
 
@@ -227,7 +223,6 @@ def download(info: data.Dataset, traces: dict[measured.Curve, charts.Trace], cou
         {
             "model": curve.checkpoint_id,
             "attack": attacks.title(curve.attack),
-            "norm": curve.attack.norm,
             "images": len(seen),
             **point,
         }

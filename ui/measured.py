@@ -7,7 +7,7 @@ import math
 import operator
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 import torch
@@ -21,9 +21,8 @@ from ui import load
 from ui.worker import Task, pausing, worker
 
 # How much work a piece is, in floating-point operations: one or two seconds on two cores.
-_PIECE = {"cpu": 2e11}
-_PIECE_GPU = 2e13
-_MOST_IMAGES = 100
+_PIECE, _PIECE_GPU = 2e11, 2e13
+_MOST_IMAGES, _MULTIPLE = 96, 8
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,7 @@ def _task(of: Curve, count: int) -> Task:
     checkpoint = load.find(of.checkpoint_id)
     # Loaded here: the caches belong to the thread of a page.
     model, images = load.model(checkpoint), load.dataset(checkpoint.recipe.dataset)
-    passes = sum(_passes(of.attack, len(of.epsilons)))
-    weight = checkpoint.parameters * math.prod(images.shape[1:]) * passes
+    weight = checkpoint.parameters * math.prod(images.shape[1:]) * _passes(of.attack, len(of.epsilons))
     return Task(
         key=of,
         run=functools.partial(_measure, of, model, images),
@@ -95,16 +93,15 @@ def _task(of: Curve, count: int) -> Task:
     )
 
 
-def _passes(attack: attacks.Attack, count: int) -> tuple[float, float]:
-    """Passes through the network an image costs for `count` values of ε: shared by them all, and one by one."""
-    steps, restarts = getattr(attack, "steps", 0), getattr(attack, "restarts", 1)
-    return (0 if steps else 3), count * (3 * steps * restarts + 1)
+def _passes(attack: attacks.Attack, count: int) -> int:
+    """About how many passes through the network an image costs at `count` values of ε."""
+    return attack.passes * (1 if attack.single_run else count) + count
 
 
 def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Predictions | None) -> Iterator[Predictions | None]:
     """Predictions over more and more images, after pieces whose size depends only on the model and the attack."""
     model = pausing(model)
-    count, group = _cut(of, model, images)
+    count, group = _piece(of, model, images)
     for start in range(len(seen or ()), len(images), count):
         some, rows = images[start : start + count], []
         for first in range(0, len(of.epsilons), group):
@@ -112,20 +109,18 @@ def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Pred
                 yield None
             grid = of.epsilons[first : first + group]
             rows.append(functools.reduce(operator.add, predictions(model, some, of.attack, grid, precision=of.precision)))
-        part = Predictions(of.epsilons, some.labels, torch.cat([row.predicted for row in rows]))
+        part = replace(rows[0], epsilons=of.epsilons, predicted=torch.cat([row.predicted for row in rows]))
         seen = part if seen is None else seen + part
         yield seen
 
 
-def _cut(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
+def _piece(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
     """How many images a piece takes, and how many ε: by the work they are, whatever the speed of the machine."""
     device = next(model.parameters()).device
     with FlopCounterMode(display=False) as counter:
         model(images[:1].pixels(device))
-    once = max(1, counter.get_total_flops())
-    most = _PIECE.get(device.type, _PIECE_GPU) / once
-    shared, each = _passes(of.attack, 1)
-    count = int(min(_MOST_IMAGES, max(4, most / (shared + each * len(of.epsilons)))))
-    if shared:  # one gradient serves every ε
-        return count, len(of.epsilons)
-    return count, int(min(len(of.epsilons), max(1, most / (count * each))))
+    passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / max(1, counter.get_total_flops())
+    count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE
+    count = min(_MOST_IMAGES, max(_MULTIPLE, count))
+    group = len(of.epsilons) if of.attack.single_run else int(passes / (count * _passes(of.attack, 1)))
+    return count, max(1, group)

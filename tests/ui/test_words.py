@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from ui.words import epsilon_text, markdown_safe, percent, smallest_text
+from ui.words import epsilon_text, markdown_safe, percent
 
 
 @pytest.mark.parametrize(
@@ -23,12 +21,6 @@ def test_epsilon_is_written_in_pixels_and_levels(epsilon: float, text: str) -> N
 )
 def test_only_nothing_is_nothing_and_only_all_is_all(share: float, text: str) -> None:
     assert percent(share) == text
-
-
-def test_the_smallest_epsilon_in_words() -> None:
-    assert smallest_text(math.inf, 0.5).startswith("held up to ε = 0.500")
-    assert smallest_text(0, 0.5) == "wrong even without an attack"
-    assert "0.071" in smallest_text(0.071, 0.5)
 
 
 def test_names_of_strangers_stay_plain() -> None:
