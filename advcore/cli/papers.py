@@ -1,4 +1,4 @@
-"""`python -m advcore papers list | show P2 | run P2`: the studies, what was measured of them, and measuring it anew."""
+"""`python -m advcore papers list | show P2 | run P2`: the studies, what was measured of them, and measuring again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import sys
 
 from advcore.errors import AdvcoreError
-from advcore.papers import replication, studies, verdicts
-from advcore.papers.replication import Record
-from advcore.papers.studies import Entry, Study
+from advcore.papers import record, replication, verdicts
+from advcore.papers.record import Record
+from advcore.papers.studies import STUDIES, find
+from advcore.papers.study import Study
 
 _ALL = "all"
 
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     show = what.add_parser("show", help="published and measured, with a verdict")
     show.add_argument("key", metavar="KEY", help="P1, P2, … or Q1, …")
     show.set_defaults(run=_show)
-    run = what.add_parser("run", help="measure anew and record it")
+    run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100); shown, not recorded")
     run.add_argument("--write", action="store_true", help="with --quick: record it nevertheless")
@@ -32,108 +33,80 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    records = {key: replication.recorded(key) for key in studies.ENTRIES}
+    records = {key: record.read(key) for key in STUDIES}
     if options.json:
-        rows = [
-            {"key": key, "title": of.title, "models": list(of.models), "measured": bool(record) and record.date}
-            for (key, of), record in zip(studies.ENTRIES.items(), records.values(), strict=True)
-        ]
+        dates = {key: found.date if found else None for key, found in records.items()}
+        rows = [{"key": key, "title": of.title, "models": of.models, "measured": dates[key]} for key, of in STUDIES.items()]
         print(json.dumps({"papers": rows}, ensure_ascii=False))
         return
-    for key, of in studies.ENTRIES.items():
-        record = records[key]
-        state = f"measured {record.date}, {len(record.measured)} figures" if record else "not measured yet"
-        by = f"{of.authors}: " if isinstance(of, Study) else ""
-        print(f"{key}  {by}{of.title}\n    {state}{_left_out(record)}")
-
-
-def _left_out(record: Record | None) -> str:
-    return f"; {len(record.missing)} models left out" if record and record.missing else ""
+    for key, of in STUDIES.items():
+        found = records[key]
+        state = f"measured {found.date}, {len(found.measured)} accuracies" if found else "not measured yet"
+        left_out = f"; {len(found.missing)} models left out" if found and found.missing else ""
+        print(f"{key}  {f'{of.authors}: ' if of.authors else ''}{of.title}\n    {state}{left_out}")
 
 
 def _show(options: argparse.Namespace) -> None:
-    of = replication.entry(options.key)
-    _print(of, replication.recorded(of.key), as_json=options.json)
+    of = find(options.key)
+    _print(of, record.read(of.key), as_json=options.json)
 
 
 def _run(options: argparse.Namespace) -> None:
-    keys = list(studies.ENTRIES) if [key.lower() for key in options.key] == [_ALL] else options.key
+    keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
     if options.write and not options.quick:
         raise AdvcoreError("--write goes with --quick: a full measurement is always recorded.")
-    for of in [replication.entry(key) for key in keys]:
-        record = _measured(of, options.quick)
-        _print(of, record, as_json=options.json)
+    for of in [find(key) for key in keys]:
+        found = _measured(of, options.quick)
+        _print(of, found, as_json=options.json)
         if options.quick and not options.write:
             print("Shown, not recorded: --quick measures few images.", file=sys.stderr)
         else:
-            print(f"Recorded in {replication.write(record)}", file=sys.stderr)
+            print(f"Recorded in {record.write(found)}", file=sys.stderr)
 
 
-def _measured(of: Entry, quick: bool) -> Record:
-    told = ""
+def _measured(of: Study, quick: bool) -> Record:
+    told, live = "", sys.stderr.isatty()
     for step in replication.measure(of, quick=quick):
         words = step.words.split(":")[0]
-        if sys.stderr.isatty():
-            print(f"\r{step.done:4.0%}  {step.words:<90.90}", end="", file=sys.stderr, flush=True)
-        elif words != told:
-            print(f"{step.done:4.0%}  {step.words}", file=sys.stderr, flush=True)
+        if live or words != told:
+            line = f"{step.done:4.0%}  {step.words:<90.90}"
+            print(f"\r{line}" if live else line.rstrip(), end="" if live else "\n", file=sys.stderr, flush=True)
         told = words
-    if sys.stderr.isatty():
+    if live:
         print(file=sys.stderr)
     assert step.record is not None
     return step.record
 
 
-def _print(of: Entry, record: Record | None, *, as_json: bool) -> None:
-    """A study's or question's table, its claims and where the figures come from."""
-    claims = [{"claim": item.claim.words, "answer": item.words} for item in verdicts.answers(of, record)]
+def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
+    """A study's table, what it shows, its claims and where the figures come from."""
+    claims = [{"claim": item.claim.words, "answer": item.words} for item in verdicts.answers(of, found)]
+    summary = verdicts.summary(of, found)
     if as_json:
-        origin = {"command": record.command, "date": record.date, "device": record.device} if record else None
-        whole = {"key": of.key, "title": of.title, "recorded": origin, "rows": verdicts.rows(of, record), "claims": claims}
-        print(json.dumps(whole, ensure_ascii=False))
+        names = ("command", "date", "device", "precision", "seeds", "images")
+        origin = {name: getattr(found, name) for name in names} if found else None
+        whole = {"key": of.key, "title": of.title, "recorded": origin, "rows": list(verdicts.rows(of, found))}
+        print(json.dumps(whole | {"claims": claims, "findings": summary}, ensure_ascii=False))
         return
-    print(f"{of.key}  {of.title}")
-    if isinstance(of, Study):
-        print(f"{of.authors}. Claim: {of.claim}\n{of.conditions}\n")
-        _print_study(of, record)
-    else:
-        print(f"{of.how}\n")
-        _print_question(of, record)
+    print(f"{of.key}  {of.title}\n{f'{of.authors}. Claim: {of.claim}' if of.claim else 'An open question.'}\n{of.conditions}\n")
+    print("In percent (a drop: in points, beside it the drop under PGD-20); 95 % intervals over images and seeds.")
+    for row in verdicts.table(of, found):
+        figure = row.figure
+        published = (
+            "" if figure.percent is None else f", published {figure.percent:g}{f'–{figure.up_to:g}' if figure.up_to else ''}"
+        )
+        print(f"  {figure.row} · {row.cells[0].model} · {figure.measures}, ε = {figure.epsilon:g}{published}. {row.words}")
+        for cell in row.cells:
+            pgd = f"; PGD-20 {cell.pgd.percent:.1f}{' ⚠ masked' if cell.masked else ''}" if cell.pgd else ""
+            ours = cell.measured
+            told = f"{ours.percent:.2f} [{ours.low:.1f}, {ours.high:.1f}], {ours.images:,} images" if ours else "–"
+            print(f"      {told:<38} {cell.reading.words}{pgd}")
     print()
-    for item in claims:
-        print(f"  {item['claim']}  {item['answer']}")
-    if record:
-        print(f"\n{record.command}\n{record.date}, {record.device}, {record.seconds:g} s, seeds {record.seeds}")
-        for reason in record.missing.values():
+    for line in [*summary, *(f"{item['claim']}  {item['answer']}" for item in claims), *of.notes]:
+        print(f"  {line}")
+    if found:
+        print(f"\n{found.command}\n{found.date}, {found.device}, {found.seconds:g} s, seeds {found.seeds}")
+        for reason in found.missing.values():
             print(f"  left out: {reason}")
     else:
         print(f"\nNot measured yet: `python -m advcore papers run {of.key}`.")
-
-
-def _percent(number: float | None) -> str:
-    return "–" if number is None else f"{number:.2f}"
-
-
-def _print_study(study: Study, record: Record | None) -> None:
-    if any(figure.measures == "drop" for figure in study.figures):
-        print("  drop: in points, under FGSM; beside it the drop under PGD-20")
-    print(f"  {'row':<38} {'what':<6} {'ε':>5} {'published':>9} {'literal':>8} {'best':>8} {'PGD-20':>7}  verdict")
-    for line in verdicts.lines(study, record):
-        figure, best = line.figure, line.best
-        published = _percent(figure.percent) + (f"–{figure.up_to:g}" if figure.up_to else "")
-        numbers = f"{published:>9} {_percent(line.literal.measured):>8} {_percent(best.measured if best else None):>8}"
-        pgd = f"{_percent(line.literal.pgd):>7}{' ⚠' if line.literal.masked else ''}"
-        who = f"{figure.row}{' (defended)' if figure.defended else ''}"
-        print(f"  {who:<38} {figure.measures:<6} {figure.epsilon:>5g} {numbers} {pgd}  {line.verdict.words}")
-    for fit in verdicts.fits(verdicts.lines(study, record)):
-        print(f"  {fit.words}: {fit.away:.1f} points away on {fit.figures} figures; literally {fit.literal_away:.1f}")
-
-
-def _print_question(question: studies.Question, record: Record | None) -> None:
-    print("  Accuracy in percent, its Wilson 95 % interval, and the test images it was measured on; ±: spread over the seeds.")
-    for row in verdicts.rows(question, record):
-        spread = f" ± {row['spread_points']:.2f}" if row["spread_points"] is not None else ""
-        unit = " (L2)" if row["norm"] == "L2" else ""
-        within = "" if row["missing"] else f"  {row['low_percent']:.1f} to {row['high_percent']:.1f}, {row['images']:,} images"
-        told = f"{_percent(row['measured_percent']) + spread:<13}{within}" if row["missing"] is None else row["missing"]
-        print(f"  {row['model']:<42} {row['measures']:<6} {row['epsilon']:>6g}{unit:<5} {told}")

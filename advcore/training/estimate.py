@@ -17,7 +17,8 @@ from advcore.device import Precision, describe, fastest_precision, keep_freed_me
 from advcore.evaluation.curves import prepared
 from advcore.evaluation.figures import PGD_IMAGES
 from advcore.recipe import Recipe
-from advcore.training.loop import EVALUATION_STEPS, Trainer, initial_model, trained_on
+from advcore.training.loop import Trainer, initial_model
+from advcore.training.watch import EVALUATION_STEPS, trained_on
 
 START_SECONDS = 4.0
 """A process of its own: Python, torch, the first step."""

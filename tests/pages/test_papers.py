@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -21,38 +22,39 @@ from streamlit.testing.v1 import AppTest
 from advcore.cli import main
 from advcore.jobs import queue
 from advcore.models import checkpoints
-from advcore.papers import replication, verdicts
-from advcore.papers.replication import Measurement, Record
-from advcore.papers.studies import Study
+from advcore.papers import record, replication, verdicts
+from advcore.papers.record import Accuracy, Measurement, Record
+from advcore.papers.studies import STUDIES
 from advcore.recipe import Recipe
 from advcore.training import estimate
 from tests.pages.conftest import open_page
 from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
 from ui.papers import report, sections
+from ui.tables import csv_text
 
-TABS = [*sections.STUDIES, "Q"]
+TABS = [*(key for key, study in STUDIES.items() if study.claim), "Q"]
+QUESTIONS = [key for key, study in STUDIES.items() if not study.claim]
 
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in the place of the records, with a study and a question on digits among the others."""
     monkeypatch.setenv("ADVCORE_RECORDED", str(tmp_path / "recorded"))
-    monkeypatch.setitem(sections.STUDIES, "P5", FIFTH)
-    monkeypatch.setitem(sections.ENTRIES, "P5", FIFTH)
-    monkeypatch.setitem(sections.QUESTIONS, "Q9", QUESTION)
+    monkeypatch.setitem(STUDIES, "P5", FIFTH)
+    monkeypatch.setitem(STUDIES, "Q9", QUESTION)
     return tmp_path / "recorded"
 
 
-def made_up(key: str, right: Callable[[replication.Wanted], int] = lambda item: 700, **changes: object) -> Record:
-    """A record of everything that is wanted, with counts out of a thousand."""
-    found = [
-        Measurement(item.model, item.attack, item.epsilon, item.seed, 1000, right(item), (0, 0))
-        for item in replication.wanted(sections.ENTRIES[key])
-    ]
-    record = Record(
-        key, f"python -m advcore papers run {key}", "2026-01-02", "CPU", {"torch": "9"}, False, 3.0, {}, tuple(found)
+def made_up(key: str, right: Callable[[Accuracy], int] = lambda part: 700, **changes: object) -> Record:
+    """A record of everything that a study needs, with counts out of a thousand."""
+    found = tuple(
+        Measurement(part.model, part.attack, part.epsilon, seed, 1000, right(part))
+        for part in STUDIES[key].accuracies()
+        for seed in STUDIES[key].seeds
     )
-    return record if not changes else Record(**{name: changes.get(name, getattr(record, name)) for name in vars(record)})
+    command = f"python -m advcore papers run {key}"
+    made = Record(key, command, "2026-01-02", "CPU, fp32", "fp32", {"torch": "9"}, False, 3.0, {}, found)
+    return dataclasses.replace(made, **changes)
 
 
 def text_of(page: AppTest) -> str:
@@ -66,8 +68,8 @@ def test_every_study_opens_with_what_is_shipped(study: str) -> None:
     page = open_page("papers", study=study)
     assert not page.exception
     assert not page.error
-    for key in sections.QUESTIONS if study == "Q" else [study]:
-        assert sections.ENTRIES[key].title in text_of(page)
+    for key in QUESTIONS if study == "Q" else [study]:
+        assert STUDIES[key].title in text_of(page)
 
 
 @pytest.mark.parametrize("study", TABS)
@@ -80,8 +82,8 @@ def test_every_study_opens_when_nothing_is_measured(study: str, records: Path) -
 
 @pytest.mark.parametrize("study", TABS)
 def test_every_study_opens_when_all_is_measured(study: str, records: Path) -> None:
-    for key in sections.ENTRIES:
-        replication.write(made_up(key))
+    for key in STUDIES:
+        record.write(made_up(key))
     page = open_page("papers", study=study)
     assert not page.exception
     assert not page.error
@@ -94,7 +96,7 @@ def test_the_link_carries_the_study() -> None:
     assert page.query_params["study"] == "P1"
     page.button_group[0].set_value("P4").run()
     assert page.query_params["study"] == "P4"
-    assert sections.STUDIES["P4"].title in text_of(page)
+    assert STUDIES["P4"].title in text_of(page)
 
 
 def test_a_fifth_study_has_its_tab(records: Path) -> None:
@@ -109,33 +111,28 @@ def test_a_damaged_record_is_said_and_the_page_stays(records: Path) -> None:
     page = open_page("papers", study="P2")
     assert not page.exception
     assert "damaged" in page.error[0].value
-    assert sections.STUDIES["P2"].claim in text_of(page)
+    assert STUDIES["P2"].claim in text_of(page)
 
 
 def test_a_missing_model_is_named_with_its_command(records: Path) -> None:
     model = "mnist/srivathsav_cnn-fgsm-0.1"
     whole = made_up("P4")
     left = tuple(item for item in whole.measured if item.model != model)
-    replication.write(made_up("P4", measured=left, missing={model: f"{model} is not shipped yet <b>."}))
+    record.write(made_up("P4", measured=left, missing={model: f"{model} is not shipped yet <b>."}))
     page = open_page("papers", study="P4")
     assert not page.exception
     assert f"{model} is not shipped yet &lt;b&gt;" in text_of(page)
 
 
 def test_masking_is_said(records: Path) -> None:
-    replication.write(made_up("P2", lambda item: 20 if item.attack == "PGD" else 930))
+    record.write(made_up("P2", lambda part: 20 if part.attack == "PGD" else 930))
     said = text_of(open_page("papers", study="P2"))
     assert "its robustness is masked, not real" in said
     assert "⚠ masked" in said
 
 
-def test_a_drop_has_the_drop_under_pgd_beside_it(records: Path) -> None:
-    replication.write(made_up("P1", lambda item: 900 if item.epsilon == 0 else 30 if item.attack == "PGD" else 300))
-    assert "87.0<small>drop</small>" in text_of(open_page("papers", study="P1"))
-
-
 def test_what_a_drop_leaves_is_a_cross_on_the_curve(records: Path) -> None:
-    replication.write(made_up("P1"))
+    record.write(made_up("P1"))
     page = open_page("papers", study="P1")
     (drawn,) = [
         json.loads(chart.proto.spec) for chart in page.get("plotly_chart") if "published, undefended" in chart.proto.spec
@@ -156,37 +153,42 @@ def unpacked(values: Any) -> list[float]:
     return [float(value) for value in values]
 
 
-def test_a_question_says_its_images_and_intervals(records: Path) -> None:
-    replication.write(made_up("Q2"))
-    said = text_of(open_page("papers", study="Q"))
-    assert "67.1 to 72.8</small><small>1,000 images" in said
-    assert "Wilson 1927" in said
-    assert "67.1 to 72.8</small><small>1,000 images" in report.report([(sections.ENTRIES["Q2"], made_up("Q2"))])
+def test_a_question_shows_its_images_and_intervals(records: Path) -> None:
+    made = made_up("Q2")
+    record.write(made)
+    for said in (text_of(open_page("papers", study="Q")), report.report([(STUDIES["Q2"], made)])):
+        assert "67.1 to 72.8" in said
+        assert "1,000 images" in said
 
 
-def test_no_sentence_decides_what_is_too_close_to_tell(records: Path) -> None:
-    replication.write(made_up("Q1"))
+def test_a_question_has_a_line_for_each_model_and_a_column_for_each_attack() -> None:
+    text = report.table(STUDIES["Q2"], made_up("Q2"))
+    assert text.count("<tr>") == 1 + len(STUDIES["Q2"].models)
+    head = text.split("</thead>")[0]
+    assert [head.count(report.MEASURES[name]) for name in ("clean", "FGSM", "PGD", "C&W")][:3] == [1, 1, 1]
+    assert "under C&amp;W" in head
+
+
+def test_what_is_too_close_to_tell_stays_undecided(records: Path) -> None:
+    record.write(made_up("Q1"))
     said = text_of(open_page("papers", study="Q"))
     assert "Distillation adds to adversarial training under PGD. **Too close to tell.**" in said
-    assert "nothing" not in said.split(sections.QUESTIONS["Q2"].title)[0].lower()
 
 
 def test_the_command_line_says_the_same(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for key in ("P1", "Q2"):
-        replication.write(made_up(key, lambda item: 900 if item.epsilon == 0 else 30 if item.attack == "PGD" else 300))
-    assert main.main(["papers", "show", "Q2"]) == 0
-    assert "2.1 to 4.3, 1,000 images" in capsys.readouterr().out
+    record.write(made_up("P1", lambda part: 900 if part.epsilon == 0 else 30 if part.attack == "PGD" else 300))
+    assert main.main(["papers", "show", "P1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (drop,) = [row for row in shown["rows"] if (row["row"], row["measures"]) == ("MNIST", "drop") and row["epsilon"] == 0.1]
+    assert (drop["pgd20_percent"], drop["measured_percent"]) == pytest.approx((87.0, 60.0))
     assert main.main(["papers", "show", "P1"]) == 0
-    out = capsys.readouterr().out
-    (line,) = [line for line in out.splitlines() if line.startswith("  MNIST  ") and " drop " in line]
-    assert " 87.00 " in line
-    assert "beside it the drop under PGD-20" in out
+    assert drop["why"] in capsys.readouterr().out
 
 
 def test_the_training_that_leaks_is_drawn_from_its_header(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replication.write(made_up("P3"))
+    record.write(made_up("P3"))
     (tmp_path / "shipped").mkdir()
     monkeypatch.setenv("ADVCORE_CHECKPOINTS", str(tmp_path / "shipped"))
     st.cache_data.clear()
@@ -215,14 +217,13 @@ def test_measuring_again_shows_its_own_table_and_records_nothing(records: Path) 
     next(button for button in page.button if button.label == "Measure now").click().run()
     assert not page.exception
     assert not page.error
-    record = page.session_state["measured again"]["P5"]
-    clean = record.find(replication.Wanted(STANDARD, "FGSM", 0.0))
-    assert f"{clean.percent:.1f}" in text_of(page)
+    clean = page.session_state["measured again"]["P5"].find(Accuracy(STANDARD))
+    assert f"{100 * clean.share:.1f}" in text_of(page)
     assert "--quick" in text_of(page)
     assert not records.exists()
 
 
-def test_a_model_is_trained_anew_as_a_job(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_trained_again_as_a_job(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Recipe] = []
 
     class Job:
@@ -232,7 +233,7 @@ def test_a_model_is_trained_anew_as_a_job(records: Path, monkeypatch: pytest.Mon
     took = estimate.Estimate(1, 2, 3, 4, 5, "a slow machine")
     monkeypatch.setattr(estimate, "estimate", lambda recipe: took)
     page = open_page("papers", study="P5")
-    next(box for box in page.selectbox if box.label == "Train one of its models anew").set_value(DEFENDED).run()
+    next(box for box in page.selectbox if box.label == "Train one of its models again").set_value(DEFENDED).run()
     assert any("a slow machine" in caption.value for caption in page.caption)
     next(button for button in page.button if button.label == "Start training").click().run()
     assert started == [replication.recipe(DEFENDED)]
@@ -259,7 +260,7 @@ def test_the_attack_link_opens_the_very_models_at_the_very_epsilon() -> None:
 
 def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> None:
     models = ("mnist/lee_cnn-standard", "mnist/lee_cnn-fgsm-0.3")
-    page = followed(sections.accuracy_link(sections.STUDIES["P2"], models, 0.3))
+    page = followed(sections.accuracy_link(STUDIES["P2"], models, 0.3))
     assert not page.exception
     assert tuple(page.sidebar.multiselect[0].value) == models
     assert (page.query_params["end"], page.query_params["published"]) == ("0.8", "True")
@@ -276,15 +277,13 @@ def test_a_link_beyond_the_track_ends_with_it(epsilon: float) -> None:
 # --- exports ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", sections.ENTRIES)
+@pytest.mark.parametrize("key", STUDIES)
 def test_the_table_as_csv_holds_every_figure(key: str) -> None:
-    of = sections.ENTRIES[key]
-    record = made_up(key)
-    rows = list(csv.DictReader(io.StringIO(sections.as_csv(verdicts.rows(of, record)))))
-    assert len(rows) == len(verdicts.rows(of, record))
-    if isinstance(of, Study):
-        told = [float(row["published_percent"]) for row in rows if row["published_percent"]]
-        assert set(told) == {figure.percent for figure in of.figures if figure.percent is not None}
+    of, made = STUDIES[key], made_up(key)
+    rows = list(csv.DictReader(io.StringIO(csv_text(list(verdicts.rows(of, made))))))
+    assert len(rows) == len(list(verdicts.rows(of, made)))
+    told = [float(row["published_percent"]) for row in rows if row["published_percent"]]
+    assert set(told) == {figure.percent for figure in of.figures if figure.percent is not None}
     assert all(row["measured_percent"] for row in rows)
 
 
@@ -304,18 +303,19 @@ class _Tags(HTMLParser):
 
 
 def test_the_report_is_whole_closed_and_needs_nothing_else() -> None:
-    text = report.report([(of, made_up(key)) for key, of in sections.ENTRIES.items()])
+    text = report.report([(of, made_up(key)) for key, of in STUDIES.items()])
     tags = _Tags()
     tags.feed(text)
     assert tags.open == []
     assert not {"script", "link", "img", "iframe"} & set(tags.seen)
     assert "http" not in re.sub("arXiv", "", text)
-    for of in sections.ENTRIES.values():
+    for of in STUDIES.values():
         assert of.title in text
 
 
 def test_the_report_escapes_what_it_is_given() -> None:
-    record = made_up("P2", command="<script>alert(1)</script>", missing={"x": "<img src=x>"}, measured=())
-    text = report.report([(sections.STUDIES["P2"], record)])
+    model = STUDIES["P2"].figures[0].model
+    made = made_up("P2", command="<script>alert(1)</script>", missing={model: "<img src=x>"}, measured=())
+    text = report.report([(STUDIES["P2"], made)])
     assert "<script" not in text
     assert "&lt;script&gt;" in text

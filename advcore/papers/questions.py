@@ -1,0 +1,155 @@
+"""The questions that the studies leave open: Q1 distillation, Q2 iterative attacks, Q3 deeper networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from advcore.papers import p2, p3, p4
+from advcore.papers.p1 import COMPLEX, EPSILONS, NAMES, general
+from advcore.papers.record import Record, add, value
+from advcore.papers.study import Claim, Figure, Measures, Study, more, quantity
+
+_ALL: tuple[Measures, ...] = ("clean", "FGSM", "PGD", "C&W")
+
+
+def _figures(models: Iterable[tuple[str, str, float]], attacks: tuple[Measures, ...] = _ALL) -> tuple[Figure, ...]:
+    """Nothing published: every model, with its group and ε, under every attack."""
+    return tuple(
+        Figure(group, model, attack, 0.0 if attack == "clean" else epsilon)
+        for group, model, epsilon in models
+        for attack in attacks
+    )
+
+
+_DISTILLED = "mnist/srivathsav_cnn-distill-0.1"
+Q1 = Study(
+    key="Q1",
+    title="Does adversarial training combined with defensive distillation beat adversarial training alone?",
+    pgd_images=1000,
+    cw_images=100,
+    seeds=(0, 1, 2),
+    conditions=(
+        "Asked by P1. MNIST, the network of P4, ε = 0.1. Both models start from the same baseline and train for 10 epochs on "
+        "clean + FGSM images; one learns the labels, the other its teacher's answers at temperature 20. Three seeds."
+    ),
+    figures=_figures(
+        (
+            ("baseline", p4.STANDARD, 0.1),
+            ("adversarial training", p4.FGSM, 0.1),
+            ("adversarial training + distillation", _DISTILLED, 0.1),
+        )
+    ),
+    claims=tuple(
+        Claim(
+            f"Distillation adds to adversarial training under {attack}.",
+            {"MNIST": more(quantity(_DISTILLED, attack, 0.1), quantity(p4.FGSM, attack, 0.1))},
+        )
+        for attack in _ALL[1:]
+    ),
+    remarks=(
+        "This is not defensive distillation as Papernot et al. (2016) define it. They train the teacher at the temperature "
+        "too. Our teacher was trained at temperature 1 and only softened at 20, so its labels are nearly uniform (mean "
+        "largest probability 0.25). The figures therefore do not answer the question for defensive distillation itself.",
+    ),
+)
+
+_TRAINED_WITH_FGSM = {
+    general("mnist", 0.1): 0.1,
+    general("mnist", 0.3): 0.3,
+    p4.FGSM: 0.1,
+    p2.STANDARDIZED: 0.0924,
+    p2.FGSM: 0.3,
+    general("fashion-mnist", 0.1): 0.1,
+    general("cifar10", 0.03): 0.03,
+    p3.USUAL: 0.03,
+    p3.QUARTER: 0.25,
+    p3.HALF: 0.5,
+    general("tiny-imagenet", 0.03): 0.03,
+}
+Q2 = Study(
+    key="Q2",
+    title="Does robustness gained against FGSM carry over to iterative attacks?",
+    conditions=(
+        "Asked by P1. Every model trained with FGSM, at the ε it was trained at, under FGSM, PGD-20 and Carlini & Wagner's "
+        "attack as foolbox has it. That attack searches the smallest change in L2; its figure counts the images that are "
+        "correct within an L2 budget. One seed each."
+    ),
+    figures=_figures((model.split("/")[0], model, epsilon) for model, epsilon in _TRAINED_WITH_FGSM.items()),
+    claims=(
+        Claim(
+            "PGD leaves at least half of what FGSM leaves.",
+            {
+                model: more(quantity(model, "PGD", epsilon), quantity(model, "FGSM", epsilon), 0.5)
+                for model, epsilon in _TRAINED_WITH_FGSM.items()
+            },
+        ),
+    ),
+    remarks=("Under C&W only 50 images were measured, and the undefended models not at all: a first look, not an answer.",),
+)
+
+
+def _deeper(dataset: str) -> str:
+    return f"{dataset}/preact_resnet18-standard"
+
+
+def _relative_drops(record: Record) -> list[str]:
+    """Q3's answer, from the share of the clean accuracy that FGSM and PGD-20 take."""
+    told, pairs = [], []
+    for attack in ("FGSM", "PGD"):
+        parts = []
+        for name, epsilon in EPSILONS.items():
+            lost = []
+            for model in (general(name), _deeper(name)):
+                clean, left = value(record, quantity(model, "clean")), value(record, quantity(model, attack, epsilon))
+                if clean is None or left is None:
+                    return []
+                lost.append(100 * (1 - left.percent / clean.percent))
+            pairs.append(lost)
+            parts.append(f"{NAMES[name]} {lost[0]:.0f} → {lost[1]:.0f} %")
+        told.append(f"Share of the clean accuracy that {attack} takes (plain → deeper network): {', '.join(parts)}.")
+    if all(deeper >= plain for plain, deeper in pairs):
+        told.append(
+            "The deeper network is not more robust on any dataset. The gap is narrower only because the simple datasets lose "
+            "more: on the complex ones almost nothing is left to lose (a ceiling effect)."
+        )
+    return told
+
+
+Q3 = Study(
+    key="Q3",
+    title="Do deeper architectures narrow the gap between simple and complex datasets?",
+    conditions=(
+        "Asked by P1. The plain CNN of P1 against a PreActResNet-18 (16 channels in its first stage, 32 on CIFAR-10), both "
+        "undefended, on all four datasets at the dataset's ε. One seed each."
+    ),
+    figures=_figures(
+        (
+            (group, model(name), epsilon)
+            for group, model in (("plain CNN", general), ("PreActResNet-18", _deeper))
+            for name, epsilon in EPSILONS.items()
+        ),
+        _ALL[:3],
+    ),
+    claims=(
+        Claim(
+            "The deeper network loses less to FGSM.",
+            {
+                NAMES[name]: more(quantity(general(name), "drop", epsilon), quantity(_deeper(name), "drop", epsilon))
+                for name, epsilon in EPSILONS.items()
+            },
+        ),
+        Claim(
+            "The gap in points between complex and simple datasets is narrower for it.",
+            {
+                "mean drop, complex minus simple": add(
+                    *(
+                        (side * (0.5 if name in COMPLEX else -0.5), quantity(model(name), "drop", EPSILONS[name]))
+                        for name in EPSILONS
+                        for side, model in ((1, general), (-1, _deeper))
+                    )
+                )
+            },
+        ),
+    ),
+    findings=_relative_drops,
+)

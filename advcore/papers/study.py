@@ -1,0 +1,177 @@
+"""What a study consists of: its figures, the readings of its ε, its claims, and the accuracies that decide them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advcore import data
+from advcore.papers.record import Accuracy, Record, Sum, add
+
+Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
+"""Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
+Chart = Literal["cycle", "curves", "bars", "training", "models"]
+"""What is drawn: the four phases, accuracy against ε, published beside measured, the trainings, or models under attacks."""
+L2_BUDGETS = {"mnist": 1.5, "fashion-mnist": 1.5, "cifar10": 0.5, "tiny-imagenet": 1.0, "digits": 0.5}
+"""The L2 budget in pixel space within which an image counts as correct under C&W. All other budgets are L∞."""
+JPEG_COPY = "CIFAR-10 is measured on a JPEG copy of its images, so its figures are not exactly those of the original files."
+_GRID = 8  # ε of the curve drawn for every model
+
+
+def quantity(model: str, measures: Measures, epsilon: float = 0.0, fgsm: str = "FGSM") -> Sum:
+    """A figure as a sum of accuracies. ε is L∞ in pixel space; `fgsm` is the attack that an FGSM figure or a drop means."""
+    clean = Accuracy(model)
+    if measures == "clean":
+        return {clean: 1.0}
+    if measures == "C&W":
+        return {Accuracy(model, "C&W", L2_BUDGETS[clean.dataset]): 1.0}
+    attacked = {Accuracy(model, "PGD" if measures == "PGD" else fgsm, epsilon): 1.0}
+    return more({clean: 1.0}, attacked) if measures == "drop" else attacked
+
+
+def more(one: Sum, other: Sum, times: float = 1.0) -> Sum:
+    """The sum that is above 0 where `one` is more than `times` the `other`."""
+    return add((1.0, one), (-times, other))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a study's table, in percent (a drop: in points). `percent` None: measured here, not published.
+
+    `epsilon` is as the study writes it; `up_to` is the upper end where the study gives a range.
+    """
+
+    row: str
+    model: str
+    measures: Measures
+    epsilon: float = 0.0
+    percent: float | None = None
+    up_to: float | None = None
+
+    @property
+    def dataset(self) -> str:
+        return self.model.split("/")[0]
+
+    @property
+    def defended(self) -> bool:
+        return not self.model.endswith("-standard")
+
+    @property
+    def single_step(self) -> bool:
+        return self.measures in {"FGSM", "drop"}
+
+    @property
+    def published(self) -> str:
+        """What was published, as text; a dash where nothing was."""
+        return "–" if self.percent is None else f"{self.percent:g}{f' to {self.up_to:g}' if self.up_to else ''}"
+
+    def away(self, measured: float) -> float | None:
+        """Measured minus published, in points: 0 within a published range, None where nothing was published."""
+        if self.percent is None:
+            return None
+        return measured - min(max(measured, self.percent), self.up_to or self.percent)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to understand a whole table: its ε times `factor` (one for each dataset, or one for all) is in pixels.
+
+    `fgsm` is the attack meant by FGSM; `instead` measures another model (value) in the place of one (key).
+    """
+
+    words: str
+    factor: float | Mapping[str, float] = 1.0
+    fgsm: str = "FGSM"
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+    def model(self, figure: Figure) -> str:
+        """The id of the model that stands for the figure's."""
+        return self.instead.get(figure.model, figure.model)
+
+    def epsilon(self, figure: Figure) -> float:
+        """The figure's ε in pixel space."""
+        factor = self.factor if isinstance(self.factor, float) else self.factor[figure.dataset]
+        return round(figure.epsilon * factor, 6)
+
+    def quantity(self, figure: Figure, fgsm: str | None = None) -> Sum:
+        """What is measured for a figure; with `fgsm`, the same under another attack."""
+        return quantity(self.model(figure), figure.measures, self.epsilon(figure), fgsm or self.fgsm)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, and for each case a sum of accuracies that is above 0 where the sentence is true."""
+
+    words: str
+    cases: Mapping[str, Sum]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A published study, or a question that the studies leave open: a question has no `claim` and nothing published.
+
+    The first of `readings` is the most literal one. `stand_ins` names the datasets measured in the place of another: their
+    figures cannot be compared. FGSM and clean images are measured on the whole test split, PGD and C&W on so many first
+    images. `findings` states in sentences what a record shows.
+    """
+
+    key: str
+    title: str
+    conditions: str
+    figures: tuple[Figure, ...]
+    readings: tuple[Reading, ...] = (Reading("measured"),)
+    name: str = ""
+    authors: str = ""
+    arxiv: str = ""
+    claim: str = ""
+    claims: tuple[Claim, ...] = ()
+    remarks: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ("models",)
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    pgd_images: int = 300
+    cw_images: int = 50
+    findings: Callable[[Record], list[str]] = lambda record: []
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets of its figures, in their order."""
+        return tuple(dict.fromkeys(figure.dataset for figure in self.figures))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The ids of every model that any of its readings measures."""
+        return tuple(dict.fromkeys(reading.model(figure) for reading in self.readings for figure in self.figures))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, with what is to be known of the images."""
+        return (*self.remarks, JPEG_COPY) if "cifar10" in self.datasets else self.remarks
+
+    def readings_of(self, figure: Figure) -> list[Reading]:
+        """The readings under which different things are measured for a figure, the literal one first."""
+        found: list[Reading] = []
+        for reading in self.readings:
+            if all(reading.quantity(figure) != other.quantity(figure) for other in found):
+                found.append(reading)
+        return found
+
+    def accuracies(self) -> list[Accuracy]:
+        """Every accuracy that its table, charts and claims are computed from."""
+        return sorted({*self._parts(), *(part for claim in self.claims for case in claim.cases.values() for part in case)})
+
+    def _parts(self) -> Iterator[Accuracy]:
+        for figure in self.figures:
+            for reading in self.readings_of(figure):
+                yield from reading.quantity(figure)
+                if figure.single_step:  # beside every single step, what many steps leave
+                    yield from reading.quantity(figure, "PGD")
+            if figure.measures != "clean" and "models" not in self.charts:
+                yield from (Accuracy(figure.model, "FGSM", epsilon) for epsilon in self.grid(figure.dataset))
+
+    def grid(self, dataset: str) -> list[float]:
+        """The ε at which FGSM is measured for the curves: from 0 to the end of the track, or the study's own end."""
+        literal = [self.readings[0].epsilon(figure) for figure in self.figures if figure.dataset == dataset]
+        end = max([data.dataset(dataset).epsilon_max, *literal])
+        return [round(end * step / _GRID, 6) for step in range(_GRID + 1)]
