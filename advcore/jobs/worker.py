@@ -66,18 +66,18 @@ class _Lines:
     """Writes the lines of `progress.jsonl`."""
 
     def __init__(self, file: TextIO) -> None:
-        self.file, self.shown = file, -math.inf
+        self.file, self.phase, self.shown = file, "", -math.inf
 
-    def write(self, **record: Any) -> None:
+    def write(self, *, phase: str, **record: Any) -> None:
         """Add a line."""
-        self.file.write(json.dumps(record) + "\n")
+        self.file.write(json.dumps({"phase": phase} | record) + "\n")
         self.file.flush()
-        self.shown = time.monotonic()
+        self.phase, self.shown = phase, time.monotonic()
 
-    def write_at_times(self, pause: float, **record: Any) -> None:
-        """Add a line unless the last one is less than `pause` seconds old."""
-        if time.monotonic() - self.shown > pause:
-            self.write(**record)
+    def write_at_times(self, pause: float, *, phase: str, **record: Any) -> None:
+        """Add a line unless the last one is of the same phase and less than `pause` seconds old."""
+        if phase != self.phase or time.monotonic() - self.shown > pause:
+            self.write(phase=phase, **record)
 
 
 def run(folder: Path) -> int:

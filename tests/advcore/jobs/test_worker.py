@@ -1,0 +1,205 @@
+"""A job in its own process: nothing is lost when it is stopped or killed, and its end is told in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import SafetensorError
+
+from advcore.evaluation import figures
+from advcore.jobs import queue, worker
+from advcore.models import checkpoints, storage
+from advcore.recipe import Recipe
+from advcore.training import loop
+from advcore.training.state import state_step
+from tests.advcore.jobs.folders import TINY, claim, make
+from tests.makers import REPOSITORY
+
+
+def test_a_job_killed_at_any_file_operation_is_readable_and_resumes_to_the_same_model() -> None:
+    folder = make(replace(TINY, images=108, batch_size=32))
+    words = [sys.executable, "-m", "tests.crashes", str(folder)]
+    run = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert len(told["kills"]) >= 8
+    for moment in told["kills"]:
+        assert moment["killed"]
+        assert isinstance(moment["saved step"], int), moment
+        assert moment["broken"] == []
+        assert moment["state"] in {"queued", "failed", "finished"}, moment
+    assert {moment["phase"] for moment in told["kills"]} >= {"", "loading", "training", "saving"}
+    assert len({moment["saved step"] for moment in told["kills"]}) >= 4
+    assert told["whole"]["left"] == ["log.txt", "process.json", "progress.jsonl", "recipe.json", "result.json"]
+    assert (told["whole"]["state"], told["whole"]["models"], told["whole"]["steps"]) == ("finished", 1, [1, 2, 3, 4])
+    assert len(told["resumed"]) >= 4
+    assert all(ended == told["whole"] for ended in told["resumed"])
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "state")
+
+
+def full_in_rust(*_: object, **__: object) -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def no_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def no_memory_in_torch(*_: object, **__: object) -> None:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried 99 bytes.")
+
+
+def boom(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        (storage, full, "The disk is full; free some space"),
+        (storage, full_in_rust, "The disk is full; free some space"),
+        (loop.Trainer, no_memory, "not enough memory; choose a smaller batch"),
+        (loop.Trainer, no_memory_in_torch, "not enough memory; choose a smaller batch"),
+        (loop.Trainer, boom, "ZeroDivisionError: division by zero"),
+        (figures, boom, "ZeroDivisionError: division by zero"),
+    ],
+    ids=["disk", "disk, in Rust", "memory", "memory, in torch", "crash", "crash at the end"],
+)
+def test_an_unexpected_error_is_told_in_a_sentence(
+    place: Any, error: Callable[..., None], words: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = {storage: "write_safetensors", loop.Trainer: "advance", figures: "measure"}[place]
+    monkeypatch.setattr(place, name, error)
+    folder = make()
+    assert worker.run(folder) == 2
+    job = queue.read(folder)
+    assert job.state == "failed"
+    assert words in job.message
+    assert "\n" not in job.message
+    assert job.resumable
+    capfd.readouterr()
+    monkeypatch.undo()
+    monkeypatch.setattr(figures, "PGD_IMAGES", 40)
+    if place is figures:  # what was trained is not lost
+        assert state_step(folder) == 8
+
+
+def test_a_full_disk_stops_the_lines_of_progress_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    monkeypatch.setattr(worker, "_drop_lines_after", lambda *_: None)
+    folder = make()
+    (folder / "progress.jsonl").symlink_to("/dev/full")
+    assert worker.run(folder) == 2
+    assert "The disk is full" in queue.read(folder).message
+
+
+def test_a_diverging_job_says_so() -> None:
+    folder = make(Recipe(dataset="digits", architecture="digits_cnn", optimizer="sgd", learning_rate=10.0, epochs=40))
+    assert worker.run(folder) == 2
+    assert "diverged" in queue.read(folder).message
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "",
+        "{",
+        "[]",
+        '{"dataset": "digits"}',
+        '{"dataset": "digits", "architecture": "lee_cnn", "epochs": 1e99}',
+        "\x00",
+        "[" * 10_000,
+    ],
+)
+def test_an_unusable_recipe_fails_with_a_sentence(recipe: str) -> None:
+    folder = make(recipe)
+    job = queue.read(folder)
+    assert job.state == "failed"
+    assert not job.resumable
+    assert worker.run(folder) == 2
+    assert "recipe" in queue.read(folder).message.lower()
+    queue.advance()
+    assert not (folder / "log.txt").exists(), "nobody starts it"
+
+
+def stop_at(phase: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, by_file: bool = False) -> None:
+    """Ask this process to stop as soon as the job writes a line of that phase."""
+    write = worker._Lines.write
+
+    def asking(lines: worker._Lines, **record: Any) -> None:
+        write(lines, **record)
+        if lines.phase == phase:
+            (folder / "stop").touch() if by_file else os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(worker._Lines, "write", asking)
+
+
+@pytest.mark.parametrize(
+    ("phase", "by_file"), [("loading", False), ("training", False), ("training", True), ("measuring", False)]
+)
+def test_asked_to_stop_it_saves_and_says_so(phase: str, by_file: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make()
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        stop_at(phase, folder, patched, by_file=by_file)
+        assert worker.run(folder) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+    job = queue.read(folder)
+    assert (job.state, job.checkpoint) == ("stopped", None)
+    assert state_step(folder) == (8 if phase == "measuring" else 1)
+    (folder / "stop").unlink(missing_ok=True)
+    assert worker.run(folder) == 0
+    done = queue.read(folder)
+    assert done.state == "finished"
+    steps = [line["step"] for line in queue.progress(folder) if line["phase"] == "training"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_job_that_saved_its_model_but_could_not_say_so_does_not_save_it_twice() -> None:
+    folder = make()
+    worker.run(folder)
+    first = queue.read(folder).checkpoint
+    (folder / "result.json").unlink()
+    worker.run(folder)
+    assert queue.read(folder).checkpoint == first
+    assert len([item for item in checkpoints.catalog().values() if item.own]) == 1
+
+
+def test_a_job_is_carried_out_by_one_process_only(sleeper: subprocess.Popen[bytes]) -> None:
+    folder = make()
+    claim(folder, sleeper.pid)
+    with pytest.raises(queue.JobError, match="another process"):
+        worker.run(folder)
+    with pytest.raises(queue.JobError, match="holds no job"):
+        worker.run(folder.parent)
+
+
+def test_progress_beyond_the_saved_step_is_dropped() -> None:
+    folder = make()
+    records = [{"phase": "loading"}, *({"phase": "training", "step": step} for step in (1, 5, 9, 12)), {"phase": "measuring"}]
+    (folder / "progress.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    worker._drop_lines_after(folder, 9)
+    assert [record.get("step") for record in queue.progress(folder)] == [1, 5, 9]
+
+
+def test_long_runs_write_few_lines() -> None:
+    assert worker._pause(1) == 0.25
+    lines, seconds = 0, 0.0
+    while seconds < 24 * 3600:
+        seconds += worker._pause(seconds)
+        lines += 1
+    assert lines < 12_000
