@@ -9,6 +9,7 @@ import streamlit as st
 
 from advcore import attacks, data
 from advcore.evaluation.diagnosis import masking
+from advcore.evaluation.single import Outcome
 from advcore.images.encode import png
 from advcore.models.checkpoints import Checkpoint
 from ui import frame, load
@@ -190,21 +191,26 @@ def take_away(
                 key=f"download {letter}",
                 width="stretch",
             )
-            before, after = outcome.fooled(outcome.after), outcome.fooled(outcome.rounded)
-            says = markdown_safe(images.class_names[int(outcome.rounded.argmax())])
-            if outcome.wrong_before:
-                st.caption(f"✗ {letter} is wrong even without an attack. Rounded to the 8 bits of a PNG, it says “{says}”.")
-            elif after:
-                astray = target is not None and not outcome.reached(outcome.rounded)
-                wanted = markdown_safe(images.class_names[target]) if target is not None else ""
-                into = f" It says “{says}”, not the wanted “{wanted}”." if astray else ""
-                st.caption(f"✗ Checked: rounded to the 8 bits of a PNG, it {'still ' if before else ''}fools {letter}.{into}")
-            elif before:
-                st.caption(f"✓ Checked: rounded to the 8 bits of a PNG, it no longer fools {letter}.")
-            else:
-                st.caption(f"✓ At this ε, {letter} holds, before and after rounding to 8 bits.")
+            st.caption(png_words(outcome, letter, images.class_names))
             with st.expander(f"Python for {letter}", icon=":material/code:"):
                 st.code(attack_snippet(model.id, images.dataset, index, attack, left.epsilon, target), language="python")
+
+
+def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
+    """What is true of the PNG: how far it is from the clean image in grey levels, and whether it fools the model."""
+    levels = int((outcome.saved - outcome.clean * 255).abs().max().round())
+    within = f"the PNG differs from the clean image by at most {levels}/255"
+    says = markdown_safe(names[int(outcome.rounded.argmax())])
+    if outcome.wrong_before:
+        return f"✗ {letter} is wrong even without an attack. Checked: {within}; {letter} says “{says}”."
+    if outcome.fooled(outcome.rounded):
+        still = "still fools" if outcome.fooled(outcome.after) else "fools"
+        missed = outcome.target is not None and not outcome.reached(outcome.rounded)
+        other = f" It says “{says}”, not the wanted “{markdown_safe(names[outcome.target])}”." if missed else ""
+        return f"✗ Checked: {within} and {still} {letter}.{other}"
+    if outcome.fooled(outcome.after):
+        return f"✓ Checked: {within} and no longer fools {letter}."
+    return f"✓ Checked: {within}; {letter} holds, before and after rounding to 8 bits."
 
 
 def describe(images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, epsilon: float) -> None:

@@ -120,7 +120,7 @@ def test_a_dataset_without_models_sends_one_to_retrain(tmp_path: Path, monkeypat
 
 def test_the_python_snippet_runs_and_agrees_with_the_page(tmp_path: Path) -> None:
     page = open_page("attack", dataset="digits", a="digits/digits_cnn-standard", image="0", epsilon="0.3")
-    claims = [caption.value for caption in page.caption if "rounded to the 8 bits" in caption.value]
+    claims = [caption.value for caption in page.caption if "Checked: " in caption.value]
     assert claims[0].startswith("✗")
     code = page.code[0].value
     ran = subprocess.run(
