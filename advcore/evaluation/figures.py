@@ -12,7 +12,7 @@ from torch import nn
 from advcore import attacks, data
 from advcore.device import pick_device
 from advcore.evaluation.curves import robustness_curve
-from advcore.models import checkpoints
+from advcore.models import storage
 from advcore.models.checkpoints import Checkpoint
 from advcore.recipe import Recipe
 
@@ -41,7 +41,7 @@ def measure(
     pixel space, and every PGD figure names its steps and restarts. Measured in fp32, with the weights as a checkpoint keeps
     them (the large ones in half precision). `watch` is called with the share of the work that is done.
     """
-    model, usual = checkpoints.as_stored(model), data.dataset(recipe.dataset).epsilon
+    model, usual = storage.as_stored(model), data.dataset(recipe.dataset).epsilon
     claimed = recipe.epsilon or usual
     epsilons = sorted({usual, claimed})
     few, noise = test[:PGD_IMAGES], attacks.UniformNoise()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advcore import __version__, data
 from advcore.errors import CheckpointError
 from advcore.evaluation import figures
-from advcore.models import architectures, checkpoints
+from advcore.models import architectures, checkpoints, storage
 from advcore.models.checkpoints import Checkpoint
 from advcore.recipe import Recipe
 
@@ -61,7 +61,7 @@ def import_weights(
         raise CheckpointError(f"There is no normalization '{normalization}'; choose one of {', '.join(NORMALIZATIONS)}.")
     test = data.load(recipe.dataset, "test", limit=TRIAL_IMAGES)
     model = checkpoints.build(recipe, test.shape, len(test.class_names))
-    tensors, _ = checkpoints.read_safetensors(source)
+    tensors, _ = storage.read_safetensors(source)
     model.load_state_dict(_matched(tensors, model.state_dict(), source.name))
     _normalize(model, normalization)
     if not (model.state_dict()["0.std"] > 0).all():

@@ -14,7 +14,7 @@ from torch import Tensor
 from advcore import distributed
 from advcore.device import Precision
 from advcore.errors import CheckpointError, RecipeError
-from advcore.models import checkpoints
+from advcore.models import storage
 from advcore.recipe import Recipe
 from advcore.training.watch import Evaluation
 
@@ -54,7 +54,7 @@ def save(folder: Path, recipe: Recipe, state: State) -> None:
         "precision": state.precision,
         "history": [asdict(item) for item in state.history],
     }
-    checkpoints.write_safetensors(folder / STATE_FILE, tensors, {"training": json.dumps(facts)})
+    storage.write_safetensors(folder / STATE_FILE, tensors, {"training": json.dumps(facts)})
 
 
 def load(folder: Path | None, recipe: Recipe) -> State | None:
@@ -66,7 +66,7 @@ def load(folder: Path | None, recipe: Recipe) -> State | None:
         return None
     path = folder / STATE_FILE
     exists = distributed.world().rank == 0 and path.exists()
-    found = distributed.from_first(checkpoints.read_safetensors(path) if exists else None)
+    found = distributed.from_first(storage.read_safetensors(path) if exists else None)
     if found is None:
         return None
     tensors, metadata = found
@@ -93,7 +93,7 @@ def state_step(folder: Path) -> int:
     Raises CheckpointError when the file is damaged.
     """
     path = folder / STATE_FILE
-    return _facts(path, checkpoints.read_metadata(path))["step"] if path.exists() else 0
+    return _facts(path, storage.read_metadata(path))["step"] if path.exists() else 0
 
 
 def damaged(folder: Path) -> CheckpointError:

@@ -14,7 +14,7 @@ from torch import nn
 from advcore import data
 from advcore.errors import CheckpointError, RecipeError
 from advcore.evaluation import importing
-from advcore.models import architectures, checkpoints
+from advcore.models import architectures, checkpoints, storage
 from advcore.recipe import Recipe
 
 RECIPE = Recipe(dataset="digits", architecture="digits_cnn")
@@ -62,7 +62,7 @@ def broken(kind: str) -> bytes:
     """A checkpoint that is none."""
     path = own("broken").path
     whole = path.read_bytes()
-    tensors, metadata = checkpoints.read_safetensors(path)
+    tensors, metadata = storage.read_safetensors(path)
     path.unlink()
     match kind:
         case "truncated":

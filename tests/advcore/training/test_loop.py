@@ -18,7 +18,7 @@ from advcore import data, distributed
 from advcore.attacks import PGD
 from advcore.errors import CheckpointError, RecipeError
 from advcore.evaluation.curves import accuracy
-from advcore.models import checkpoints
+from advcore.models import checkpoints, storage
 from advcore.recipe import Recipe
 from advcore.training import loop, state, watch
 from advcore.training.loop import Trainer, train
@@ -267,10 +267,10 @@ def saved(saved_once: Path, tmp_path: Path) -> Path:
 def change_state(folder: Path, tensors: dict[str, Any] | None = None, **facts: Any) -> None:
     """The state with other tensors (None drops one) and other facts in its header."""
     path = folder / state.STATE_FILE
-    held, metadata = checkpoints.read_safetensors(path)
+    held, metadata = storage.read_safetensors(path)
     header = json.loads(metadata["training"]) | facts
     held = {name: value for name, value in (held | (tensors or {})).items() if value is not None}
-    checkpoints.write_safetensors(path, held, {"training": json.dumps(header)})
+    storage.write_safetensors(path, held, {"training": json.dumps(header)})
 
 
 @pytest.mark.parametrize(

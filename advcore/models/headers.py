@@ -1,0 +1,118 @@
+"""The header of a checkpoint file: written as JSON into the safetensors metadata, and checked strictly when it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advcore.errors import CheckpointError, RecipeError
+from advcore.models.architectures import ARCHITECTURES, Shape
+from advcore.models.storage import read_metadata
+from advcore.recipe import Recipe
+
+FORMAT = 1
+_MAX_CLASSES = 10_000
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint file says of its model. `shape` is C×H×W; `metrics` and `provenance` are plain JSON values."""
+
+    recipe: Recipe
+    shape: Shape
+    class_names: tuple[str, ...]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def to_metadata(self) -> dict[str, str]:
+        """The header as safetensors metadata."""
+        values = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "shape": list(self.shape),
+            "class_names": list(self.class_names),
+            "metrics": dict(self.metrics),
+            "provenance": dict(self.provenance),
+        }
+        return {"advcore": json.dumps(values, sort_keys=True, ensure_ascii=False)}
+
+
+def read(path: Path) -> Header:
+    """The header of a checkpoint file; no weight is read. Raises CheckpointError when it is not a header of this app."""
+    header = _values(path)
+    try:
+        recipe = Recipe.from_dict(header["recipe"])
+        shape, names = header["shape"], header["class_names"]
+    except (KeyError, RecipeError) as error:
+        reason = str(error) if isinstance(error, RecipeError) else "its header is incomplete"
+        raise CheckpointError(f"{path.name} is not a checkpoint of this app ({reason}); retrain it or leave it out.") from error
+    if recipe.architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{path.name} has the architecture '{recipe.architecture}', which this app does not know; leave it out."
+        )
+    whole = isinstance(shape, list) and all(type(size) is int for size in shape)
+    if not whole or len(shape) != 3 or shape[0] not in (1, 3) or not all(1 <= size <= 1024 for size in shape):
+        raise CheckpointError(f"{path.name} says its images are {str(shape)[:60]}, which no model here takes; leave it out.")
+    if not isinstance(names, list) or not 2 <= len(names) <= _MAX_CLASSES or not all(_printable(name) for name in names):
+        raise CheckpointError(f"{path.name} has no usable class names; leave it out.")
+    metrics, provenance = header.get("metrics", {}), header.get("provenance", {})
+    if not _usable_metrics(metrics):
+        raise CheckpointError(f"{path.name} has figures in its header that are no numbers or out of range; leave it out.")
+    if not isinstance(provenance, dict):
+        raise CheckpointError(f"{path.name} has a header that this app cannot read; leave it out.")
+    return Header(recipe, tuple(shape), tuple(names), metrics, provenance)
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """The app's own part of a safetensors header."""
+    text = read_metadata(path).get("advcore", "")
+    try:
+        header = json.loads(text)
+        known = header["format"] == FORMAT
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} holds weights but no recipe: it is not a checkpoint of this app.") from error
+    if not known:
+        raise CheckpointError(f"{path.name} was written by another version of this app (format {str(header['format'])[:20]}).")
+    return header
+
+
+def _printable(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()
+
+
+def _usable_metrics(metrics: object) -> bool:
+    """Whether the figures that pages and commands print have the types and ranges that measuring gives them."""
+    if not isinstance(metrics, dict) or not isinstance(rows := metrics.get("attacks", []), list):
+        return False
+    if not isinstance(history := metrics.get("history", []), list) or not all(_is_evaluation(seen) for seen in history):
+        return False
+    return (
+        _is_share(metrics.get("clean", 0))
+        and _is_count(metrics.get("images", 0))
+        and all(
+            isinstance(row, dict)
+            and all(_is_count(row.get(name, 0)) for name in ("images", "steps", "restarts"))
+            and _printable(row.get("attack"))
+            and _is_share(row.get("epsilon"))
+            and _is_share(row.get("accuracy"))
+            for row in rows
+        )
+    )
+
+
+def _is_evaluation(seen: object) -> bool:
+    """Whether it is an evaluation during a run, as `training.Evaluation` records it."""
+    if not isinstance(seen, dict) or not all(_is_share(seen.get(name)) for name in ("clean", "fgsm", "pgd", "epsilon")):
+        return False
+    return isinstance(step := seen.get("step"), int | float) and 0 <= step < 1e12
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 10**12
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1

@@ -1,0 +1,123 @@
+"""Weights in safetensors files: how they are shortened, written, read and put into a network. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import nn
+
+from advcore.errors import CheckpointError
+from advcore.files import write_whole
+
+_SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
+_INT8_ABOVE = 1 << 20  # values
+_MAX_BYTES = 1 << 30
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write the tensors so that the file is complete or not there at all."""
+    # Not save_file: it writes to a temporary file of its own, which a killed process leaves behind under a random name.
+    write_whole(path, serialize(dict(tensors), metadata))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """All tensors of a safetensors file, and its metadata. Raises CheckpointError when it is none."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's metadata, without its tensors. Raises CheckpointError when it is none."""
+    with _open(path) as file:
+        return file.metadata() or {}
+
+
+def _open(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB, more than any model here; leave it out.")
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{path.name} is not a readable safetensors file (truncated, or of another kind); copy or train it again."
+        ) from error
+
+
+def as_stored(model: nn.Module) -> nn.Module:
+    """A copy with the weights that its checkpoint will give back: what is measured is what is shipped.
+
+    Weights of two and more dimensions are stored as float16; matrices of more than 2²⁰ values as int8, with a scale for each
+    row. Raises CheckpointError when the weights are not finite.
+    """
+    twin = copy.deepcopy(model)
+    weights = model.state_dict()
+    twin.load_state_dict({name: _restored(_stored(name, tensor, half=True), name) for name, tensor in weights.items()})
+    return twin
+
+
+def _stored(name: str, tensor: torch.Tensor, half: bool) -> dict[str, torch.Tensor]:
+    """What the file holds of a weight; storing what `_restored` gives once more changes nothing."""
+    tensor = tensor.detach().cpu().contiguous()
+    # Normalization constants and batch statistics are few and precise: they stay as they are.
+    shortened = half and tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
+    if shortened and tensor.dim() == 2 and tensor.numel() > _INT8_ABOVE:
+        # bfloat16 has so few digits that 127 · scale is exact.
+        scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp(min=1e-30).bfloat16()
+        stored = {name: (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8), name + _SCALE: scale}
+    else:
+        stored = {name: tensor.half() if shortened else tensor.clone()}
+    if not all(torch.isfinite(part).all() for part in (tensor, *stored.values())):
+        raise CheckpointError(f"The weight '{name}' is not finite: the training diverged; lower the learning rate.")
+    return stored
+
+
+def _restored(stored: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    """The weight that `_stored` wrote."""
+    scale = stored.get(name + _SCALE)
+    return stored[name] if scale is None else stored[name].float() * scale.float()
+
+
+def stored(model: nn.Module, *, half: bool = True) -> dict[str, torch.Tensor]:
+    """What a file holds of the model's weights; `half` shortens them as `as_stored` says.
+
+    Raises CheckpointError when a weight is not finite, or too large for float16 where that is asked for.
+    """
+    weights: dict[str, torch.Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        weights |= _stored(name, tensor, half)
+    return weights
+
+
+def load_into(blank: nn.Module, path: Path) -> nn.Module:
+    """`blank` (on the meta device) with the file's weights: on the CPU, in fp32, in eval mode, frozen.
+
+    Raises CheckpointError when the file is damaged, its weights are not those of `blank`, or not finite.
+    """
+    wanted = blank.state_dict()
+    with _open(path) as file:
+        names = set(file.keys())
+        scales = {name + _SCALE for name, tensor in wanted.items() if tensor.dim() == 2} & names
+        if names != set(wanted) | scales:
+            odd = sorted(names ^ (set(wanted) | scales))[0]
+            raise CheckpointError(f"{path.name} does not fit its own recipe: the weight '{odd[:60]}' is missing or too many.")
+        for name in sorted(names):
+            shape = tuple(file.get_slice(name).get_shape())
+            expected = (len(wanted[name.removesuffix(_SCALE)]), 1) if name in scales else tuple(wanted[name].shape)
+            if shape != expected:
+                raise CheckpointError(f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {expected}.")
+        stored = {name: file.get_tensor(name) for name in names}
+    weights = {name: _restored(stored, name).to(tensor.dtype) for name, tensor in wanted.items()}
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise CheckpointError(f"{path.name} holds weights that are not finite numbers; train it again.")
+    if not (weights["0.std"] > 0).all():
+        raise CheckpointError(f"{path.name} has a normalization that divides by zero or less; train it again.")
+    blank.load_state_dict(weights, assign=True)
+    return blank.eval().requires_grad_(False)
