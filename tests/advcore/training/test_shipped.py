@@ -11,7 +11,7 @@ import torch
 import torchattacks
 
 from advcore import attacks, data
-from advcore.attacks import FGSM, PGD
+from advcore.attacks import FGSM
 from advcore.evaluation.curves import predictions
 from advcore.models import checkpoints
 from advcore.training.shipped import SHIPPED
@@ -21,8 +21,8 @@ from tests.makers import REPOSITORY
 FILES = sorted((REPOSITORY / "checkpoints").glob(f"*/*{checkpoints.SUFFIX}"))
 IDS = [f"{path.parent.name}/{path.name.removesuffix(checkpoints.SUFFIX)}" for path in FILES]
 RECIPES = {item.recipe.checkpoint_id: item for item in SHIPPED}
-MOST_MEGABYTES = 100
-SLICE, FEW = 300, 100
+MOST_MIB = 58  # of the 60 that the whole repository may take
+SLICE, FEW = 100, 40
 
 
 @pytest.fixture
@@ -63,19 +63,16 @@ def test_the_header_holds_on_real_images(checkpoint_id: str, test_images: Callab
 
 
 @pytest.mark.parametrize("checkpoint_id", [name for name in IDS if re.search("-(pgd|fgsm_rs|trades)", name)])
-def test_what_is_called_robust_holds_a_peers_pgd(
+def test_what_is_called_robust_withstands_a_peers_pgd(
     checkpoint_id: str, test_images: Callable[[str, int], data.LabeledImages]
 ) -> None:
-    """torchattacks' PGD with the header's number of steps, from one start: it cannot be stronger than with ten."""
+    """torchattacks' PGD with a few steps: a masked model would fall to it, one with other weights would not fit the header."""
     checkpoint = checkpoints.find(checkpoint_id)
     epsilon = checkpoint.recipe.epsilon
-    (row,) = [row for row in checkpoint.metrics["attacks"] if row.get("restarts") == 10 and row["epsilon"] == epsilon]
-    few, model, steps = test_images(checkpoint.recipe.dataset, FEW), checkpoint.model(), row["steps"]
-    pixels, labels = few.pixels(), few.labels
-    theirs = torchattacks.PGD(model, eps=epsilon, alpha=2.5 * epsilon / steps, steps=steps)(pixels, labels)
-    right = int((attacks.predict(model, theirs) == labels).sum())
-    ours = PGD(steps=steps).perturb(model, pixels, labels, epsilon)
-    assert abs(right - int((attacks.predict(model, ours) == labels).sum())) <= 2
+    row = next(row for row in checkpoint.metrics["attacks"] if row.get("restarts") == 10 and row["epsilon"] == epsilon)
+    few, model = test_images(checkpoint.recipe.dataset, FEW), checkpoint.model()
+    theirs = torchattacks.PGD(model, eps=epsilon, alpha=epsilon / 4, steps=10)(few.pixels(), few.labels)
+    right = int((attacks.predict(model, theirs) == few.labels).sum())
     assert alike(row["accuracy"], row["images"], right, FEW)
 
 
@@ -88,7 +85,7 @@ def test_a_file_is_its_recipes(checkpoint_id: str) -> None:
 
 
 def test_all_of_them_are_small_enough_to_clone() -> None:
-    assert sum(path.stat().st_size for path in FILES) < MOST_MEGABYTES * 1e6
+    assert sum(path.stat().st_size for path in FILES) < MOST_MIB << 20
 
 
 def percent(share: float) -> str:
