@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from advcore.attacks.apgd import APGD, TargetedAPGD
+from advcore.attacks.autoattack import AutoAttack, AutoAttackResult
 from advcore.attacks.base import (
     NORMS,
     Attack,
@@ -20,7 +22,13 @@ from advcore.attacks.base import (
     probabilities,
     uniform_noise,
 )
+from advcore.attacks.carlini_wagner import CarliniWagner
+from advcore.attacks.deepfool import DeepFool
+from advcore.attacks.fab import FAB
 from advcore.attacks.fgsm import FGSM
+from advcore.attacks.jsma import JSMA
 from advcore.attacks.noise import UniformNoise
 from advcore.attacks.pgd import PGD
 from advcore.attacks.registry import ATTACKS, AttackSpec, Option, Role, attack_named, offered, python_call, spec_of, title
+from advcore.attacks.smallest import SmallestAttack
+from advcore.attacks.square import Square

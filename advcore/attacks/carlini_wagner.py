@@ -56,23 +56,20 @@ class CarliniWagner(SmallestAttack):
     def _run(self, model: nn.Module, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest image that fools along one run, and its distance: N×C×H×W and N, ∞ where there is none."""
         origin = (images * 2 - 1).mul(_INSIDE).atanh()
-        change = torch.zeros_like(origin, requires_grad=True)
+        change = torch.zeros_like(origin)
         adam = torch.optim.Adam([change], lr=self.step_size)
         best, best_size = images.clone(), torch.full_like(weight, torch.inf)
         for _ in range(self.steps):
-            at = ((origin + change.detach()).tanh() / _INSIDE / 2 + 0.5).clamp(0, 1)
-            short = torch.zeros_like(weight)
-
-            def loss(logits: Tensor, into: Tensor = short) -> Tensor:
-                behind = self.confidence - self.sign * margin(logits, labels)
-                into.copy_(behind.detach())
-                return weight * behind.clamp(min=0)
-
-            logits, _, gradient = loss_gradient(model, at, loss)
-            gradient = gradient + 2 * (at - images)
+            tanh = (origin + change).tanh()
+            at = (tanh / _INSIDE / 2 + 0.5).clamp(0, 1)
+            logits, _, gradient = loss_gradient(model, at, lambda out: weight * self._behind(out, labels).clamp(min=0))
             size = length(at - images).flatten().to(weight)
-            better = self.succeeded(logits, labels) & (short <= 0) & (size < best_size)
+            better = self.succeeded(logits, labels) & (self._behind(logits, labels) <= 0) & (size < best_size)
             best, best_size = torch.where(per_image(better), at, best), torch.where(better, size, best_size)
-            change.grad = gradient * (1 - (origin + change.detach()).tanh() ** 2) / 2
+            change.grad = (gradient + 2 * (at - images)) * (1 - tanh**2) / 2
             adam.step()
         return best, best_size
+
+    def _behind(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How far the leading wrong logit (or the target's) is from where it is wanted, float N."""
+        return self.confidence - self.sign * margin(logits, labels)

@@ -114,4 +114,3 @@ def to_plane(points: Tensor, gradient: Tensor, rise: Tensor, norm: Norm) -> Tens
             break
         scale = torch.where(rate > 0, scale + missing.clamp(min=0) / rate.clamp(min=1e-30), scale)
     return (slope.sign() * torch.minimum(scale * weight, room)).view_as(points)
-

@@ -7,15 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
+from advcore.attacks.apgd import APGD, TargetedAPGD
+from advcore.attacks.autoattack import AutoAttack
 from advcore.attacks.base import Attack, Norm
+from advcore.attacks.carlini_wagner import CarliniWagner
+from advcore.attacks.deepfool import DeepFool
+from advcore.attacks.fab import FAB
 from advcore.attacks.fgsm import FGSM
+from advcore.attacks.jsma import JSMA
 from advcore.attacks.noise import UniformNoise
 from advcore.attacks.pgd import PGD
+from advcore.attacks.square import Square
 from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
 from advcore.errors import AttackError
 
 Role = Literal["attack", "control", "black box", "minimal norm", "study fault"]
-Dash = Literal["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]
 _NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 
 
@@ -38,7 +44,8 @@ class AttackSpec:
 
     `name` is what links and commands call it, `kind()` the configuration that pages offer, `title` its name in words, `about`
     one sentence. `paper` names authors and year, `arxiv` its number. `label` gives a configured instance's title where that
-    differs from `title`. `dash` is its line style in charts.
+    differs from `title`. `dash` is its line style in charts: an SVG dash list in pixels, or one of solid, dot, dash, longdash,
+    dashdot and longdashdot.
     """
 
     name: str
@@ -48,7 +55,7 @@ class AttackSpec:
     role: Role = "attack"
     paper: str = ""
     arxiv: str = ""
-    dash: Dash = "dashdot"
+    dash: str = "dashdot"
     label: Callable[[Any], str] | None = None
 
     @property
@@ -112,6 +119,83 @@ ATTACKS: dict[str, AttackSpec] = {
             label=lambda attack: _counts("PGD", attack.steps, attack.restarts),
         ),
         AttackSpec(
+            "apgd",
+            APGD,
+            "APGD",
+            "Gradient steps with momentum, whose size adapts to the progress of the loss.",
+            paper="Croce & Hein 2020",
+            arxiv="2003.01690",
+            dash="longdash",
+            label=lambda attack: _counts(f"APGD-{attack.loss.upper()}", attack.steps, attack.restarts, usual=100),
+        ),
+        AttackSpec(
+            "apgd_t",
+            TargetedAPGD,
+            "APGD-T",
+            "APGD toward the most likely wrong classes, one after another.",
+            paper="Croce & Hein 2020",
+            arxiv="2003.01690",
+            dash="longdashdot",
+        ),
+        AttackSpec(
+            "fab",
+            FAB,
+            "FAB-T",
+            "Steps along the decision boundary to the most likely wrong classes, toward the smallest change.",
+            paper="Croce & Hein 2020",
+            arxiv="1907.02044",
+            dash="8px,3px,2px,3px,2px,3px",
+        ),
+        AttackSpec(
+            "square",
+            Square,
+            "Square",
+            "A random search over squares that asks for the model's scores and no gradient.",
+            "black box",
+            "Andriushchenko et al. 2020",
+            "1912.00049",
+            "dashdot",
+        ),
+        AttackSpec(
+            "autoattack",
+            AutoAttack,
+            "AutoAttack",
+            "APGD-CE, APGD-T, FAB-T and Square in turn, each on the images that still hold.",
+            paper="Croce & Hein 2020",
+            arxiv="2003.01690",
+            dash="12px,2px",
+        ),
+        AttackSpec(
+            "deepfool",
+            DeepFool,
+            "DeepFool",
+            "Steps across the nearest decision boundary, taken as a plane, until the answer changes.",
+            "minimal norm",
+            "Moosavi-Dezfooli et al. 2016",
+            "1511.04599",
+            "6px,2px,2px,2px",
+        ),
+        AttackSpec(
+            "cw",
+            CarliniWagner,
+            "C&W",
+            "The smallest change in L2, found by optimization.",
+            "minimal norm",
+            "Carlini & Wagner 2017",
+            "1608.04644",
+            "2px,6px",
+        ),
+        AttackSpec(
+            "jsma",
+            JSMA,
+            "JSMA",
+            "Sets as few values as it can to black or white, two at a time.",
+            "minimal norm",
+            "Papernot et al. 2016",
+            "1511.07528",
+            "1px,3px,6px,3px",
+        ),
+        AttackSpec(
             "noise",
             UniformNoise,
             "random noise",
@@ -137,8 +221,11 @@ ATTACKS: dict[str, AttackSpec] = {
 }
 
 
-def _counts(title: str, steps: int, restarts: int) -> str:
-    return f"{title}-{steps}" + (f"-{restarts}" if restarts > 1 else "")
+def _counts(title: str, steps: int, restarts: int, usual: int = 0) -> str:
+    """The title with steps and restarts; `usual` steps of a single start are left out."""
+    if restarts > 1:
+        return f"{title}-{steps}-{restarts}"
+    return title if steps == usual else f"{title}-{steps}"
 
 
 def offered() -> dict[str, AttackSpec]:
