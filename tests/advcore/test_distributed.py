@@ -18,6 +18,8 @@ from torch import distributed
 
 from advcore import data
 from advcore import distributed as several
+from advcore.attacks import FGSM
+from advcore.evaluation.curves import robustness_curve
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import loop
@@ -75,39 +77,11 @@ def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
 
 def test_two_processes_measure_the_curve_of_one() -> None:
     command = ["advcore", "curve", "--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0,0.1,0.3", "--limit", "101"]
-    one, two = (json.loads(run([*start, "-m", *command, "--json", "--precision", "fp32"])) for start in ([sys.executable], TWO))
-    assert two["results"][0]["points"] == one["results"][0]["points"]
-    assert two["results"][0]["images"] == 101
-
-
-DISAGREEING = """
-import sys
-from advcore import data, device, distributed
-from advcore.cli import curve, main
-from advcore.recipe import Recipe
-from advcore.training import loop
-
-rank = distributed.world().rank
-faster = ["fp32", "bf16"][rank]
-curve.fastest_precision = loop.fastest_precision = lambda device_type: faster
-original = curve.robustness_curve
-def recorded(*arguments, precision, **options):
-    print("curve", rank, precision, flush=True)
-    return original(*arguments, precision=precision, **options)
-curve.robustness_curve = recorded
-recipe = Recipe(dataset="digits", architecture="digits_cnn", images=64, held_out=0, batch_size=32)
-*_, last = loop.train(recipe)
-print("training", rank, last.precision, flush=True)
-main.main(["curve", "--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0", "--limit", "10", "--json"])
-"""
-
-
-def test_all_processes_use_the_precision_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "disagreeing.py"
-    script.write_text(DISAGREEING)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    seen = re.findall(r"(curve|training) (\d) (\w+)", run([*TWO, str(script)]))
-    assert sorted(seen) == [(what, rank, "fp32") for what in ("curve", "training") for rank in "01"]
+    (found,) = json.loads(run([*TWO, "-m", *command, "--json", "--precision", "fp32"]))["results"]
+    model, images = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits", limit=101)
+    *_, curve = robustness_curve(model, images, FGSM(), [0, 0.1, 0.3], precision="fp32")
+    assert found["points"] == curve.points()
+    assert found["images"] == 101
 
 
 def steps(output: Iterator[str]) -> Iterator[int]:
