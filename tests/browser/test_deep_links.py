@@ -71,5 +71,3 @@ def test_the_first_request_of_a_server_reaches_its_page(page: Page, fresh_server
     expect(page.get_by_role("link", name="Accuracy vs ε")).to_be_visible()
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
-    page.get_by_role("link", name="Models").click()
-    expect(page.get_by_role("heading", name=HEADINGS["models"])).to_be_visible()
