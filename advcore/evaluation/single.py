@@ -46,10 +46,19 @@ class Outcome:
         """Whether the target has the largest of these probabilities."""
         return int(answer.argmax()) == self.target
 
+    @property
+    def largest_change(self) -> float:
+        """The L∞ distance from the clean to the attacked image, in pixel space."""
+        return float((self.attacked - self.clean).abs().max())
+
+    @property
+    def amplification(self) -> int:
+        """The factor with which the perturbation is drawn."""
+        return amplification(self.largest_change)
+
     def pictures(self) -> dict[str, Tensor]:
         """clean, perturbation (around mid-grey, amplified) and attacked, each C×H×W."""
-        difference = self.attacked - self.clean
-        shown = (0.5 + amplification(difference) * difference).clamp(0, 1)
+        shown = (0.5 + self.amplification * (self.attacked - self.clean)).clamp(0, 1)
         return {"clean": self.clean[0], "perturbation": shown[0], "attacked": self.attacked[0]}
 
     def record(self, names: Sequence[str]) -> dict[str, Any]:
@@ -63,8 +72,8 @@ class Outcome:
             "fooled_8bit": self.fooled(self.rounded),
             "reached": None if self.target is None else self.reached(self.after),
             "reached_8bit": None if self.target is None else self.reached(self.rounded),
-            "largest_change": float((self.attacked - self.clean).abs().max()),
-            "amplification": amplification(self.attacked - self.clean),
+            "largest_change": self.largest_change,
+            "amplification": self.amplification,
         }
 
 

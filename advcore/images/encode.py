@@ -25,7 +25,7 @@ def encode_png(pixels: Tensor, note: dict[str, Any] | None = None) -> bytes:
         extra.add_text(NOTE_KEY, json.dumps(note))
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
-    # Attacked photographs hardly shrink however long one tries, and of megapixels the trying takes seconds.
+    # Attacked photographs hardly shrink at any level, and for megapixels a high level takes seconds.
     image.save(buffer, "PNG", pnginfo=extra, compress_level=6 if array.size < _LARGE else 1)
     return buffer.getvalue()
 
@@ -49,9 +49,9 @@ def thumbnails(images: Tensor, side: int = 64) -> Tensor:
     return to_bytes(F.interpolate(images.float() / 255, size=size, mode="area"))
 
 
-def amplification(perturbation: Tensor) -> int:
-    """The factor that makes a perturbation visible around mid-grey: the largest of 1, 2, 3, 5, 10, … that fits."""
-    largest = float(perturbation.abs().max())
-    # A little more than 0.5: the difference of two float32 numbers 0.1 apart is 0.1 only by luck.
-    fitting = [factor for factor in (1, 2, 3, 5, 10, 20, 30, 50, 100) if factor * largest <= 0.5001]
-    return fitting[-1] if fitting else 1
+def amplification(largest: float) -> int:
+    """The factor with which a perturbation of at most `largest` is drawn around mid-grey: 1, 2, 3, 5, 10, …, 100.
+
+    It is the largest that keeps the drawing within 0.35 of mid-grey, so that somewhat larger perturbations can be seen too.
+    """
+    return max(factor for factor in (1, 2, 3, 5, 10, 20, 30, 50, 100) if factor == 1 or factor * largest <= 0.35)

@@ -13,11 +13,10 @@ import streamlit as st
 import torch
 
 from advcore.evaluation.scrub import Scrub
-from advcore.images.encode import to_bytes
+from advcore.images.encode import amplification, to_bytes
 from ui.components import mount
 
 RANKS = 5
-_AMPLIFICATIONS = (1, 2, 3, 5, 10, 20, 30, 50)
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,6 @@ class Scrubbed:
 
     epsilon: float
     noise: bool
-
-
-def amplification(epsilon: float) -> int:
-    """The factor a perturbation of about ε is drawn with, so that it shows and does not saturate."""
-    return max(factor for factor in _AMPLIFICATIONS if factor * epsilon <= 0.35 or factor == 1)
 
 
 def scrubber(
