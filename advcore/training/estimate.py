@@ -1,4 +1,4 @@
-"""How long a recipe will take on this machine, told from a second or two of its own steps."""
+"""How long a recipe will take on this machine, extrapolated from a second or two of its own steps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 from torch import nn
 
 from advcore import data
-from advcore.attacks import input_gradient, predict
+from advcore.attacks import input_gradient
 from advcore.data import readers
 from advcore.device import Precision, describe, fastest_precision, keep_freed_memory, pick_device
 from advcore.evaluation.curves import prepared
 from advcore.evaluation.figures import PGD_IMAGES
 from advcore.recipe import Recipe
+from advcore.training import watch
 from advcore.training.loop import Trainer, initial_model
-from advcore.training.watch import EVALUATION_STEPS, trained_on
 
 START_SECONDS = 4.0
 """A process of its own: Python, torch, the first step."""
 _TRIAL_SECONDS = 0.8
 _SAMPLE = 512
+_FORWARD = 1 / 3  # what a forward pass costs beside a gradient
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Estimate:
 
     @property
     def sentence(self) -> str:
-        """The whole and its parts, for people."""
+        """The whole and its parts, in words."""
         parts = (
             (f"{self.steps:,} training steps", self.training),
             ("watching the accuracies", self.watching),
@@ -55,7 +56,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `8 s`, `3 min`, `2 h 10 min`."""
+    """Seconds in words: `8 s`, `3 min`, `2 h 10 min`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -63,9 +64,9 @@ def duration(seconds: float) -> str:
 
 
 def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: Precision | None = None) -> Estimate:
-    """Time a few steps of the recipe on a few of its images, in about two seconds, and reckon the rest from them.
+    """Time a few steps of the recipe on a few of its images, in about two seconds, and extrapolate.
 
-    Raises as `training.train` does for a recipe that cannot be carried out.
+    Raises as `loop.train` does for a recipe that cannot be carried out.
     """
     keep_freed_memory()
     device = device or pick_device()
@@ -74,80 +75,62 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     began = time.perf_counter()
     few = data.load(recipe.dataset, "train", limit=min(_SAMPLE, recipe.images or _SAMPLE))
     loading = (time.perf_counter() - began) / len(few)
-    tests = _count(recipe.dataset, "test")
-    used = min(_count(recipe.dataset, "train"), recipe.images or math.inf)
-    batch = min(recipe.batch_size, trained_on(int(used), recipe))
-    steps = trained_on(int(used), recipe) // batch * recipe.epochs
-    per_step = _step_seconds(recipe, batch, few, device, precision)
-    answer, gradient = _pass_seconds(initial_model(recipe, few), few, device)
-    watched = recipe.held_out * (3 * answer + (EVALUATION_STEPS + 1) * gradient)
+    tests, used = _count(recipe.dataset, "test"), min(_count(recipe.dataset, "train"), recipe.images or math.inf)
+    batch = min(recipe.batch_size, watch.trained_on(int(used), recipe))
+    steps = watch.trained_on(int(used), recipe) // batch * recipe.epochs
+    gradient = _gradient_seconds(initial_model(recipe, few), few, device)
+    passes = 1 + watch.EVALUATION_STEPS + 3 * _FORWARD  # of a held-out image: FGSM, PGD, and a prediction for each accuracy
     budgets = len({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
-    measured = tests * ((1 + budgets) * answer + gradient)
-    measured += min(tests, PGD_IMAGES) * budgets * (20 * gradient + 2 * answer)
+    measured = tests * (1 + (1 + budgets) * _FORWARD) + min(tests, PGD_IMAGES) * budgets * (20 + 2 * _FORWARD)
     return Estimate(
         start=START_SECONDS + loading * (used + tests),
-        training=steps * per_step,
-        watching=min(recipe.evaluations, steps) * watched,
-        figures=measured,
+        training=steps * _step_seconds(recipe, batch, few, device, precision),
+        watching=min(recipe.evaluations, steps) * recipe.held_out * passes * gradient,
+        figures=measured * gradient,
         steps=steps,
         device=describe(device, precision),
     )
 
 
 def _step_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: torch.device, precision: Precision) -> float:
-    """Seconds of a step on `batch` images; where that would take long, reckoned from two smaller batches."""
+    """Seconds of a step on `batch` images, extrapolated from a small and, where that is quick, a larger batch."""
+
+    def trial(size: int, limit: float) -> float:
+        alone = replace(recipe, batch_size=size, images=None, held_out=0, evaluations=0, keep_best=False, epochs=10_000)
+        trainer = Trainer(alone, few, device, precision, None)
+        return _mean_seconds(lambda: float(trainer.advance()), limit)  # float() waits for the device
+
     small = min(2, batch)
-    step = _trial(recipe, few, small, device, precision)
-    first = _seconds(step)
-    if first > _TRIAL_SECONDS:
-        return first / small * batch
-    little = _mean_seconds(step, _TRIAL_SECONDS / 8)
+    little = trial(small, _TRIAL_SECONDS / 8)
     size = max(small, min(batch, len(few), int(small * _TRIAL_SECONDS / little)))
-    much = _mean_seconds(_trial(recipe, few, size, device, precision), _TRIAL_SECONDS)
-    # A step costs something however few its images are: the optimizer changes every weight.
-    each = max(0.0, much - little) / (size - small) if size > small else much / size
-    return much + each * (batch - size)
+    if size == small:
+        return little / small * batch
+    much = trial(size, _TRIAL_SECONDS)
+    # A step has a cost of its own, however few its images are: the optimizer changes every weight.
+    return much + max(0.0, much - little) / (size - small) * (batch - size)
 
 
-def _trial(
-    recipe: Recipe, few: data.LabeledImages, size: int, device: torch.device, precision: Precision
-) -> Callable[[], object]:
-    """A step of the recipe with `size` images, to be carried out time and again."""
-    alone = replace(recipe, batch_size=size, images=None, held_out=0, evaluations=0, keep_best=False, epochs=10_000)
-    trainer = Trainer(alone, few, device, precision, None)
-
-    def step() -> None:
-        float(trainer.advance())  # waits for the device
-
-    return step
-
-
-def _pass_seconds(model: nn.Module, few: data.LabeledImages, device: torch.device) -> tuple[float, float]:
-    """Seconds an image costs to answer, and for the gradient of its loss."""
-    model = prepared(model, device, "fp32")
-    # A few images first; where those take no time, as many as the figures are measured on at a time.
+def _gradient_seconds(model: nn.Module, few: data.LabeledImages, device: torch.device) -> float:
+    """Seconds that the gradient of the loss takes for one image, forward pass included."""
+    model, seconds = prepared(model, device, "fp32"), 0.0
+    # A few images first; where those are quick, as many as are measured at a time.
     for part in (few[:2], few[:100]):
         images, labels = part.pixels(device).contiguous(memory_format=torch.channels_last), part.labels.to(device)
-        works = (lambda: predict(model, images).cpu(), lambda: input_gradient(model, images, labels).cpu())  # noqa: B023
-        answer, gradient = (_mean_seconds(work, _TRIAL_SECONDS / 4) / len(part) for work in works)
-        if gradient * 100 > _TRIAL_SECONDS / 4:
+        seconds = _mean_seconds(lambda: input_gradient(model, images, labels).cpu(), _TRIAL_SECONDS / 4) / len(part)  # noqa: B023
+        if seconds * 100 > _TRIAL_SECONDS / 4:
             break
-    return answer, gradient
+    return seconds
 
 
 def _mean_seconds(work: Callable[[], object], limit: float) -> float:
     """The mean over as many runs as fit into `limit` seconds; of several, the first does not count."""
-    seconds = [_seconds(work)]
-    while sum(seconds) + seconds[-1] < limit:
-        seconds.append(_seconds(work))
-    warm = seconds[1:] or seconds
-    return sum(warm) / len(warm)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    seconds: list[float] = []
+    while not seconds or sum(seconds) + seconds[-1] < limit:
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    counted = seconds[1:] or seconds
+    return sum(counted) / len(counted)
 
 
 def _count(name: str, split: data.Split) -> int:
