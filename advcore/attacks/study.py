@@ -1,16 +1,14 @@
-"""Attacks that only the studies' figures need: FGSM with the studies' faults, and the distances of C&W."""
+"""Attacks that only the studies' figures need: FGSM with the studies' faults."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from advcore.attacks.base import evaluating, loss_gradient
+from advcore.attacks.base import loss_gradient
 from advcore.attacks.fgsm import FGSM
-from advcore.errors import AttackError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +41,3 @@ class OutputGradientFGSM(FGSM):
 
     def _gradient(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         return loss_gradient(model, images, lambda logits: logits.softmax(1).sum())[2]
-
-
-def carlini_wagner(model: nn.Module, images: Tensor, labels: Tensor, *, searches: int = 5, steps: int = 200) -> Tensor:
-    """The L2 distance in pixel space at which each image fools the model, float N; 0 where it is wrong, ∞ where none is found.
-
-    Carlini & Wagner 2017 (arXiv 1608.04644) in foolbox's implementation, with `searches` binary search steps of `steps` steps
-    each. `images` N×C×H×W in [0, 1], `labels` int64 N. Raises AttackError when foolbox is not installed.
-    """
-    try:
-        import foolbox
-    except ImportError as error:
-        raise AttackError("C&W needs the package foolbox, which is not installed; `pip install foolbox`.") from error
-    with evaluating(model):
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
-        attack = foolbox.attacks.L2CarliniWagnerAttack(binary_search_steps=searches, steps=steps, stepsize=0.05)
-        _, found, fooled = attack(wrapped, images, labels, epsilons=None)
-        right = model(images).argmax(1) == labels
-    distance = (found - images).flatten(1).norm(dim=1)
-    distance = torch.where(fooled, distance, torch.full_like(distance, torch.inf))
-    return torch.where(right, distance, torch.zeros_like(distance)).detach()

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from advcore import __version__, data
-from advcore.attacks import FGSM, PGD, Attack
-from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM, carlini_wagner
+from advcore.attacks import FGSM, PGD, Attack, CarliniWagner, spec_of
+from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
 from advcore.device import Precision, describe, pick_device
 from advcore.errors import CheckpointError, DataError
 from advcore.evaluation.curves import predictions
@@ -27,11 +27,10 @@ from advcore.training import loop, shipped
 from advcore.training.measure import provenance
 
 ATTACKS: dict[str, Attack] = {
-    "FGSM": FGSM(),
-    "FGSM, not clipped": UnclippedFGSM(),
-    "FGSM, output gradient": OutputGradientFGSM(),
-    "PGD": PGD(steps=20),
+    spec_of(attack).title: attack
+    for attack in (FGSM(), UnclippedFGSM(), OutputGradientFGSM(), PGD(steps=20), CarliniWagner(searches=5))
 }
+"""How the studies' attacks are measured, by the title of their entry."""
 PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
 QUICK = {"FGSM": 500, "PGD": 100, "C&W": 10}
 """On how many images the quick form measures each attack."""
@@ -122,7 +121,9 @@ def _count(of: Study, attack: str, quick: bool) -> int | None:
 
 def _work(of: Study, attack: str, epsilons: int, quick: bool) -> float:
     """Passes through a network, roughly: a gradient is about three."""
-    return float({"PGD": 61 * epsilons, "C&W": 3000}.get(attack, 3 + epsilons) * (_count(of, attack, quick) or 10_000))
+    made = ATTACKS[attack]
+    passes = made.passes * (1 if made.single_run else epsilons) + epsilons
+    return float(passes * (_count(of, attack, quick) or 10_000))
 
 
 def _test_split(dataset: str) -> data.LabeledImages:
@@ -139,14 +140,8 @@ def _right(
     model: nn.Module, images: data.LabeledImages, attack: str, epsilons: Sequence[float], device: torch.device
 ) -> Iterator[torch.Tensor]:
     """Which images the model gets right at each ε, bool E×N, batch after batch."""
-    if attack != "C&W":
-        for seen in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=PRECISION):
-            yield seen.predicted == seen.labels
-        return
-    net, budgets = model.to(device), torch.tensor(epsilons)[:, None]
-    for start in range(0, len(images), QUICK["C&W"]):
-        some = images[start : start + QUICK["C&W"]]
-        yield carlini_wagner(net, some.pixels(device), some.labels.to(device)).cpu() > budgets
+    for seen in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=PRECISION):
+        yield seen.predicted == seen.labels
 
 
 # --- the models ------------------------------------------------------------------------------------------------------------

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 from advcore import attacks, data
-from advcore.attacks import FGSM, predict
-from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM, carlini_wagner
-from advcore.errors import AttackError
+from advcore.attacks import FGSM
+from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
 from advcore.evaluation.curves import accuracy
 from advcore.models import checkpoints
 
@@ -48,25 +45,3 @@ def test_the_gradient_of_the_output_is_rounding_and_nothing_else(standard: nn.Mo
     leaf = image.requires_grad_()
     (gradient,) = torch.autograd.grad(net(leaf).softmax(1).sum(), leaf)
     assert gradient.abs().max() < 1e-12 < attacks.input_gradient(net, image, digits[:1].labels).abs().max()
-
-
-def test_carlini_wagner_finds_a_short_way(standard: nn.Module, digits: data.LabeledImages) -> None:
-    images, labels = digits[:40].pixels(), digits[:40].labels
-    distance = carlini_wagner(standard, images, labels)
-    assert (distance[predict(standard, images) != labels] == 0).all()
-    right = predict(standard, images) == labels
-    assert (distance[right] > 0).all()
-    # FGSM's changes that fool are longer than the shortest ones.
-    attacked = FGSM().perturb(standard, images, labels, 0.2)
-    fooled = right & (predict(standard, attacked) != labels)
-    theirs = (attacked - images).flatten(1).norm(dim=1)
-    assert fooled.any()
-    assert (distance[fooled] < theirs[fooled]).float().mean() > 0.9
-
-
-def test_without_foolbox_it_says_what_to_install(
-    standard: nn.Module, digits: data.LabeledImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "foolbox", None)
-    with pytest.raises(AttackError, match="pip install foolbox"):
-        carlini_wagner(standard, digits[:2].pixels(), digits[:2].labels)
