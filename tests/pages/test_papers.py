@@ -267,6 +267,13 @@ def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> No
     assert not [item for item in page.warning if "asks for" in item.value]
 
 
+def test_a_defended_model_is_offered_beside_the_undefended_one() -> None:
+    page = open_page("papers", study="P4")
+    (link,) = [item.proto.url for item in page.get("link_button") if "/accuracy" in item.proto.url]
+    query = dict(parse_qsl(urlsplit(link).query))
+    assert query["models"] == "mnist/srivathsav_cnn-standard~mnist/srivathsav_cnn-fgsm-0.1"
+
+
 @pytest.mark.parametrize("epsilon", [0.03, 0.1, 0.25, 0.5])
 def test_a_link_beyond_the_track_ends_with_it(epsilon: float) -> None:
     model = "cifar10/even_deeper_cnn-fgsm-0.5"

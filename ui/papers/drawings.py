@@ -103,9 +103,11 @@ def _curves(study: Study, record: Record) -> None:
     if not names:
         return
     st.markdown("##### Accuracy against ε")
-    left, right = st.columns([1, 2])
+    left, right = st.columns([1, 2]) if len(names) > 1 else (st, st)
     key = chosen("data", names, names[0], key=f"data:{study.key}")
-    dataset = left.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
+    dataset = names[0]
+    if len(names) > 1:
+        dataset = left.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
     words = [reading.words for reading in study.readings]
     said = right.selectbox("Read the study's ε as", words, key=f"reading of {study.key}")
     reading = study.readings[words.index(said)]

@@ -39,10 +39,11 @@ def links(of: Study) -> None:
 
 
 def _offered(of: Study) -> dict[str, tuple[tuple[str, ...], float]]:
-    """By model: the first undefended model of its dataset and itself, and the ε to look at them."""
+    """By defended model (where there is none, by model): the first undefended model of its dataset and itself, and their ε."""
     offered: dict[str, tuple[tuple[str, ...], float]] = {}
-    for figure in of.figures:
-        if figure.single_step:
+    single_steps = [figure for figure in of.figures if figure.single_step]
+    for figure in single_steps:
+        if figure.defended or not any(item.defended for item in single_steps):
             first = [item.model for item in of.figures if item.dataset == figure.dataset and not item.defended][:1]
             offered.setdefault(figure.model, ((*first, figure.model), of.readings[0].epsilon(figure)))
     return offered
