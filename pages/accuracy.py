@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from advcore import attacks, data
+from advcore.attacks import NORM_TITLES, Norm
 from advcore.data import even_epsilons
-from advcore.evaluation.curves import Predictions
+from advcore.evaluation.curves import READINGS, Predictions, Reading
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import studies
 from ui import charts, frame, load, measured
@@ -19,6 +20,7 @@ from ui.tables import csv_text
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
 
 plain = "{:.6g}".format
+NORMS: tuple[Norm, ...] = ("linf", "l2")
 COUNTS = (100, 200, 500, 1000, 2000, 5000, 10_000)
 CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 SECONDS = 0.5
@@ -32,6 +34,8 @@ class Request:
 
     models: list[Checkpoint]
     attacks: list[attacks.AttackSpec]
+    norm: Norm
+    reading: Reading
     count: int
     end: float
     steps: int
@@ -46,7 +50,7 @@ class Request:
         """The curves to measure, and how each is drawn."""
         colours = model_colours(self.models)
         return {
-            measured.curve(model.id, attack := spec.kind(), self.epsilons): charts.Trace(
+            measured.curve(model.id, attack := spec.kind(norm=self.norm), self.epsilons, reading=self.reading): charts.Trace(
                 f"{model.title}, {attacks.title(attack)}", colours[model.id], spec.dash
             )
             for model in self.models
@@ -71,12 +75,14 @@ def page() -> None:
         info.name,
         dataset=info.name,
         models="~".join(model.id for model in request.models),
-        attacks="~".join(spec.name for spec in request.attacks),
+        norm=None if request.norm == "linf" else request.norm,
+        reading=None if request.reading == "exact" else request.reading,
         images=request.count,
-        end=request.end,
         steps=request.steps,
         published=True if request.published else None,
     )
+    remember(request.norm, attacks="~".join(spec.name for spec in request.attacks))
+    remember(f"{info.name}:{request.norm}", end=request.end)
     traces = request.traces()
     measuring = growing_chart(request, traces)
     seen = measured_traces(traces, request.count)
@@ -85,7 +91,10 @@ def page() -> None:
     smallest, classes, table = st.tabs(["Smallest ε that fools", "Classes at one ε", "Table and download"])
     with smallest:
         st.plotly_chart(charts.smallest_epsilon_chart(seen), key="smallest chart")
-        st.caption("For every image, the first ε of the grid at which the model is wrong.")
+        st.caption(
+            "For every image, the first ε of the grid at which the model is wrong: an upper bound, since another attack may "
+            "find a smaller one."
+        )
     with classes:
         per_class(info, images, request.epsilons, seen)
     with table:
@@ -101,31 +110,42 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         format_func=lambda name: known[name].title,
         key=chosen_several("models", list(known), pair, key=f"models:{info.name}"),
     )
-    offered = {name: spec for name, spec in attacks.offered().items() if "linf" in spec.norms}
+    norm = st.radio("Norm of ε", NORMS, format_func=NORM_TITLES.get, horizontal=True, key=chosen("norm", NORMS, "linf"))
+    offered = {name: spec for name, spec in attacks.offered().items() if norm in spec.norms}
     names = st.pills(
         "Attacks",
         list(offered),
-        format_func=lambda name: attacks.title(offered[name].kind()),
+        format_func=lambda name: attacks.title(offered[name].kind(norm=norm)),
         selection_mode="multi",
-        key=chosen_several("attacks", list(offered), ["fgsm", "noise"]),
-        help="PGD-20 takes about twenty times as long as FGSM.",
+        key=chosen_several("attacks", list(offered), ["fgsm", "noise"], key=f"attacks:{norm}"),
+        help="PGD-20 takes about twenty times as long as FGSM, AutoAttack thousands of times.",
+    )
+    reading = st.radio(
+        "A point of a curve",
+        list(READINGS),
+        format_func=READINGS.get,
+        key=chosen("reading", list(READINGS), "exact"),
+        help="At exactly ε: the attack with that budget. Worst case up to ε: an image that is fooled at any smaller ε counts "
+        "as fooled too. That is what robust accuracy at ε means; the curve never rises.",
     )
     counts = sorted({min(count, len(images)) for count in COUNTS})
     usual = counts[min(2, len(counts) - 1)]
     count = st.select_slider(
         "Test images", counts, key=chosen("images", counts, usual, key=f"images:{info.name}"), format_func="{:,}".format
     )
-    ends = info.curve_ends
+    ends = info.curve_ends if norm == "linf" else tuple(round(info.l2_budget * factor, 6) for factor in (1, 2, 4))
     end = st.select_slider(
-        "ε from 0 to", ends, key=chosen("end", ends, ends[2], key=f"end:{info.name}", text=plain), format_func=epsilon_text
+        "ε from 0 to",
+        ends,
+        key=chosen("end", ends, ends[2], key=f"end:{info.name}:{norm}", text=plain),
+        format_func=lambda value: epsilon_text(value, norm),
     )
     grids = info.curve_steps
     steps = st.select_slider("Steps of ε", grids, key=chosen("steps", grids, grids[1], key=f"steps:{info.name}"))
-    published = tuple(studies.published_curves(info.name))
+    published = tuple(studies.published_curves(info.name)) if norm == "linf" else ()
     shown = bool(published) and st.toggle("Published points", key=chosen("published", (True, False), False))
-    return Request(
-        [known[name] for name in models], [offered[name] for name in names], count, end, steps, published if shown else ()
-    )
+    picked, of_norm = [known[name] for name in models], [offered[name] for name in names]
+    return Request(picked, of_norm, norm, reading, count, end, steps, published if shown else ())
 
 
 def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) -> bool:
@@ -203,9 +223,13 @@ def per_class(
     traces: list[tuple[charts.Trace, Predictions]],
 ) -> None:
     """Accuracy of each class, and one model's confusion matrix, at an ε of the grid."""
+    norm = traces[0][1].norm
     near = min(epsilons, key=lambda value: abs(value - info.epsilon))
     at = st.select_slider(
-        "ε", epsilons, key=chosen("at", epsilons, near, key=f"at:{epsilons}", text=plain), format_func=epsilon_text
+        "ε",
+        epsilons,
+        key=chosen("at", epsilons, near, key=f"at:{epsilons}", text=plain),
+        format_func=lambda value: epsilon_text(value, norm),
     )
     st.plotly_chart(charts.per_class_chart(traces, epsilons.index(at), images.class_names), key="class chart")
     which = st.selectbox(
@@ -213,7 +237,7 @@ def per_class(
     )
     trace, seen = traces[min(which, len(traces) - 1)]
     st.plotly_chart(charts.confusion_chart(seen, epsilons.index(at), images.class_names, trace.colour), key="confusion chart")
-    st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at)}; the numbers count images.")
+    st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at, norm)}; the numbers count images.")
 
 
 def download(info: data.Dataset, traces: dict[measured.Curve, charts.Trace], count: int) -> None:

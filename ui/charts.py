@@ -10,6 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from advcore.attacks import NORM_TITLES
 from advcore.evaluation.curves import Predictions, RobustnessCurve
 
 GREY = "rgba(128,128,128,0.25)"
@@ -59,7 +60,10 @@ def _faint(colour: str, opacity: float) -> str:
 def accuracy_chart(
     curves: Sequence[tuple[Trace, RobustnessCurve]], published: Sequence[Points] = (), *, cursor: float | None = None
 ) -> go.Figure:
-    """Accuracy in percent against ε in pixel space, one line a curve with its 95 % band; published points as markers."""
+    """Accuracy in percent against ε, one line a curve with its 95 % band; published points as markers.
+
+    The axes say the norm and the reading of the curves, which all share.
+    """
     figure = go.Figure()
     for line, curve in curves:
         epsilons = list(curve.epsilons)
@@ -103,7 +107,9 @@ def accuracy_chart(
         )
     if cursor is not None:
         figure.add_vline(x=cursor, line={"color": "grey", "dash": "dot", "width": 1})
-    layout(figure, x="ε (L∞, pixel space; 0.1 = 25.5/255)", y="accuracy (%)")
+    norm, reading = next(((curve.norm, curve.reading) for _, curve in curves), ("linf", "exact"))
+    unit = "L∞, pixel space; 0.1 = 25.5/255" if norm == "linf" else f"{NORM_TITLES[norm]}, pixel space"
+    layout(figure, x=f"ε ({unit})", y="accuracy (%)" if reading == "exact" else "accuracy, worst case up to ε (%)")
     figure.update_yaxes(range=[-2, 102], ticksuffix="")
     return figure
 

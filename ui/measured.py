@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from advcore import attacks, data
 from advcore.device import Precision, fastest_precision, pick_device
-from advcore.evaluation.curves import Predictions, predictions
+from advcore.evaluation.curves import Predictions, Reading, predictions
+from advcore.evaluation.worst_case import worst_case
 from ui import load
 from ui.worker import Task, pausing, worker
 
@@ -34,14 +35,23 @@ class Curve:
     source: data.Source
     attack: attacks.Attack
     epsilons: tuple[float, ...]
+    reading: Reading
     precision: Precision
 
 
-def curve(checkpoint_id: str, attack: attacks.Attack, epsilons: Sequence[float], precision: Precision | None = None) -> Curve:
+def curve(
+    checkpoint_id: str,
+    attack: attacks.Attack,
+    epsilons: Sequence[float],
+    *,
+    reading: Reading = "exact",
+    precision: Precision | None = None,
+) -> Curve:
     """The curve of a checkpoint under an attack, on its data and its file as they now are; raises AdvcoreError if gone."""
     checkpoint = load.find(checkpoint_id)
     changed, source = load.written(checkpoint), data.find(checkpoint.recipe.dataset)
-    return Curve(checkpoint_id, changed, source, attack, tuple(epsilons), precision or fastest_precision(pick_device().type))
+    precision = precision or fastest_precision(pick_device().type)
+    return Curve(checkpoint_id, changed, source, attack, tuple(epsilons), reading, precision)
 
 
 def so_far(of: Curve, count: int) -> Predictions | None:
@@ -102,13 +112,14 @@ def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Pred
     """Predictions over more and more images, after pieces whose size depends only on the model and the attack."""
     model = pausing(model)
     count, group = _piece(of, model, images)
+    answers = predictions if of.reading == "exact" else worst_case
     for start in range(len(seen or ()), len(images), count):
         some, rows = images[start : start + count], []
         for first in range(0, len(of.epsilons), group):
             if rows:
                 yield None
             grid = of.epsilons[first : first + group]
-            rows.append(functools.reduce(operator.add, predictions(model, some, of.attack, grid, precision=of.precision)))
+            rows.append(functools.reduce(operator.add, answers(model, some, of.attack, grid, precision=of.precision)))
         part = replace(rows[0], epsilons=of.epsilons, predicted=torch.cat([row.predicted for row in rows]))
         seen = part if seen is None else seen + part
         yield seen
@@ -122,5 +133,6 @@ def _piece(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int
     passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / max(1, counter.get_total_flops())
     count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE
     count = min(_MOST_IMAGES, max(_MULTIPLE, count))
-    group = len(of.epsilons) if of.attack.single_run else int(passes / (count * _passes(of.attack, 1)))
+    whole = of.attack.single_run or of.reading == "worst"  # what is found at one ε serves the others
+    group = len(of.epsilons) if whole else int(passes / (count * _passes(of.attack, 1)))
     return count, max(1, group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advcore.attacks import NORM_TITLES, Norm
 from advcore.defenses import DEFENSES
 from advcore.models.checkpoints import Checkpoint
 
@@ -12,8 +13,10 @@ STANDARD, DEFENDED, FOOLED = "#0072B2", "#009E73", "#D55E00"
 OTHERS = ("#E69F00", "#CC79A7", "#56B4E9")
 
 
-def epsilon_text(epsilon: float) -> str:
-    """ε in pixel space as the app shows it: `0.100 (25.5/255)`."""
+def epsilon_text(epsilon: float, norm: Norm = "linf") -> str:
+    """ε in pixel space as the app shows it: `0.100 (25.5/255)` for L∞, `0.500 (L2)` for another norm."""
+    if norm != "linf":
+        return f"{epsilon:.3f} ({NORM_TITLES[norm]})"
     return f"{epsilon:.3f} ({f'{epsilon * 255:.1f}'.removesuffix('.0')}/255)"
 
 

@@ -29,6 +29,17 @@ from advcore.attacks.fgsm import FGSM
 from advcore.attacks.jsma import JSMA
 from advcore.attacks.noise import UniformNoise
 from advcore.attacks.pgd import PGD
-from advcore.attacks.registry import ATTACKS, AttackSpec, Option, Role, attack_named, offered, python_call, spec_of, title
+from advcore.attacks.registry import (
+    ATTACKS,
+    NORM_TITLES,
+    AttackSpec,
+    Option,
+    Role,
+    attack_named,
+    offered,
+    python_call,
+    spec_of,
+    title,
+)
 from advcore.attacks.smallest import SmallestAttack
 from advcore.attacks.square import Square

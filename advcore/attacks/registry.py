@@ -22,7 +22,7 @@ from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
 from advcore.errors import AttackError
 
 Role = Literal["attack", "control", "black box", "minimal norm", "study fault"]
-_NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l0": "L0"}
+NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def title(attack: Attack) -> str:
     if spec is None:
         return type(attack).__name__
     words = spec.label(attack) if spec.label else spec.title
-    return words if attack.norm == spec.kind.__dataclass_fields__["norm"].default else f"{words} {_NORM_TITLES[attack.norm]}"
+    return words if attack.norm == spec.kind.__dataclass_fields__["norm"].default else f"{words} {NORM_TITLES[attack.norm]}"
 
 
 def python_call(attack: Attack) -> str:

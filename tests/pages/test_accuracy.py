@@ -50,12 +50,16 @@ def test_published_points_are_offered_where_a_study_has_them() -> None:
 
 @pytest.mark.parametrize("attack", [attacks.FGSM(), attacks.PGD(steps=3), attacks.UniformNoise()], ids=attacks.title)
 def test_the_worker_measures_what_the_engine_measures(attack: attacks.Attack) -> None:
-    curve = measured.curve(STANDARD, attack, (0.0, 0.1, 0.2), "fp32")
+    curve = measured.curve(STANDARD, attack, (0.0, 0.1, 0.2), precision="fp32")
     seen = measure(curve, 150)
     images, model = data.load("digits")[:150], checkpoints.find(STANDARD).model()
     expected = functools.reduce(operator.add, predictions(model, images, attack, (0.0, 0.1, 0.2), precision="fp32"))
     assert seen.curve == expected.curve
     assert len(measured.so_far(curve, 20) or ()) == 20
+    worst = measure(measured.curve(STANDARD, attack, (0.0, 0.1, 0.2), reading="worst", precision="fp32"), 150)
+    assert worst.reading == "worst"
+    assert all(worst.curve.accuracy[i] >= worst.curve.accuracy[i + 1] for i in range(2))
+    assert all(low <= high for low, high in zip(worst.curve.correct, seen.worst_case().curve.correct, strict=True))
 
 
 def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
