@@ -157,7 +157,7 @@ _BUILT_IN = (
         foolbox="mnist",
         digit_form=DigitForm(20),  # LeCun et al. 1998
         architecture="srivathsav_cnn",
-        quick={"epsilon": 0.1, "epochs": 3, "images": 6000},
+        quick={"epochs": 3, "images": 6000},
         credit="Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
     ),
     Dataset(
@@ -175,7 +175,7 @@ _BUILT_IN = (
         torchvision=readers.TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", 30_878_645),
         foolbox="fashionMNIST",
         architecture="srivathsav_cnn",
-        quick={"epsilon": 0.1, "epochs": 3, "images": 6000},
+        quick={"epochs": 3, "images": 6000},
         credit="Zalando Research; MIT licence",
     ),
     Dataset(

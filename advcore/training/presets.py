@@ -38,6 +38,7 @@ def presets(dataset: str, architecture: str | None = None) -> list[Preset]:
 
 def quick(dataset: str) -> Preset:
     """FGSM training on a few thousand images, to be watched from start to end."""
+    info = data.dataset(dataset)
     recipe = Recipe(
         dataset=dataset,
         architecture=architectures(dataset)[0],
@@ -45,7 +46,7 @@ def quick(dataset: str) -> Preset:
         schedule="cosine",
         held_out=128,
         evaluations=8,
-        **data.dataset(dataset).quick,
+        **{"epsilon": info.epsilon} | dict(info.quick),
     )
     few = f"{recipe.images:,} images" if recipe.images else "all images"
     return Preset(

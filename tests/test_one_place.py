@@ -1,0 +1,112 @@
+"""A dataset or an architecture is one entry: added to its table, it is in pickers, commands, presets and checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from torch import nn
+
+from advcore import data
+from advcore.cli.main import main
+from advcore.data import BUILT_IN, Dataset, DigitForm
+from advcore.images.decode import decode
+from advcore.models import architectures, checkpoints
+from advcore.models.architectures import ARCHITECTURES, Architecture
+from advcore.photos import digits, examples
+from advcore.photos.framing import frame
+from advcore.recipe import Recipe
+from advcore.training import presets
+from tests.hands import Hand, picture_of, png_of
+from tests.makers import pictures, save_checkpoint, write_folder
+from tests.pages.conftest import open_page
+
+NAMES = ("even", "odd")
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data", "runs", "checkpoints"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"ADVCORE_{name.upper()}", str(tmp_path / name))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A new dataset of handwritten digits, even and odd, with files and a model."""
+    info = Dataset(
+        "parity",
+        "Parity of digits",
+        "handwritten digits, even or odd",
+        shape=(1, 28, 28),
+        class_names=NAMES,
+        mean=(0.2,),
+        std=(0.4,),
+        epsilon=0.1,
+        epsilon_max=0.4,
+        sizes={"train": 6, "test": 6},
+        digit_form=DigitForm(20),
+        architecture="lee_cnn",
+        quick={"epochs": 1},
+    )
+    monkeypatch.setitem(BUILT_IN, "parity", info)
+    for split in data.SPLITS:
+        write_folder(tmp_path / "data" / "parity" / split, {name: pictures(3, 28) for name in NAMES})
+    recipe = Recipe(dataset="parity", architecture="lee_cnn", defense="standard")
+    model = checkpoints.build(recipe, (1, 28, 28), 2)
+    path = tmp_path / "checkpoints" / f"{recipe.checkpoint_id}.safetensors"
+    checkpoints.save(path, model, recipe, shape=(1, 28, 28), class_names=NAMES, metrics={}, provenance={})
+    return info
+
+
+def test_a_dataset_is_one_entry_in_the_engine(parity: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    images = data.load("parity")
+    assert (len(images), images.shape, images.class_names) == (6, (1, 28, 28), NAMES)
+    assert (parity.grey, parity.epsilons[-1], parity.curve_ends[-1], parity.short_title) == (True, 0.4, 0.8, parity.title)
+    assert main(["data"]) == 0
+    assert "parity" in capsys.readouterr().out
+    assert main(["curve", "--checkpoint", "parity/lee_cnn-standard", "--attack", "fgsm", "--json"]) == 0
+    assert '"parity/lee_cnn-standard"' in capsys.readouterr().out
+    assert presets.architectures("parity")[0] == "lee_cnn"
+    assert [item.name for item in presets.presets("parity")] == ["quick", "papers", "robust"]
+    model = checkpoints.find("parity/lee_cnn-standard").model()
+    assert model[0].mean.item() == pytest.approx(0.2)
+    photo = decode(png_of(picture_of(3, Hand(photo=0.6))))
+    assert digits.form_of("parity") is parity.digit_form
+    assert frame(photo, (1, 28, 28), "parity").ink is not None
+    assert [item.id for item in examples.examples("parity")] == [item.id for item in examples.examples("mnist")]
+
+
+@pytest.mark.parametrize("name", ["attack", "accuracy", "your_image", "retrain"])
+def test_a_dataset_is_one_entry_on_the_pages(name: str, parity: Dataset) -> None:
+    page = open_page(name, dataset="parity")
+    assert not page.exception
+    chosen = [box for box in page.selectbox if box.value == "parity"]
+    assert [parity.title in box.options for box in chosen] == [True]
+
+
+def bare(shape: architectures.Shape, classes: int) -> list[nn.Module]:
+    """A linear classifier."""
+    return [nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes)]
+
+
+def test_an_architecture_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = Architecture("bare", "Bare linear", "One linear layer.", bare, 4, study_recipe={"epochs": 2})
+    monkeypatch.setitem(ARCHITECTURES, "bare", spec)
+    assert architectures.build("bare", (1, 8, 8), 10)(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+    assert "bare" in presets.architectures("digits")
+    assert presets.as_in_the_papers("digits", "bare").recipe.epochs == 2
+    recipe = Recipe(dataset="digits", architecture="bare", defense="standard")
+    kept = save_checkpoint(tmp_path / "checkpoints", recipe)
+    assert kept.id in checkpoints.catalog()
+    assert "Bare linear" in checkpoints.find(kept.id).title
+    assert kept.model()(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+    trained = ["train", "--dataset", "digits", "--architecture", "bare", "--defense", "standard", "--epochs", "1"]
+    assert main([*trained, "--images", "100", "--held-out", "0"]) == 0
+    page = open_page("retrain", dataset="digits", architecture="bare")
+    assert not page.exception
+    assert [box.value for box in page.selectbox if "Bare linear" in box.options] == ["bare"]
