@@ -70,9 +70,10 @@ def test_a_dataset_is_picked_out() -> None:
     assert not open_page("models", of="../..", model="/etc/passwd").exception
 
 
-def test_every_model_shows_its_figures_its_recipe_and_its_origin() -> None:
-    for checkpoint_id, item in checkpoints.catalog().items():
-        page = open_page("models", model=checkpoint_id)
+def test_a_model_shows_its_figures_its_recipe_and_its_origin() -> None:
+    one_of_each = {item.recipe.dataset: checkpoint_id for checkpoint_id, item in checkpoints.catalog().items()}
+    for checkpoint_id in one_of_each.values():
+        item, page = checkpoints.find(checkpoint_id), open_page("models", model=checkpoint_id)
         assert not page.exception
         assert page.selectbox(key="model").value == checkpoint_id
         tables = [table.value for table in page.dataframe]
