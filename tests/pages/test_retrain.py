@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
-from advcore.jobs import queue
+from advcore.defenses import DEFENSES, Defense, Step
+from advcore.defenses.base import ATTACK_STEPS
+from advcore.jobs import processes, queue, worker
 from advcore.models import checkpoints
-from advcore.recipe import DEFENSES, Recipe
+from advcore.recipe import Recipe
 from tests.pages.conftest import open_page
+from ui.training import job as job_views
+from ui.words import DEFENDED, role, role_colour
+from ui.worker import worker as background
 
 
 @pytest.fixture
@@ -48,6 +57,28 @@ def test_every_defense_can_be_chosen(defense: str, page: AppTest) -> None:
     assert start_button(page)
 
 
+def test_a_new_defense_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the form with its caption and its settings, and in the recipe that is started."""
+
+    def mine(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield step.loss(images, labels)
+
+    entry = Defense(
+        name="mine", title="My own", about="does a new thing", paper="Me 2026", losses=mine, settings=(ATTACK_STEPS,)
+    )
+    monkeypatch.setitem(DEFENSES, "mine", entry)
+    monkeypatch.setattr("advcore.training.estimate._TRIAL_SECONDS", 0.05)
+    page = open_page("retrain", dataset="digits")
+    box = page.selectbox(key="recipe defense")
+    assert "My own" in box.options
+    box.set_value("mine").run()
+    assert not page.exception
+    assert "does a new thing (Me 2026)" in [caption.value for caption in page.caption]
+    assert page.number_input(key="recipe attack_steps").label == ATTACK_STEPS.title
+    assert any("--defense mine" in code.value for code in page.code)
+    assert (role("mine"), role_colour("mine")) == ("Adversarially trained", DEFENDED)
+
+
 def test_another_dataset_and_a_starting_point_come_with_the_link() -> None:
     page = open_page("retrain", dataset="digits", start="digits/digits_cnn-standard", preset="papers")
     assert not page.exception
@@ -74,7 +105,23 @@ def test_what_cannot_be_trained_is_said_and_cannot_be_started(page: AppTest) -> 
     assert all(button.label != "Start training" for button in page.button)
 
 
-def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> None:
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes that jobs are given: each waits to be stopped."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def launch(folder: Path, *words: str) -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        processes.record(folder, started[-1].pid)
+
+    monkeypatch.setattr(processes, "launch", launch)
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest, launched: list[subprocess.Popen[bytes]]) -> None:
     page.session_state["recipe epochs"] = 1000
     page.run()
     start_button(page).click().run()
@@ -86,10 +133,7 @@ def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest) -> Non
     assert any("running" in text.value and "Digits CNN · fgsm 0" in text.value.replace("\\", "") for text in again.markdown)
     assert again.selectbox(key="job").value == job.id
     next(button for button in again.button if button.label == "Stop").click().run()
-    for _ in range(300):
-        if queue.find(job.id).over:
-            break
-        time.sleep(0.1)
+    launched[0].wait()
     assert queue.find(job.id).state == "stopped"
     stopped = open_page("retrain", job=job.id)
     assert any("resuming" in caption.value for caption in stopped.caption)
@@ -121,16 +165,17 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> queue.Job:
     folder = queue.root() / "20260102-030405-000000"
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(recipe.to_json())
-    assert queue.run(folder) == 0
+    assert worker.run(folder) == 0
     return queue.find(folder.name)
 
 
 def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: queue.Job) -> None:
     page = open_page("retrain", job=finished.id)
-    for _ in range(200):
-        if "200 of 200 test images; bands 95 % (Wilson)." in [caption.value for caption in page.caption]:
-            break
-        page.run()
+    made = checkpoints.find(finished.checkpoint)
+    with background().changed:
+        # Asking again, as a page that is open does.
+        assert background().changed.wait_for(lambda: job_views.measure(made) or job_views.compared(made), timeout=60)
+    page.run()
     assert not page.exception
     captions = [caption.value for caption in page.caption]
     assert "360 of 360 test images; bands 95 % (Wilson)." in captions
@@ -138,8 +183,7 @@ def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: q
     shown = " ".join(block.proto.body for block in page.get("html"))
     assert shown.count("before: ") == 3
     links = [link.proto.url for link in page.get("link_button")]
-    made = finished.checkpoint.replace("/", "%2F")
-    assert f"/?dataset=digits&a=digits%2Fdigits_cnn-standard&b={made}" in links
+    assert f"/?dataset=digits&a=digits%2Fdigits_cnn-standard&b={made.id.replace('/', '%2F')}" in links
 
 
 def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: queue.Job) -> None:

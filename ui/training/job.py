@@ -1,4 +1,4 @@
-"""A job as the pages show it: its state, its live curves, what it gave, and what one can do with it."""
+"""A job as the Retrain page shows it: its state, its live curves, its result and its buttons."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]
 
 
 def name(recipe: Recipe | None) -> str:
-    """What a job trains, in people's words."""
+    """What a job trains, in words."""
     if recipe is None:
         return "unreadable recipe"
     architecture, dataset = ARCHITECTURES.get(recipe.architecture), data.BUILT_IN.get(recipe.dataset)
@@ -47,7 +47,7 @@ def name(recipe: Recipe | None) -> str:
 
 
 def option(job: queue.Job) -> str:
-    """A job as one of a list: by a text that stays the same, since a browser remembers its choice by it."""
+    """A job in a list, as a text that does not change: the browser remembers the choice by it."""
     return f"{name(job.recipe)} · {job.created:%d %b %H:%M:%S}"
 
 
@@ -68,7 +68,6 @@ def panel(job: queue.Job) -> None:
     steps = [row for row in rows if row["phase"] == "training"]
     if steps and job.state != "finished":
         _numbers(steps, job)
-    if steps and job.state != "finished":
         _charts(steps, job)
     if job.state != "finished":
         buttons(job)
@@ -91,7 +90,7 @@ def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
 
 
 def _numbers(steps: Sequence[Row], job: queue.Job) -> None:
-    """The latest of everything, large."""
+    """The latest accuracies, loss and pace."""
     last, colour = steps[-1], _colour(job)
     seen = [row["evaluation"] for row in steps if isinstance(row.get("evaluation"), dict)]
     shown = []
@@ -146,14 +145,14 @@ def buttons(job: queue.Job) -> None:
 
 
 _HELP = {
-    "Stop": "Saves where it stands, then ends; it can be resumed.",
-    "Resume": "Goes on from where it was saved.",
+    "Stop": "Saves its state and ends; it can be resumed.",
+    "Resume": "Continues from the saved state.",
     "Delete": "Removes this training from the list; a model it made stays.",
 }
 
 
 def act(what: Any, job_id: str) -> None:
-    """Do something to a job; what cannot be done is said on the next drawing of the page."""
+    """Stop, resume or delete a job; an error is shown when the page is drawn next."""
     try:
         what(job_id)
     except (AdvcoreError, OSError) as error:
@@ -161,7 +160,7 @@ def act(what: Any, job_id: str) -> None:
 
 
 def recipe_details(recipe: Recipe) -> None:
-    """Everything the recipe says, and the command that carries it out anywhere."""
+    """Every field of the recipe that differs from its default, and the command that trains with it."""
     with st.expander("The recipe, and how to run it elsewhere", icon=":material/receipt_long:"):
         st.markdown(f"**{DEFENSES[recipe.defense].title}**: {markdown_safe(DEFENSES[recipe.defense].described)}")
         values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
@@ -172,11 +171,11 @@ def recipe_details(recipe: Recipe) -> None:
         st.code(recipe.command, language="bash", wrap_lines=True)
 
 
-# --- what it gave ------------------------------------------------------------------------------------------------------------
+# --- its result --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BeforeAfter:
     """The new model and its baseline under one attack, on the first `count` test images."""
 
     title: str
@@ -194,7 +193,7 @@ class Comparison:
 
 
 def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
-    """The job's model, also when it has been renamed; None when it is gone."""
+    """The job's model, also when it has been renamed; None when it was deleted."""
     if job.state != "finished":
         return None
     for _ in range(2):
@@ -202,12 +201,12 @@ def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
             mine = item.own and (item.provenance.get("job") == job.id or item.id == job.checkpoint)
             if mine and item.path.exists():
                 return item
-        load.catalog.clear()  # what is remembered is a moment old
+        load.catalog.clear()  # it may be older than the model
     return None
 
 
 def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
-    """The undefended model to compare with: where it started, else the same architecture's, else the dataset's first."""
+    """The model to compare with: the one training started from, else an undefended one, of the same architecture if any."""
     known = load.catalog(made.recipe.dataset)
     start = known.get(made.recipe.warm_start or "")
     others = [item for item in known.values() if not item.defended and item.id != made.id]
@@ -215,7 +214,7 @@ def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
     return start or next(iter(alike or others), None)
 
 
-def comparisons(made: checkpoints.Checkpoint) -> list[Comparison]:
+def comparisons(made: checkpoints.Checkpoint) -> list[BeforeAfter]:
     """Before and after under FGSM, then under PGD, which takes longer and is measured on fewer images and ε."""
     info, before = data.dataset(made.recipe.dataset), baseline(made)
     pair = [made] if before is None else [before, made]
@@ -230,17 +229,17 @@ def comparisons(made: checkpoints.Checkpoint) -> list[Comparison]:
                 colour = DEFENDED if colour == STANDARD else STANDARD
             when = "after" if item is made else "before"
             traces[measured.curve(item.id, attack, grid)] = charts.Trace(f"{when}: {item.title}", colour)
-        found.append(Comparison(title, min(count, size), traces))
+        found.append(BeforeAfter(title, min(count, size), traces))
     return found
 
 
 def shown_epsilon(made: checkpoints.Checkpoint) -> float:
-    """The ε at which before and after are told in numbers: the one it was trained at, else the dataset's."""
+    """The ε at which before and after are compared in numbers: the one it was trained at, else the dataset's."""
     return made.recipe.epsilon or data.dataset(made.recipe.dataset).epsilon
 
 
 def result(made: checkpoints.Checkpoint) -> None:
-    """What a finished job gave: numbers, before/after curves that grow, and where to go with it."""
+    """The result of a finished job: accuracies, and curves before and after, as far as they are measured."""
     shown = comparisons(made)
     _before_and_after(made, shown)
     for column, comparison in zip(st.columns(2), shown, strict=True):
@@ -263,12 +262,12 @@ def compared(made: checkpoints.Checkpoint) -> bool:
     return all(comparison.done for comparison in comparisons(made))
 
 
-def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[Comparison]) -> None:
+def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[BeforeAfter]) -> None:
     """Three numbers after, each with what it was before."""
     at, colour = shown_epsilon(made), role_colour(made.recipe.defense)
 
-    def share(comparison: Comparison, place: int, epsilon: float) -> str:
-        """The accuracy of the curve at that place (−1: after) at one ε, in words."""
+    def share(comparison: BeforeAfter, place: int, epsilon: float) -> str:
+        """The accuracy of the curve number `place` (−1: after) at one ε, in words."""
         part = measured.so_far(list(comparison.traces)[place], comparison.count)
         return percent(part.curve.accuracy[part.epsilons.index(epsilon)]) if part else "…"
 
@@ -283,7 +282,7 @@ def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[Comparison])
 
 
 def links(made: checkpoints.Checkpoint) -> None:
-    """Where the new model can be looked at next."""
+    """Links to the pages that show the new model."""
     before = baseline(made)
     pair = [made.id] if before is None else [before.id, made.id]
     attack = urlencode({"dataset": made.recipe.dataset, "a": pair[0], "b": made.id})
