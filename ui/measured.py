@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from advcore import attacks, data
 from advcore.device import Precision, fastest_precision, pick_device
@@ -128,11 +127,24 @@ def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Pred
 def _piece(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
     """How many images a piece takes, and how many ε: by the work they are, whatever the speed of the machine."""
     device = next(model.parameters()).device
-    with FlopCounterMode(display=False) as counter:
-        model(images[:1].pixels(device))
-    passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / max(1, counter.get_total_flops())
+    passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / _operations(model, images[:1].pixels(device))
     count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE
     count = min(_MOST_IMAGES, max(_MULTIPLE, count))
     whole = of.attack.single_run or of.reading == "worst"  # what is found at one ε serves the others
     group = len(of.epsilons) if whole else int(passes / (count * _passes(of.attack, 1)))
     return count, max(1, group)
+
+
+def _operations(model: nn.Module, image: Tensor) -> int:
+    """The floating-point operations of the model's convolutions and linear layers on one image, at least 1."""
+    counts = [1]
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        counts.append(2 * output.numel() * layer.weight[0].numel())
+
+    # Not torch's FlopCounterMode: it hooks the models of all threads.
+    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    model(image)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
