@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from advcore.errors import AdvcoreError
+from advcore.cli.options import progress_bar
 from advcore.papers import record, replication, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES, find
@@ -19,31 +19,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     what = parser.add_subparsers(title="what to do", required=True, metavar="WHAT")
     listing = what.add_parser("list", help="the studies and the open questions")
-    listing.set_defaults(run=_list)
     show = what.add_parser("show", help="published and measured, with a verdict")
     show.add_argument("key", metavar="KEY", help="P1, P2, … or Q1, …")
-    show.set_defaults(run=_show)
     run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
-    run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100); shown, not recorded")
-    run.add_argument("--write", action="store_true", help="with --quick: record it nevertheless")
-    run.set_defaults(run=_run)
-    for command in (listing, show, run):
+    run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
+    for command, action in ((listing, _list), (show, _show), (run, _run)):
         command.add_argument("--json", action="store_true", help="JSON instead of tables")
+        command.set_defaults(run=action)
 
 
 def _list(options: argparse.Namespace) -> None:
-    records = {key: record.read(key) for key in STUDIES}
-    if options.json:
-        dates = {key: found.date if found else None for key, found in records.items()}
-        rows = [{"key": key, "title": of.title, "models": of.models, "measured": dates[key]} for key, of in STUDIES.items()]
-        print(json.dumps({"papers": rows}, ensure_ascii=False))
-        return
+    rows = []
     for key, of in STUDIES.items():
-        found = records[key]
-        state = f"measured {found.date}, {len(found.measured)} accuracies" if found else "not measured yet"
-        left_out = f"; {len(found.missing)} models left out" if found and found.missing else ""
-        print(f"{key}  {f'{of.authors}: ' if of.authors else ''}{of.title}\n    {state}{left_out}")
+        found = record.read(key)
+        rows.append({"key": key, "title": of.title, "models": of.models, "measured": found and found.date})
+        if not options.json:
+            state = f"measured {found.date}, {len(found.measured)} accuracies" if found else "not measured yet"
+            left_out = f"; {len(found.missing)} models left out" if found and found.missing else ""
+            print(f"{key}  {f'{of.authors}: ' if of.authors else ''}{of.title}\n    {state}{left_out}")
+    if options.json:
+        print(json.dumps({"papers": rows}, ensure_ascii=False))
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -53,29 +49,13 @@ def _show(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
-    if options.write and not options.quick:
-        raise AdvcoreError("--write goes with --quick: a full measurement is always recorded.")
     for of in [find(key) for key in keys]:
-        found = _measured(of, options.quick)
-        _print(of, found, as_json=options.json)
-        if options.quick and not options.write:
-            print("Shown, not recorded: --quick measures few images.", file=sys.stderr)
-        else:
-            print(f"Recorded in {record.write(found)}", file=sys.stderr)
-
-
-def _measured(of: Study, quick: bool) -> Record:
-    told, live = "", sys.stderr.isatty()
-    for step in replication.measure(of, quick=quick):
-        words = step.words.split(":")[0]
-        if live or words != told:
-            line = f"{step.done:4.0%}  {step.words:<90.90}"
-            print(f"\r{line}" if live else line.rstrip(), end="" if live else "\n", file=sys.stderr, flush=True)
-        told = words
-    if live:
-        print(file=sys.stderr)
-    assert step.record is not None
-    return step.record
+        for step in replication.measure(of, quick=options.quick):
+            progress_bar(step.done, f"{step.words:<70.70}")
+        assert step.record is not None
+        _print(of, step.record, as_json=options.json)
+        quick = "Shown, not recorded: --quick measures few images."
+        print(quick if options.quick else f"Recorded in {record.write(step.record)}", file=sys.stderr)
 
 
 def _print(of: Study, found: Record | None, *, as_json: bool) -> None:

@@ -91,7 +91,6 @@ class Record:
     device: str
     precision: str
     versions: dict[str, str]
-    quick: bool
     seconds: float
     missing: dict[str, str]
     measured: tuple[Measurement, ...]

@@ -90,12 +90,11 @@ def measure(of: Study, *, quick: bool = False, device: torch.device | None = Non
         raise CheckpointError(next(iter(missing.values()), "Nothing is to be measured."))
     record = Record(
         key=of.key,
-        command=f"python -m advcore papers run {of.key}{' --quick --write' if quick else ''}",
+        command=f"python -m advcore papers run {of.key}{' --quick' if quick else ''}",
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         device=describe(device, PRECISION),
         precision=PRECISION,
         versions={"torch": torch.__version__, "python": platform.python_version(), "advcore": __version__},
-        quick=quick,
         seconds=round(time.perf_counter() - began, 1),
         missing=missing,
         measured=tuple(found),

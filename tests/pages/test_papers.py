@@ -53,7 +53,7 @@ def made_up(key: str, right: Callable[[Accuracy], int] = lambda part: 700, **cha
         for seed in STUDIES[key].seeds
     )
     command = f"python -m advcore papers run {key}"
-    made = Record(key, command, "2026-01-02", "CPU, fp32", "fp32", {"torch": "9"}, False, 3.0, {}, found)
+    made = Record(key, command, "2026-01-02", "CPU, fp32", "fp32", {"torch": "9"}, 3.0, {}, found)
     return dataclasses.replace(made, **changes)
 
 

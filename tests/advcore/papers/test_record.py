@@ -18,7 +18,7 @@ ONE, TWO = Accuracy("mnist/one-standard"), Accuracy("mnist/two-standard")
 
 def made(*measured: Measurement) -> Record:
     """A record of these measurements."""
-    return Record("P9", "command", "2026-01-02", "CPU, fp32", "fp32", {"torch": "9"}, False, 1.5, {}, measured)
+    return Record("P9", "command", "2026-01-02", "CPU, fp32", "fp32", {"torch": "9"}, 1.5, {}, measured)
 
 
 def measurement(of: Accuracy, right: np.ndarray, *, seed: int = 0, bits: bool = True) -> Measurement:

@@ -30,7 +30,7 @@ def figure(percent: float | None, measures: Measures = "FGSM", up_to: float | No
 def record(*found: tuple[str, str, float, int], missing: dict[str, str] | None = None, seeds: int = 1) -> Record:
     """Counts out of a thousand for (model, attack, ε), the same for every seed."""
     rows = [Measurement(model, attack, at, seed, 1000, right) for model, attack, at, right in found for seed in range(seeds)]
-    return Record("P9", "", "", "", "fp32", {}, False, 0.0, missing or {}, tuple(rows))
+    return Record("P9", "", "", "", "fp32", {}, 0.0, missing or {}, tuple(rows))
 
 
 def row(of: Figure, given: Record | None, **changes: object) -> verdicts.Row:
