@@ -104,9 +104,9 @@ def _curves(study: Study, record: Record) -> None:
         return
     st.markdown("##### Accuracy against ε")
     left, right = st.columns([1, 2]) if len(names) > 1 else (st, st)
-    key = chosen("data", names, names[0], key=f"data:{study.key}")
     dataset = names[0]
     if len(names) > 1:
+        key = chosen("data", names, names[0], key=f"data:{study.key}")
         dataset = left.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
     words = [reading.words for reading in study.readings]
     said = right.selectbox("Read the study's ε as", words, key=f"reading of {study.key}")
