@@ -13,8 +13,6 @@ Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
 """Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
 Chart = Literal["cycle", "curves", "bars", "training", "models"]
 """What is drawn: the four phases, accuracy against ε, published beside measured, the trainings, or models under attacks."""
-L2_BUDGETS = {"mnist": 1.5, "fashion-mnist": 1.5, "cifar10": 0.5, "tiny-imagenet": 1.0, "digits": 0.5}
-"""The L2 budget in pixel space within which an image counts as correct under C&W. All other budgets are L∞."""
 JPEG_COPY = "CIFAR-10 is measured on a JPEG copy of its images, so its figures are not exactly those of the original files."
 _GRID = 8  # ε of the curve drawn for every model
 
@@ -25,7 +23,7 @@ def quantity(model: str, measures: Measures, epsilon: float = 0.0, fgsm: str = "
     if measures == "clean":
         return {clean: 1.0}
     if measures == "C&W":
-        return {Accuracy(model, "C&W", L2_BUDGETS[clean.dataset]): 1.0}
+        return {Accuracy(model, "C&W", data.BUILT_IN[clean.dataset].l2_budget): 1.0}
     attacked = {Accuracy(model, "PGD" if measures == "PGD" else fgsm, epsilon): 1.0}
     return more({clean: 1.0}, attacked) if measures == "drop" else attacked
 

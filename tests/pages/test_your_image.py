@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from advcore.attacks import FGSM
 from advcore.data import BUILT_IN
 from advcore.images.decode import PhotoError, decode
-from advcore.models import checkpoints, pretrained
+from advcore.models import checkpoints
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import frame
 from advcore.recipe import Recipe
@@ -244,10 +244,10 @@ def test_offline_the_list_says_why_imagenet_models_are_missing(torch_home: Path)
 
 
 def test_a_download_without_a_network_is_one_sentence(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str, timeout: float) -> None:
+    def offline(request: object) -> None:
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(pretrained.urllib.request, "urlopen", offline)
+    monkeypatch.setattr("torch.hub.urlopen", offline)
     page = open_page(NAME, dataset="imagenet")
     page.button[0].click().run()
     assert not page.exception
