@@ -1,6 +1,6 @@
 """The engine of Adversarial Lab: datasets, models, attacks, curves, defenses and checkpoints.
 
-It knows nothing of the browser app: torch, numpy, pillow, pyarrow and safetensors are all it needs.
+It does not use the browser app, and needs torch, numpy, pillow, pyarrow and safetensors alone.
 """
 
 __version__ = "0.1.0"

@@ -5,5 +5,5 @@ import sys
 from advcore.cli.main import main
 
 for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors="replace")  # a terminal or a pipe that has no ε gets a question mark and not a traceback
+    stream.reconfigure(errors="replace")  # where the output's encoding has no ε, a question mark is printed instead
 sys.exit(main())

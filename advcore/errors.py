@@ -10,11 +10,11 @@ class DataError(AdvcoreError):
 
 
 class ModelError(AdvcoreError):
-    """An architecture does not exist or does not fit the images it is asked to take."""
+    """An architecture does not exist or cannot take images of the given size."""
 
 
 class AttackError(AdvcoreError):
-    """An attack was asked for something it cannot do."""
+    """An option or a budget of an attack is out of range, or the attack cannot be targeted."""
 
 
 class CheckpointError(AdvcoreError):

@@ -37,7 +37,7 @@ def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:
 def fetched_into(folder: Path, expected: int, fetch: Callable[[], object]) -> Iterator[tuple[int, int]]:
     """Run `fetch` in a thread, yielding (bytes that it added below `folder`, `expected`) four times a second.
 
-    The folder is made if need be. Raises whatever `fetch` raised.
+    The folder is made if it is missing. An exception of `fetch` is raised again here.
     """
     failure: list[Exception] = []
 

@@ -12,7 +12,7 @@ from advcore.attacks import draws
 from advcore.attacks.base import Attack, Batch, Budget, Norm, loss_gradient, option, per_image, unit
 from advcore.attacks.losses import LOSSES, Loss, targeted_dlr
 
-_MOMENTUM = 0.75  # share of the new step; the rest repeats the step before
+_MOMENTUM = 0.75  # weight of the new step; the previous step has the rest
 _ENOUGH = 0.75  # a step size is kept while the loss grew in this share of its steps
 
 

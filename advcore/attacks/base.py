@@ -1,4 +1,4 @@
-"""What all attacks share: the base class, the budget, gradients, and the numbers of a batch that memory cannot hold.
+"""What all attacks share: the base class, the budget, gradients, and the splitting of batches that do not fit into memory.
 
 All attacks take `labels` as what to move away from or, when `targeted`, what to move toward. Left out, the model's own
 clean prediction is moved away from. No attack changes the model: not its mode, its gradients or its buffers.
@@ -80,7 +80,7 @@ def loss_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Ten
 
 
 def halve_when_full(work: Callable[..., Tensor], *batch: Tensor) -> Tensor:
-    """`work(*batch)`; where the accelerator's memory cannot hold that, on each half of the batch, and so on."""
+    """`work(*batch)`; if the accelerator runs out of memory, computed on each half of the batch, recursively."""
     try:
         return work(*batch)
     except torch.OutOfMemoryError:
@@ -174,7 +174,7 @@ def uniform_noise(images: Tensor, epsilon: float, generator: torch.Generator) ->
     return noise.to(images).mul_(epsilon)
 
 
-def climb(
+def ascend(
     gradient: Callable[[Tensor], Tensor], images: Tensor, epsilon: float, step: float, steps: int, start: Tensor | None
 ) -> Tensor:
     """Projected gradient ascent in L∞: `steps` sign steps of size `step` from images + start, kept within ε and [0, 1]."""
@@ -227,7 +227,7 @@ class Attack:
     """Base of all attacks: a frozen dataclass of keyword-only options, and one method that a subclass writes.
 
     * `_attack(model, batch)`: the attacked images of a batch, in which each image has its own ε. The base class checks ε, puts
-      the model into eval mode, fills in labels, puts several ε side by side and splits what memory cannot hold.
+      the model into eval mode, fills in labels, puts several ε side by side and splits batches that do not fit into memory.
     * A single-step attack writes `direction` instead: what is added once for every ε.
 
     Fields made with `option` appear in forms and on the command line, and their ranges are checked here. Random numbers come

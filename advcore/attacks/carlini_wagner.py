@@ -17,7 +17,7 @@ _INSIDE = 0.999999  # keeps the inverse of tanh finite at 0 and 1
 
 @dataclass(frozen=True, kw_only=True)
 class CarliniWagner(SmallestAttack):
-    """Carlini & Wagner 2017 (arXiv 1608.04644), L2: Adam minimizes ‖change‖² + c · (how far the label still leads).
+    """Carlini & Wagner 2017 (arXiv 1608.04644), L2: Adam minimizes ‖change‖² + c · (the label's lead over the other logits).
 
     The image is written as a tanh, which keeps it within [0, 1]. A binary search over `searches` runs finds the weight c of
     each image.

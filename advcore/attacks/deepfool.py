@@ -14,7 +14,7 @@ from advcore.attacks.smallest import SmallestAttack
 
 @dataclass(frozen=True, kw_only=True)
 class DeepFool(SmallestAttack):
-    """DeepFool (Moosavi-Dezfooli et al. 2016, arXiv 1511.04599): the nearest of the linearized boundaries, again and again.
+    """DeepFool (Moosavi-Dezfooli et al. 2016, arXiv 1511.04599): repeated steps to the nearest linearized boundary.
 
     Every step goes to the boundary that is nearest if the model were linear, out of those to the `candidates` most likely
     classes. At the end the change is made `overshoot` longer.

@@ -14,8 +14,8 @@ from advcore.attacks.base import Attack, Norm, evaluating, halve_when_full, inpu
 class FGSM(Attack):
     """Fast Gradient Sign Method (Goodfellow et al. 2015, arXiv 1412.6572): one step of size ε along the gradient's sign.
 
-    In L2 the step goes along the gradient itself, scaled to length ε. The gradient does not depend on ε, so that a sweep takes
-    one for all its ε.
+    In L2 the step goes along the gradient itself, scaled to length ε. The gradient does not depend on ε: a sweep computes it
+    once for all its ε.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")

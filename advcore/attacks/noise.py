@@ -28,7 +28,7 @@ class UniformNoise(Attack):
 
     @property
     def passes(self) -> int:
-        """None: the model is not asked."""
+        """None: the model is not evaluated."""
         return 0
 
     def direction(

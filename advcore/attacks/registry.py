@@ -150,7 +150,7 @@ ATTACKS: dict[str, AttackSpec] = {
             "square",
             Square,
             "Square",
-            "A random search over squares that asks for the model's scores and no gradient.",
+            "A random search over squares that uses the model's scores and no gradient.",
             "black box",
             "Andriushchenko et al. 2020",
             "1912.00049",
@@ -234,7 +234,7 @@ def offered() -> dict[str, AttackSpec]:
 
 
 def attack_named(name: str, **options: object) -> Attack:
-    """The attack called `name` with the options it has; others are left aside.
+    """The attack called `name`, with those of the options that it has; the others are ignored.
 
     Raises AttackError for an unknown name, for an option out of range, or when an attack that has no target is `targeted`.
     """

@@ -1,4 +1,4 @@
-"""Square Attack: a random search that asks for the model's scores and never for a gradient."""
+"""Square Attack: a random search that uses the model's scores and no gradient."""
 
 from __future__ import annotations
 
