@@ -24,7 +24,7 @@ from advcore.errors import DataError
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-FOLDER_SIZE = 64  # a folder of the user's own is brought to this side, unless all its images share a smaller size
+FOLDER_SIZE = 64  # images of a user's folder are scaled to this side, unless all of them share a smaller size
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class DigitForm:
 class Dataset:
     """All that the program knows of a dataset before any file is opened. A new dataset is one entry in `BUILT_IN`.
 
-    `shape` is C×H×W, or None for a folder of the user's, whose images decide. `mean` and `std` are the training split's, per
+    `shape` is C×H×W, or None for a user's folder, where the images decide. `mean` and `std` are the training split's, per
     channel, in pixel space. `epsilon` is the budget the studies use and `epsilon_max` where the ε track ends, both L∞ in pixel
     space; `l2_budget` is the L2 budget in pixel space within which Carlini and Wagner's attack must succeed. `sizes` counts the
     images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
@@ -265,7 +265,7 @@ def data_root() -> Path:
 
 
 def datasets() -> dict[str, Dataset]:
-    """Every dataset by name: the built-in ones, then each folder of the user's own under the data folder."""
+    """Every dataset by name: the built-in ones, then each folder that a user put under the data folder."""
     root, found = data_root(), dict(BUILT_IN)
     reserved = {info.torchvision.folder.split("/")[0] for info in found.values() if info.torchvision} | set(found)
     with contextlib.suppress(OSError):  # a data folder that cannot be listed holds no datasets

@@ -138,7 +138,7 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
 
 
 def _check_shards(files: Sequence[Path]) -> None:
-    """Raise DataError when `test-00000-of-00002.parquet` is there without its fellow."""
+    """Raise DataError when one of the files `test-00000-of-00002.parquet` and so on is missing."""
     if not (numbered := re.fullmatch(r"(.+)-\d+-of-(\d+)\.parquet", files[0].name)):
         return
     stem, count = numbered[1], int(numbered[2])
@@ -198,7 +198,7 @@ def read_torchvision(stored: TorchvisionFiles, root: Path, split: str, wordnet: 
             loaded = kind(root, train=split == "train")  # opens its pickled batches only if their checksums are right
         else:
             _check_idx(place, split)
-            # The .pt files of old versions would come first, and they are pickles: they are never opened.
+            # torchvision would prefer the .pt files of old versions. They are pickles and are never opened.
             loaded = type(form, (kind,), {"_check_legacy_exist": lambda _: False})(root, train=split == "train")
         pixels, targets = np.asarray(loaded.data), [int(label) for label in loaded.targets]
     except DataError:
@@ -346,9 +346,9 @@ def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wo
 
 
 def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> RawImages:
-    """A folder of the user's own: SPLIT/CLASS/*.png, scaled and cropped to size×size unless all share a smaller size.
+    """A user's folder: SPLIT/CLASS/*.png, scaled and cropped to size×size unless all images share a smaller size.
 
-    Images are turned upright as their EXIF data say: phones store them as the sensor lay. Classes (alphabetical), channels
+    Images are turned upright as their EXIF data say, because phones store them unrotated. Classes (alphabetical), channels
     and size are those of both splits together, and not of the `limit` images read: a model trained on one split fits the
     other.
     """

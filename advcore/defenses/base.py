@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advcore.attacks import climb, input_gradient
+from advcore.attacks import ascend, input_gradient
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ STEP_SIZE = Setting(
 
 
 class Batches(nn.Module):
-    """A network that takes several batches in one call, each normalized with batch statistics of its own."""
+    """A network that takes several batches in one call, each normalized with its own batch statistics."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Step:
         """The batch after `steps` sign steps of `size` up the cross-entropy, from a uniform start, within ε and [0, 1]."""
         epsilon = self.recipe.epsilon
         start = self.uniform(images, epsilon)
-        return climb(lambda attacked: input_gradient(self.network, attacked, labels), images, epsilon, size, steps, start)
+        return ascend(lambda attacked: input_gradient(self.network, attacked, labels), images, epsilon, size, steps, start)
 
     @property
     def step_size(self) -> float:

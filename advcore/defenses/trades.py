@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from advcore.attacks import climb, evaluating
+from advcore.attacks import ascend, evaluating
 from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE, Defense, Setting, Step
 
 BETA = Setting("trades_beta", "β of TRADES", 6.0, 0, 1000, step=0.5, digits=2)
@@ -18,8 +18,8 @@ _START = 0.001  # standard deviation of the attack's Gaussian start, in pixel sp
 def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
     """Cross-entropy on clean images + β · KL(clean prediction ‖ attacked prediction).
 
-    As in the paper's code: the attack climbs that divergence with the network in eval mode, from a Gaussian start, and the
-    clean and the attacked batch are two forward passes, each with batch statistics of its own.
+    As in the paper's code: the attack maximizes that divergence with the network in eval mode, from a Gaussian start, and the
+    clean and the attacked batch are two forward passes, each with its own batch statistics.
     """
     recipe = step.recipe
     with evaluating(step.network):
@@ -33,7 +33,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
                 return torch.autograd.grad(divergence, leaf)[0]
 
         start = _START * torch.empty_like(images).normal_(generator=step.generator)
-        attacked = climb(gradient, images, recipe.epsilon, step.step_size, recipe.attack_steps, start)
+        attacked = ascend(gradient, images, recipe.epsilon, step.step_size, recipe.attack_steps, start)
     logits, pushed = step.model(images, attacked)
     yield trades_loss(logits, pushed, labels, recipe.trades_beta, recipe.label_smoothing)
 

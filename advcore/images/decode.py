@@ -1,7 +1,7 @@
-"""The one decoder of image files: bytes that nobody has checked to 8-bit pixels, or one clear sentence why not.
+"""The one decoder of image files: untrusted bytes to 8-bit pixels, or an error of one sentence.
 
 Name, header and pixels are all untrusted. The size is known, and limited, before a pixel is decoded, and only the decoders of
-`FORMATS` are used: Pillow would hand others, such as EPS, to other programs.
+`FORMATS` are used: Pillow would pass others, such as EPS, to external programs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from advcore.images.encode import NOTE_KEY
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 50_000_000
-MIN_SIDE = 8  # the smallest model's own images: what is downloaded there can be opened again
+MIN_SIDE = 8  # the image size of the smallest model, so that its downloaded images can be opened again
 MAX_ASPECT = 50
 LIMITS = (
     f"PNG, JPEG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 10**6} megapixels, "
