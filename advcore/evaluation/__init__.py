@@ -1,1 +1,1 @@
-"""Accuracy under attack: curves over ε, one image over ε, and whether a robustness can be believed."""
+"""Accuracy under attack: curves over ε, one image over ε, and whether measured robustness can be believed."""

@@ -41,11 +41,11 @@ def record(folder: Path, pid: int) -> None:
 
 
 def launch(folder: Path, *words: str) -> None:
-    """Start `python WORDS` for the folder, in a session of its own: no terminal or server that ends takes it along.
+    """Start `python WORDS` for the folder, in a new process session, so that it outlives the terminal and the server.
 
     What it prints goes to the folder's `log.txt`.
     """
-    # Two programs whose threads spin while they wait for each other take ten times as long: these sleep.
+    # If the threads of two programs spin while they wait, both take ten times as long: these threads sleep.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1"}
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

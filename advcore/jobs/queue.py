@@ -1,6 +1,6 @@
 """The queue of trainings, as the pages see it.
 
-A job's folder `jobs/ID` below the runs is the only record of it; whoever reads it finds the same job:
+A job's folder `jobs/ID` below the runs is the only record of it; every reader sees the same job:
 
     recipe.json        what to train
     process.json       the process that does it
@@ -36,7 +36,7 @@ _MAX_LINE = 10_000
 
 
 class JobError(AdvcoreError):
-    """There is no such job, or it cannot do what was asked of it in its state."""
+    """There is no such job, or its state does not allow the action."""
 
 
 @dataclass(frozen=True)

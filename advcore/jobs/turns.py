@@ -1,8 +1,8 @@
 """Which jobs run and which wait, told from their folders alone. Imports no torch, so that the process that waits is small.
 
-`advance` starts the oldest waiting jobs while there is room. Who starts, stops or looks at jobs calls it, and so does every
-job that ends. While jobs wait, one small process (`python -m advcore.jobs.turns ROOT`) also waits for the running ones to
-end, however they end, and then calls it: a job that is killed does not hold up the others.
+`advance` starts the oldest waiting jobs while there is room. Everything that starts, stops or lists jobs calls it, and so does
+every job that ends. While jobs wait, one small process (`python -m advcore.jobs.turns ROOT`) also waits for the running ones
+to end, however they end, and then calls it, so that a killed job does not block the others.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def wait(root: Path) -> None:
         with lock(root):
             jobs = folders(root)
             if not any(is_waiting(folder) for folder in jobs):
-                # Under the lock: whoever adds a job after this finds no waiting process and starts one.
+                # Under the lock: a job added after this finds no waiting process and starts one.
                 (root / "process.json").unlink(missing_ok=True)
                 return
             busy = [process for folder in jobs if is_running(folder) and (process := processes.running(folder))]

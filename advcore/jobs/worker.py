@@ -106,7 +106,7 @@ def run(folder: Path) -> int:
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    """Train, measure and save; whatever happens, a record of it."""
+    """Train, measure and save, and record how it ended in every case."""
     try:
         with _StopSignals(folder) as signals:
             return _carry_out(folder, signals)

@@ -29,7 +29,7 @@ _ID = re.compile(r"[\w][\w.-]{0,63}/[\w][\w.+-]{0,95}")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model on disk: where, trained how, measured at what. `own` is true for the user's, false for shipped ones."""
+    """A model on disk: its file, recipe, figures and origin. `own` is true for the user's, false for shipped ones."""
 
     id: str
     path: Path

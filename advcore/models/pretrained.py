@@ -95,7 +95,7 @@ class Pretrained:
 
         file, network = self.path(), get_model(self.name, weights=None)
         data = file.read_bytes()
-        if not _fits(file, hashlib.sha256(data).hexdigest()):  # these very bytes are loaded, whatever happens to the file now
+        if not _fits(file, hashlib.sha256(data).hexdigest()):  # exactly these bytes are loaded below
             raise ModelError(f"{self.title}: {file.name} changed while it was opened; try again.")
         try:
             weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -143,7 +143,7 @@ def available() -> dict[str, Pretrained]:
 
 
 def missing() -> dict[str, str]:
-    """Why each of the others is not at hand, by id: one sentence each."""
+    """Why each of the other networks is not available, by id: one sentence each."""
     if not zoo():
         return {f"{DATASET}/{name}": f"{title}: needs the package torchvision." for name, title in _TITLES.items()}
     return {item.id: reason for item in zoo().values() if (reason := _reason(item)) is not None}
@@ -162,7 +162,7 @@ def download(model_id: str) -> Iterator[tuple[int, int]]:
     """Fetch a network's weights into torch hub's cache, yielding (bytes so far, bytes expected).
 
     The file appears under its name only when it is whole and its fingerprint fits. Raises ModelError when the network is
-    unknown, nothing can be fetched, or what came is not what was published.
+    unknown, the download fails, or the file is not the published one.
     """
     if model_id not in zoo():
         find(model_id)
@@ -176,7 +176,7 @@ def download(model_id: str) -> Iterator[tuple[int, int]]:
     try:
         yield from fetched_into(folder, round(item.megabytes * 1e6), fetch)
     except RuntimeError as error:  # the hash
-        raise ModelError(f"What came for {item.title} is not the published file; nothing was kept, try again.") from error
+        raise ModelError(f"The download of {item.title} is not the published file; nothing was kept, try again.") from error
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "reason", error)).splitlines()[0][:120] or type(error).__name__
         raise ModelError(

@@ -22,7 +22,7 @@ _MAX_BYTES = 1 << 30
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write the tensors so that the file is complete or not there at all."""
-    # Not save_file: it writes to a temporary file of its own, which a killed process leaves behind under a random name.
+    # Not save_file: it writes a temporary file with a random name, which stays behind if the process is killed.
     write_whole(path, serialize(dict(tensors), metadata))
 
 

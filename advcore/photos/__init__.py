@@ -1,1 +1,1 @@
-"""A person's own photo: what a model sees of it, and attacks on it at full size."""
+"""Photos: what a model sees of one, and attacks on it at full size."""

@@ -1,4 +1,4 @@
-"""One photo of a person's own, attacked from start to end: the model's small view of it, or the whole photo."""
+"""An attack on one photo from start to end: on the model's small view of it, or on the whole photo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def attack_own(
     """Attack what a model of `shape` sees of the photo, or with `full` the photo itself, within ε (L∞, pixel space).
 
     No true label exists: the attack moves away from the model's own answer, or toward `target`. Returns what happened and
-    the attacked photo as PNG bytes; the outcome's `rounded` are the answers to these very bytes, opened again.
+    the attacked photo as PNG bytes; the outcome's `rounded` are the answers to exactly these bytes, decoded again.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     seen = view_of(photo, framing, shape).to(device)

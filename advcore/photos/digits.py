@@ -23,7 +23,7 @@ _NOISE = 1 / 255
 
 @dataclass(frozen=True)
 class Ink:
-    """How paper and ink are told apart in one photo.
+    """How paper and ink are distinguished in one photo.
 
     `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the photo. A pixel that
     differs from it by `floor` or less is paper, by `depth` or more is ink; `boost` brings thin strokes back to full strength
@@ -100,7 +100,7 @@ def form_of(dataset: str) -> DigitForm | None:
 
 
 def find(sample: Sample, dark: bool | None = None) -> Digit | None:
-    """The digit in a part of a photo, or None where there is no ink. `dark` None finds out whether the ink is dark."""
+    """The digit in a part of a photo, or None where there is no ink. `dark` None detects whether the ink is dark."""
     grey = sample.grey.numpy().astype(np.float64)
     if min(grey.shape) < 4:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Control points of each digit's strokes, as people write them: "x,y x,y …" in percent of a box, y down, strokes parted by |.
+# Control points of each digit's strokes in handwriting: "x,y x,y …" in percent of a box, y down, strokes parted by |.
 STROKES: dict[int, tuple[str, ...]] = {
     0: ("50,0 15,20 5,55 25,95 60,97 90,60 85,20 50,0", "60,3 20,10 10,50 20,90 50,100 80,85 88,45 75,10 45,0"),
     1: ("50,0 50,50 48,100", "30,20 45,8 55,0 | 55,0 53,50 52,100"),
@@ -38,7 +38,7 @@ def _strokes_of(text: str) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Hand:
-    """How somebody writes and what the photo is of: all lengths as shares of the digit's height."""
+    """A handwriting and what the photo shows: all lengths as shares of the digit's height."""
 
     size: int = 400
     height: float = 0.6

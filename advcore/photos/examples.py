@@ -1,4 +1,4 @@
-"""Example photos for those who have none at hand: drawn on the spot, or brought by installed packages. No network."""
+"""Example photos: drawn by this program, or part of installed packages. No network is used."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def frame(
     A file this app wrote for the same dataset is framed as it was written. A photo of the model's own size is taken pixel
     by pixel. Digits (MNIST, digits) are looked for, in `crop` if given, and framed as their dataset has them; where none is
     found, or `plain` is asked for, and for all other datasets, the crop (or the middle of the photo) is taken as it is.
-    `invert` None finds out whether dark must become bright: grey models know bright things on dark ground. Raises
+    With `invert` None it is determined whether dark must become bright: grey models expect bright on dark. Raises
     PhotoError when the crop has no pixel in the photo.
     """
     by_itself = crop is None and invert is None and not plain

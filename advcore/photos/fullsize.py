@@ -110,7 +110,7 @@ def full_size(
     Without a label the model's own answer is the one to lose; `target` moves toward that class instead.
     """
     device = _device(model)
-    view = View(view.framing, view.shape).to(device)  # one of its own: the caller's stays where it is
+    view = View(view.framing, view.shape).to(device)  # a new one: the caller's stays on its device
     blocks = block_means(photo.pixels, view.rows, view.columns, view.factor).to(device)
     behind = nn.Sequential(_FromBlocks(view), model)
     yield 0.2, None
@@ -162,7 +162,10 @@ def attack_whole(
     """The photo attacked at its own size within ε (L∞, pixel space), in whole 8-bit levels: uint8 C×H×W.
 
     FGSM takes the short way; any other attack runs on `nn.Sequential(view, model)`, which for megapixels takes memory and time.
+    Raises AttackError for another norm than L∞.
     """
+    if attack.norm != "linf":
+        raise AttackError("A photo at its own size is attacked in L∞ only; choose --norm linf.")
     if isinstance(attack, FGSM):
         if attack.targeted != (target is not None):
             raise AttackError("A targeted attack needs a class to move toward, and only that one does.")

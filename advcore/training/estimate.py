@@ -21,7 +21,7 @@ from advcore.training import watch
 from advcore.training.loop import Trainer, initial_model
 
 START_SECONDS = 4.0
-"""A process of its own: Python, torch, the first step."""
+"""Starting a process: Python, torch, the first step."""
 _TRIAL_SECONDS = 0.8
 _SAMPLE = 512
 _FORWARD = 1 / 3  # what a forward pass costs beside a gradient
@@ -106,7 +106,7 @@ def _step_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: t
     if size == small:
         return little / small * batch
     much = trial(size, _TRIAL_SECONDS)
-    # A step has a cost of its own, however few its images are: the optimizer changes every weight.
+    # A step has a fixed cost even with few images: the optimizer changes every weight.
     return much + max(0.0, much - little) / (size - small) * (batch - size)
 
 
