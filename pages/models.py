@@ -1,4 +1,4 @@
-"""Models: every checkpoint with its recipe and figures; one's own can be renamed, deleted, downloaded and imported."""
+"""Models: every checkpoint with its recipe and figures; a user's can be renamed, deleted, downloaded and imported."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def detail(item: checkpoints.Checkpoint) -> None:
 
 
 def compact(count: int) -> str:
-    """A count as people say it: 950, 85 K, 4.7 M."""
+    """A count in short form: 950, 85 K, 4.7 M."""
     if count < 1000:
         return str(count)
     return f"{count / 1000:.0f} K" if count < 1_000_000 else f"{count / 1e6:.1f} M"
@@ -192,7 +192,7 @@ def facts(values: Mapping[str, Any]) -> None:
 
 
 def actions(item: checkpoints.Checkpoint) -> None:
-    """Where the model can be looked at, and what can be done with one's own."""
+    """Links to where the model can be used, and the actions on a user's model."""
     dataset = item.recipe.dataset
     st.link_button("Attack it", f"/?{urlencode({'dataset': dataset, 'b': item.id})}", icon=":material/bolt:", type="primary")
     onward = {"dataset": dataset, "architecture": item.recipe.architecture, "start": item.id, "job": "new"}
@@ -207,7 +207,7 @@ def actions(item: checkpoints.Checkpoint) -> None:
     )
     if not item.own:
         return
-    # A form sends the name with the click: neither is lost while the page is drawn anew.
+    # A form sends the name with the click: neither is lost while the page is drawn again.
     with st.popover("Rename", icon=":material/edit:"), st.form(f"rename {item.id}", border=False):
         st.text_input("New name", value=item.id.split("/", 1)[1], max_chars=95, key=f"name of {item.id}")
         st.form_submit_button("Rename it", on_click=rename, args=(item.id,))

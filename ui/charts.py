@@ -1,4 +1,4 @@
-"""Plotly figures: the one module of the engine that draws."""
+"""Plotly charts: the one module that imports plotly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GREY = "rgba(128,128,128,0.25)"
 
 @dataclass(frozen=True)
 class Trace:
-    """How a curve is told apart: its name in the legend, its colour (the model) and its dash (the attack)."""
+    """How a curve is drawn: its name in the legend, its colour (the model) and its dash (the attack)."""
 
     name: str
     colour: str
@@ -37,7 +37,7 @@ class Points:
 
 
 def layout(figure: go.Figure, *, x: str, y: str, height: int = 430) -> go.Figure:
-    """The look all figures share: quiet grid, legend below, room for the thumb."""
+    """The layout that all charts share: light grid, legend below the chart, margins for touch screens."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 12, "t": 16, "b": 8},
@@ -136,7 +136,7 @@ def smallest_epsilon_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Fi
 
 
 def _plain(names: Sequence[str]) -> list[str]:
-    """Names of strangers that Plotly shows as they are: it takes tags for bold type, line breaks and links."""
+    """Untrusted names, escaped: Plotly interprets tags for bold type, line breaks and links."""
     return [escape(name, quote=False) for name in names]
 
 
@@ -226,7 +226,7 @@ def _whole_run(rows: Sequence[Mapping[str, Any]]) -> list[float]:
 def watched_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
     """Clean, FGSM and PGD-10 accuracy on the held-out images, in percent, over the steps of a job's progress.
 
-    The colour is the model's; the attack is told by the dash, the marker and the name at the line's end.
+    The colour is the model's; dash, marker and the name at the line's end show the attack.
     """
     figure = go.Figure()
     seen = [(row["step"], row["evaluation"]) for row in rows if isinstance(row.get("evaluation"), dict)]

@@ -1,4 +1,4 @@
-"""Cached loaders. What they return is shared by all sessions: nobody changes it."""
+"""Cached loaders. What they return is shared by all sessions and must not be changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def available() -> dict[str, data.Source]:
 
 @st.cache_data(ttl=2, show_spinner=False)
 def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
-    """The checkpoints (of one dataset); looked up anew every two seconds, so that a finished training shows."""
+    """The checkpoints (of one dataset); read again every two seconds, so that a finished training appears."""
     return checkpoints.catalog(dataset_name)
 
 
@@ -52,7 +52,7 @@ def _model(checkpoint_id: str, path: str, changed: float) -> nn.Module:
 
 
 def model(of: checkpoints.Checkpoint) -> nn.Module:
-    """The model, ready on the best device in fp32; loaded anew when its file changes."""
+    """The model, ready on the best device in fp32; loaded again when its file changes."""
     return _model(of.id, str(of.path), written(of))
 
 

@@ -125,7 +125,7 @@ def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Pred
 
 
 def _piece(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
-    """How many images a piece takes, and how many ε: by the work they are, whatever the speed of the machine."""
+    """How many images a piece takes, and how many ε: by their amount of work; the speed of the machine does not count."""
     device = next(model.parameters()).device
     passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / _operations(model, images[:1].pixels(device))
     count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE

@@ -75,7 +75,7 @@ def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrai
 
 
 MOST_PASSES = 1000
-"""Attacks that cost an image more forward passes than this are too slow to be answered while somebody waits."""
+"""Attacks that cost an image more forward passes than this are too slow to be computed while a person waits."""
 
 
 def interactive_attacks() -> dict[str, attacks.AttackSpec]:

@@ -1,4 +1,4 @@
-"""Numbers to be seen from the back of a room: a row of tiles that wraps on a phone."""
+"""Large numbers: a row of tiles that wraps on a phone."""
 
 from __future__ import annotations
 

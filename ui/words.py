@@ -21,7 +21,7 @@ def epsilon_text(epsilon: float, norm: Norm = "linf") -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as people read it, `97.2 %`; one that would round to a 0 or a 100 it is not becomes `< 0.1 %`, `> 99.9 %`."""
+    """A share in percent, `97.2 %`; a share near 0 or 1 that would be rounded to it becomes `< 0.1 %` or `> 99.9 %`."""
     least = 10.0**-digits
     if 0 < share < least / 200:
         return f"< {least:.{digits}f} %"

@@ -50,7 +50,7 @@ class _Request:
 
 
 class Stopped(Exception):
-    """Raised inside a piece of a task that nobody wants any more."""
+    """Raised inside a piece of a task that no owner wants any more."""
 
 
 class Worker:
@@ -97,7 +97,7 @@ class Worker:
             return self._results.get(key)
 
     def error(self, key: Hashable) -> str | None:
-        """Why the task could not be carried out, or None. It is tried again once nobody has asked for it in between."""
+        """Why the task could not be carried out, or None. It is tried again after all owners have dropped it."""
         with self.changed:
             return self._errors.get(key)
 
@@ -123,7 +123,7 @@ class Worker:
                 self.changed.notify_all()
 
     def breathe(self) -> None:
-        """Called often within a piece: waits while an answer is computed; raises Stopped if nobody wants the task."""
+        """Called often within a piece: waits while an answer is computed; raises Stopped if no owner wants the task."""
         if self._waiting or self._interrupted:  # the usual case is neither, and takes no lock
             with self.changed:
                 self.changed.wait_for(lambda: self._interrupted or not self._waiting)
@@ -133,7 +133,7 @@ class Worker:
     # --- the thread --------------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> set[Hashable]:
-        """The keys that somebody asks for."""
+        """The keys of all tasks that an owner wants."""
         return {task.key for request in self._requests.values() for task in request.tasks}
 
     def _note_change(self) -> None:

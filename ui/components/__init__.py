@@ -34,7 +34,7 @@ def mount(
 ) -> Any:
     """Show the component `name` with `data`; returns its states, which begin with the defaults in `states`.
 
-    `callbacks` name states or triggers and what is called, before the page is drawn anew, when the browser reports one.
+    `callbacks` name states or triggers and what is called when the browser reports one, before the page is drawn again.
     """
     heard = dict.fromkeys(states, _nothing) | dict(callbacks or {})
     reports = {f"on_{event}_change": call for event, call in heard.items()}

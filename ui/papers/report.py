@@ -80,7 +80,7 @@ def origin(of: Study, record: Record | None) -> str:
 
 
 def report(records: Sequence[tuple[Study, Record | None]]) -> str:
-    """A page of its own to print or to send: every table, verdict and condition, in one file that needs nothing else."""
+    """A page to print or to send: every table, verdict and condition, in one file without external parts."""
     parts = [
         {
             "of": of,

@@ -60,7 +60,7 @@ def accuracy_link(of: Study, models: Sequence[str], epsilon: float) -> str:
     """The Accuracy page with these models under FGSM and PGD-20, up to the smallest end that holds this ε."""
     dataset = models[0].split("/")[0]
     ends = data.dataset(dataset).curve_ends
-    # A study with a curve of its own is shown to that curve's end.
+    # A study that published a curve is shown up to that curve's end.
     curves = [curve for curve in published_curves(dataset) if f"({of.key})" in curve.title and curve.literal]
     reach = max([epsilon, *(at for curve in curves for at in curve.epsilons)])
     end = next((end for end in ends if end >= reach), ends[-1])

@@ -118,7 +118,7 @@ def identity(content: bytes, name: str = "") -> str:
 
 @st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
 def example_strip(dataset: str) -> tuple[tuple[str, ...], LabeledImages]:
-    """The examples of a dataset: their ids, and thumbnails with titles. Nobody's own: shared by all sessions."""
+    """The examples of a dataset, shared by all sessions: their ids, and thumbnails with titles."""
     found = examples.examples(dataset)
     return tuple(item.id for item in found), strip([item.open() for item in found], [item.title for item in found])
 

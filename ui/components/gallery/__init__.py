@@ -21,7 +21,7 @@ def gallery(
     key: str,
     on_pick: Callable[[int], None],
 ) -> None:
-    """Show the images at `indices`; a click calls `on_pick` with the index before the page is drawn anew."""
+    """Show the images at `indices`; a click calls `on_pick` with the index before the page is drawn again."""
     few = thumbnails(images.images[list(indices)])
     message = {
         "shape": list(few.shape[1:]),
