@@ -22,6 +22,7 @@ from advcore.defenses import DEFENSES, Batches, Step
 from advcore.device import Precision, fastest_precision, keep_freed_memory, pick_device
 from advcore.errors import RecipeError
 from advcore.models import checkpoints
+from advcore.models.architectures import fit_to_images
 from advcore.recipe import Recipe
 from advcore.training import state, watch
 from advcore.training.augment import augment, mirrored
@@ -30,6 +31,7 @@ from advcore.training.watch import Evaluation
 
 _YIELD_SECONDS = 0.25
 _SAVE_SECONDS = 20.0
+_FITTED = 5000  # training images that the whitening filters of a network are taken from
 
 
 @dataclass(frozen=True)
@@ -267,19 +269,21 @@ class Trainer:
 
 
 def fresh_model(recipe: Recipe, images: data.LabeledImages) -> nn.Module:
-    """A model for the images, with weights drawn from the recipe's seed."""
+    """A model for the images, with weights drawn from the recipe's seed; not yet fitted to the images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return checkpoints.build(recipe, images.shape, len(images.class_names))
 
 
 def initial_model(recipe: Recipe, images: data.LabeledImages) -> nn.Module:
-    """The model a run starts from: a fresh one, with the warm start's weights where the recipe names one.
+    """The model a run starts from: a fresh one fitted to the images, or with the weights of the recipe's warm start.
 
     Raises RecipeError when the warm start has another architecture.
     """
     model = fresh_model(recipe, images)
-    if recipe.warm_start is not None:
+    if recipe.warm_start is None:
+        fit_to_images(model, images[:_FITTED].pixels())
+    else:
         start = checkpoints.find(recipe.warm_start).model().state_dict()
         try:
             model.load_state_dict(start)
