@@ -50,6 +50,7 @@ Q1 = Study(
         "This is not defensive distillation as Papernot et al. (2016) define it. They train the teacher at the temperature "
         "too. Our teacher was trained at temperature 1 and only softened at 20, so its labels are nearly uniform (mean "
         "largest probability 0.25). The figures therefore do not answer the question for defensive distillation itself.",
+        "The figures under C&W were measured with foolbox's implementation; the command now measures with the app's own.",
     ),
 )
 
@@ -71,8 +72,8 @@ Q2 = Study(
     title="Does robustness gained against FGSM carry over to iterative attacks?",
     conditions=(
         "Asked by P1. Every model trained with FGSM, at the ε it was trained at, under FGSM, PGD-20 and Carlini & Wagner's "
-        "attack as foolbox has it. That attack searches the smallest change in L2; its figure counts the images that are "
-        "correct within an L2 budget. One seed each."
+        "attack. That attack searches the smallest change in L2; its figure counts the images that are correct within an L2 "
+        "budget. One seed each."
     ),
     figures=_figures((model.split("/")[0], model, epsilon) for model, epsilon in _TRAINED_WITH_FGSM.items()),
     claims=(
@@ -84,7 +85,10 @@ Q2 = Study(
             },
         ),
     ),
-    remarks=("Under C&W only 50 images were measured, and the undefended models not at all: a first look, not an answer.",),
+    remarks=(
+        "Under C&W only 50 images were measured, and the undefended models not at all: a first look, not an answer. These "
+        "figures were measured with foolbox's implementation; the command now measures with the app's own.",
+    ),
 )
 
 

@@ -20,7 +20,7 @@ from advcore.papers import record, replication, verdicts
 from advcore.papers.p4 import LEAKED
 from advcore.papers.record import Accuracy, Measurement, Record, value
 from advcore.papers.studies import STUDIES
-from advcore.papers.study import L2_BUDGETS, Study
+from advcore.papers.study import Study
 from advcore.recipe import Recipe
 from advcore.training import loop
 from tests.conftest import REAL_DATA
@@ -126,7 +126,7 @@ def test_other_seeds_are_trained_once(records: Path, monkeypatch: pytest.MonkeyP
 
 def test_carlini_wagner_counts_within_its_l2_budget(records: Path) -> None:
     (found,) = [item for item in measured(QUESTION, quick=True).measured if item.attack == "C&W"]
-    assert (found.images, found.epsilon) == (10, L2_BUDGETS["digits"])
+    assert (found.images, found.epsilon) == (10, data.BUILT_IN["digits"].l2_budget)
     assert 0 < found.right < 10
 
 
