@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from advcore.attacks import FGSM, Attack, check_epsilon, predict, probabilities
 from advcore.errors import AttackError
-from advcore.evaluation.curves import first_epsilon
 from advcore.evaluation.scrub import Scrub
 from advcore.images.decode import Photo, decode
 from advcore.models.architectures import Shape
@@ -56,17 +55,6 @@ class FullSize:
     shares: Tensor
     label: int
     target: int | None
-
-    @property
-    def fooled(self) -> Tensor:
-        """Whether the attack has what it wants at each level, bool E."""
-        answers = self.shares.argmax(1)
-        return answers != self.label if self.target is None else answers == self.target
-
-    @property
-    def smallest_epsilon(self) -> float:
-        """The first ε of the grid that fools the model; ∞ if none does."""
-        return float(first_epsilon([level / 255 for level in self.levels], self.fooled[:, None])[0])
 
     def scrub(self, longest: int = PREVIEW) -> Scrub:
         """The same to drag ε over: a small copy of the photo stands for it, the answers are those to the whole."""

@@ -326,7 +326,7 @@ def test_restarts_keep_the_worst(targeted: bool) -> None:
     step = attack.sign * 0.01
     runs = torch.stack(
         [
-            attacks.climb(lambda pixels: attacks.input_gradient(model, pixels, labels), images, 0.2, step, 1, start - images)
+            attacks.ascend(lambda pixels: attacks.input_gradient(model, pixels, labels), images, 0.2, step, 1, start - images)
             for start in starts
         ]
     )

@@ -241,3 +241,10 @@ def test_a_photo_of_twelve_megapixels_is_answered_in_little_memory():
     assert steps > 10
     assert error < 1e-5
     assert size == [3, 3000, 4000]
+
+
+def test_a_photo_at_its_own_size_is_attacked_in_linf_only():
+    photo = noisy_photo(40, 40)
+    view = View(frame(photo, COLOUR), COLOUR)
+    with pytest.raises(AttackError, match="L∞"):
+        attack_whole(small_model(COLOUR), photo, view, FGSM(norm="l2"), 0.5)
