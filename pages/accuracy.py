@@ -59,7 +59,7 @@ class Request:
 
 
 def page() -> None:
-    """The controls, the chart that grows, and once all is measured what else the answers tell."""
+    """The controls, the chart, which grows while it is measured, and then the details of the answers."""
     st.markdown("## How does accuracy fall as ε grows?")
     with st.sidebar:
         info = dataset_picker()
@@ -177,7 +177,7 @@ def share_measured(wanted: dict[measured.Curve, int]) -> float:
 
 
 def progress(wanted: dict[measured.Curve, int], measuring: bool, began: float, before: float) -> None:
-    """How far the measurement is, with a button to stop it or go on."""
+    """The progress of the measurement, with a button to stop or continue it."""
     share, count = share_measured(wanted), next(iter(wanted.values()))
     text, button = st.columns([4, 1], vertical_alignment="center")
     if share >= 1:

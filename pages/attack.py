@@ -25,9 +25,9 @@ PER_PAGE = 24
 
 
 def page() -> None:
-    """Two models and one image under the ε track, other images to pick, and what can be taken away."""
+    """Two models and one image with the ε track, other images to pick, and downloads."""
     st.markdown("## How little does it take to fool a neural network?")
-    st.caption("Drag ε. The attack changes every pixel by at most that much, each in the direction that hurts the model most.")
+    st.caption("Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.")
     with st.sidebar:
         info = dataset_picker()
     images, known = images_and_models(info)
@@ -214,7 +214,7 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
 
 
 def describe(images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, epsilon: float) -> None:
-    """In words, which image is shown and what was done to it."""
+    """A caption: which image is shown and which attack was made on it."""
     name, label = attacks.title(attack), markdown_safe(images.class_names[int(images.labels[index])])
     toward = (
         ""

@@ -89,7 +89,7 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
 
 
 def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
-    """Do it and say so, or say why not; whether it went well."""
+    """Do it and show a message about it or its error; returns whether it succeeded."""
     try:
         what(*arguments)
         st.session_state["models message"] = (True, done)
@@ -128,13 +128,13 @@ def table(of: Mapping[str, checkpoints.Checkpoint]) -> None:
     )
     st.caption(
         "Accuracy on the test split, white-box, at the model's own ε (an undefended one: the dataset's). PGD is PGD-20, and "
-        "PGD-50-10 (the worst of ten starts) where a defense claims to hold it; on 1,000 images, all else on the whole split. "
+        "PGD-50-10 (the worst of ten starts) where a defense claims to hold; on 1,000 images, all else on the whole split. "
         "The table can be sorted, searched and downloaded."
     )
 
 
 def detail(item: checkpoints.Checkpoint) -> None:
-    """One model: numbers, what can be done with it, and everything it says of itself."""
+    """One model: figures, actions, and everything in its header."""
     whose = ":green-badge[your own]" if item.own else ":gray-badge[shipped]"
     st.markdown(f"#### {markdown_safe(item.title)} &nbsp; {whose}")
     at, colour = figures.claimed_epsilon(item), role_colour(item.recipe.defense)
@@ -183,7 +183,7 @@ def compact(count: int) -> str:
 
 
 def facts(values: Mapping[str, Any]) -> None:
-    """Names and values as a table; nothing in them is taken for more than text."""
+    """Names and values as a table, all shown as plain text."""
     rows = [{"": str(key).replace("_", " ")[:60], "value": str(value)[:300]} for key, value in values.items()]
     if rows:
         st.dataframe(rows, hide_index=True)
@@ -270,7 +270,7 @@ def named() -> dict[str, Any]:
 
 
 def take(file: Any, values: dict[str, Any]) -> None:
-    """Import the uploaded file, through a folder that is gone afterwards."""
+    """Import the uploaded file through a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "upload.safetensors"
         path.write_bytes(file.getvalue())
@@ -283,7 +283,7 @@ def take(file: Any, values: dict[str, Any]) -> None:
                 made = importing.import_checkpoint(path)
             st.session_state["model"] = made.id
 
-        if attempt("The model is imported, and shown above.", bring):  # what was refused stays, to be named otherwise
+        if attempt("The model is imported, and shown above.", bring):  # a refused file stays for another name
             st.session_state["imports"] = st.session_state.get("imports", 0) + 1
 
 

@@ -1,4 +1,4 @@
-"""Retrain: choose a recipe, launch it as a job, watch the defense grow."""
+"""Retrain: choose a recipe, launch it as a job, watch its accuracies."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ICONS = {"quick": "timer", "papers": "menu_book", "robust": "shield"}
 
 
 def page() -> None:
-    """The form for a new training, or a training with its buttons and what it gave."""
+    """The form for a new training, or a training with its buttons and its result."""
     queue.advance()
     known = {job.id: job for job in queue.listing()}
     running = next((job.id for job in known.values() if job.state == "running"), None)
     heading, choice = st.columns([3, 2], vertical_alignment="center")
-    heading.markdown("## Teach a network to resist")
+    heading.markdown("## Train a network that resists attacks")
     shown = NEW
     if known:
         shown = choice.selectbox(
@@ -109,10 +109,10 @@ def what_to_train() -> tuple[data.Dataset, str, str | None]:
 
 
 def new_training(*, busy: bool) -> None:
-    """The form: what to train, three ways to go about it, and every detail for those who want it."""
+    """The form: what to train, three presets, and all other settings."""
     st.caption(
-        "Adversarial training: at every step the network also sees images attacked against itself. "
-        "Choose a way, start it, watch it learn to hold, then attack what came out."
+        "Adversarial training: at every step the network also sees images attacked with its own gradient. "
+        "Choose a preset, start it, watch its accuracies, then attack the result."
     )
     info, architecture, start = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
@@ -144,7 +144,7 @@ def new_training(*, busy: bool) -> None:
 
 
 def offer(recipe: Recipe) -> DeltaGenerator:
-    """The recipe in a line, with its button; returns the place for the time it will take."""
+    """The recipe in a line, with its button; returns the placeholder for the estimate."""
     about, button = st.columns([3, 1], vertical_alignment="center")
     used = "all images" if recipe.images is None else f"{recipe.images:,} images"
     began = "" if recipe.warm_start is None else f", going on from {markdown_safe(recipe.warm_start)}"
@@ -157,7 +157,7 @@ def offer(recipe: Recipe) -> DeltaGenerator:
 
 
 def say_how_long(recipe: Recipe, place: DeltaGenerator, *, busy: bool) -> None:
-    """Measure a few steps and say what the whole will take; a busy machine would be measured slow."""
+    """Time a few steps and show the estimate; not while another training runs, which would falsify it."""
     if busy:
         place.caption(":material/schedule: Another training is running; this one will wait for it.")
         return

@@ -1,4 +1,4 @@
-"""Your image: upload it, take it or draw it, and see how little fools the models that classify it."""
+"""Your image: upload it, photograph it or draw it, and see which ε fools the models that classify it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANY = "any"
 
 
 def page() -> None:
-    """The photo, what the models see of it, the attack on it, and the attacked picture to take away."""
+    """The photo, what the models see of it, the attack on it, and the attacked picture to download."""
     st.markdown("## Now try it with your picture")
     st.caption("A photo, a drawing, a digit on paper: see how the models classify it, and how small a change fools them.")
     with st.sidebar:

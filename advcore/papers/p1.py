@@ -52,7 +52,7 @@ P1 = Study(
     authors="Chowdhury",
     arxiv="2502.05203",
     charts=("cycle", "curves"),
-    claim="FGSM takes 20 to 29 points of accuracy; training on clean + FGSM images gives most of it back.",
+    claim="FGSM takes 20 to 29 points of accuracy; training on clean + FGSM images recovers most of it.",
     conditions=(
         "One generalized CNN on four datasets. Adam, clean batch concatenated with its FGSM batch. ε = 0.1 on MNIST and "
         "Fashion-MNIST, 0.03 on CIFAR-10 and ImageNet. Layer counts, widths and epochs are not given; ours are a choice."

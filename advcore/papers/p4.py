@@ -15,7 +15,7 @@ P4 = Study(
     authors="Srivathsav, Pulakonti, Anudeep, Srinivas, Poojitha",
     charts=("bars", "curves"),
     pgd_images=1000,
-    claim="At ε = 0.1 FGSM halves a CNN's accuracy, and adversarial training gives 14 points back.",
+    claim="At ε = 0.1 FGSM halves a CNN's accuracy, and adversarial training recovers 14 points.",
     conditions=(
         "MNIST in [0, 1], Keras, two convolutions with pooling. Adam, batches of 128, 10 epochs and 10 more on clean + "
         "adversarial images. ε = 0.1, clipped to [0, 1]; steps and ε of PGD are not given (PGD-20 at 0.1 here)."

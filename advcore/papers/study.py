@@ -144,7 +144,7 @@ class Study:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The remarks, with what is to be known of the images."""
+        """The remarks, and a note on the images where one is needed."""
         return (*self.remarks, JPEG_COPY) if "cifar10" in self.datasets else self.remarks
 
     def readings_of(self, figure: Figure) -> list[Reading]:

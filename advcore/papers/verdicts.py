@@ -191,7 +191,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """In how many cases it is true, in words."""
+        """In how many cases it is true, as a sentence."""
         held = [holds(found) for found in self.cases.values() if found]
         if not held:
             return "Not measured here yet."

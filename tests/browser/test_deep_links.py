@@ -23,7 +23,7 @@ HEADINGS = {
     "your-image": "Now try it with your picture",
     "accuracy": "How does accuracy fall",
     "papers": "What do the studies' numbers say",
-    "retrain": "Teach a network to resist",
+    "retrain": "Train a network that resists attacks",
     "models": "The models",
 }
 # Each server is a copy of a process that has the libraries loaded, so that eight of them start in seconds.

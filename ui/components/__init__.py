@@ -1,4 +1,4 @@
-"""Our own browser components: a folder below `ui/` with a .js and a .css each."""
+"""The app's browser components: one folder each, with a .py, a .js and a .css file."""
 
 from __future__ import annotations
 

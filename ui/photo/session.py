@@ -1,4 +1,4 @@
-"""Pictures of a person's own: held in their session and nowhere else, never in a cache that others share."""
+"""A person's photos: kept in their session alone, never in a cache that sessions share."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def attack_views(
 def attack_whole(
     models: Sequence[PhotoModel], framed: FramedPhoto, target: int | None, end: float, tell: Callable[[float], None]
 ) -> list[Answered]:
-    """FGSM on the whole photo for each model, up to ε = `end`; `tell` hears the share that is done."""
+    """FGSM on the whole photo for each model, up to ε = `end`; `tell` is called with the share that is done."""
     shape = models[0].shape
     levels = fullsize.level_grid(end, fullsize.MAX_STEPS if shape[1] <= _SLOW_SIDE else fullsize.MAX_STEPS // 2)
     key = ("whole", framed.photo_id, framed.framing, levels)
@@ -235,7 +235,7 @@ def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
     return usual
 
 
-# --- to take away ------------------------------------------------------------------------------------------------------
+# --- downloads ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

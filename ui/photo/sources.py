@@ -20,9 +20,9 @@ SOURCES = {
 }
 INVITATIONS = {
     "examples": "",
-    "upload": "Choose one picture or several, or drop them here. A photo from your phone is just right.",
+    "upload": "Choose one picture or several, or drop them here. A photo from a phone works well.",
     "camera": "Allow the camera, then take a photo: of a mug, a face, or a digit on a sheet of paper.",
-    "draw": "Draw with mouse, finger or pen. The models look again after every stroke.",
+    "draw": "Draw with mouse, finger or pen. The models answer after every stroke.",
 }
 Given = tuple[str, Photo] | None
 

@@ -1,4 +1,4 @@
-"""Cards of which one is chosen: each is a whole button, large enough for a thumb."""
+"""Cards of which one is chosen: the whole card is a button."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def panel(job: queue.Job) -> None:
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
     """The share that is done, and the same in words."""
     if job.state == "queued":
-        return 0.0, "Waiting: the training before it goes first. It starts by itself, also when this page is closed."
+        return 0.0, "Waiting for the training before it. It starts by itself, also when this page is closed."
     if last.get("phase") == "measuring":
         done = float(last.get("done", 0.0))
         return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {done:.0%}"

@@ -1,4 +1,4 @@
-"""The crop: a frame on the picture that one moves and sizes, always of the model's proportions."""
+"""The cropper: a frame on the picture that can be moved and resized and keeps the model's proportions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_ZOOM = 20.0
 
 @dataclass(frozen=True)
 class Crop:
-    """A frame `zoom` times smaller than the largest that fits; x and y in [0, 1] say where it stands."""
+    """A frame `zoom` times smaller than the largest that fits; x and y in [0, 1] are its position."""
 
     zoom: float = 1.0
     x: float = 0.5
@@ -29,7 +29,7 @@ class Crop:
 
 
 def held_crop(key: str, photo_id: str) -> Crop:
-    """Where the person left the frame on this picture; the whole of it where they did not touch it."""
+    """The frame as the person left it on this picture; the whole picture if they did not change it."""
     return _crop((st.session_state.get(key) or {}).get("crop"), photo_id)
 
 
@@ -43,10 +43,10 @@ def cropper(
     label: str,
     key: str,
 ) -> None:
-    """Show the picture (uint8 C×h×w, a small copy of one of `size`) with the frame; `held_crop` says where it is left.
+    """Show the picture (uint8 C×h×w, a small copy of one of `size`) with the frame; `held_crop` returns its position.
 
-    `proportion` is width over height; `found` (left, top, width, height) is drawn dashed: what of the frame is used. The
-    frame returns to the whole picture when `photo_id` changes.
+    `proportion` is width over height; `found` (left, top, width, height), drawn dashed, is the part of the frame that is used.
+    The frame returns to the whole picture when `photo_id` changes.
     """
     message = {
         "source": base64.b64encode(encode_png(preview)).decode(),
@@ -62,7 +62,7 @@ def cropper(
 
 
 def _crop(sent: object, photo_id: str) -> Crop:
-    """What the browser says, if it is a crop of this picture; else the whole."""
+    """The crop that the browser reports, if it belongs to this picture; else the whole picture."""
     if not isinstance(sent, dict) or sent.get("picture") != photo_id:
         return Crop()
     values = [sent.get(name) for name in ("zoom", "x", "y")]

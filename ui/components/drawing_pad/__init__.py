@@ -1,4 +1,4 @@
-"""The drawing pad: pen and eraser for mouse, finger and stylus. What comes back is a file as untrusted as an upload."""
+"""The drawing pad: pen and eraser for mouse, finger and stylus. What the browser sends is untrusted, as an upload is."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MAX_TEXT = 2 << 20
 def drawing_pad(*, key: str, hint: str = "Draw here", kept: bytes | None = None) -> bytes | None:
     """Show the pad; returns the drawing as PNG bytes, dark ink on white, or None while it is empty.
 
-    Reported after every stroke. A pad that was away begins with `kept`, what it last returned. Raises PhotoError when what
-    the browser sends is no such drawing.
+    Reported after every stroke. A pad that was not shown for a while begins with `kept`, its last result. Raises PhotoError when
+    the browser sends no such drawing.
     """
     message = {"side": SIDE, "hint": hint, "kept": base64.b64encode(kept or b"").decode()}
     result = mount("drawing_pad", message, key=key, states={"drawing": None})
@@ -33,5 +33,5 @@ def _bytes(sent: object) -> bytes | None:
     except (binascii.Error, ValueError) as error:
         raise PhotoError("The drawing did not arrive in one piece; draw it again.") from error
     if not data.startswith(b"\x89PNG"):
-        raise PhotoError("What the drawing pad sent is no drawing; draw it again.")
+        raise PhotoError("The drawing pad did not send a drawing; draw it again.")
     return data

@@ -33,7 +33,7 @@ def gallery(
 
     def picked() -> None:
         index = st.session_state[key].get("pick")
-        if index in indices:  # what comes from a browser is only ever looked up
+        if index in indices:  # a value from the browser is only looked up among the indices
             on_pick(index)
 
     mount("gallery", message, key=key, states={}, callbacks={"pick": picked})

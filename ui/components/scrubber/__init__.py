@@ -1,4 +1,4 @@
-"""The ε scrubber: one message brings everything, dragging asks the server nothing."""
+"""The ε scrubber: all data come in one message, so that dragging needs no request to the server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Scrubbed:
-    """What the person left the scrubber at."""
+    """The position at which the scrubber was released."""
 
     epsilon: float
     noise: bool
