@@ -1,4 +1,4 @@
-// A frame on a picture: drag it to move, drag a corner to size, or use the keys; the server learns where it is left.
+// A frame on a picture: drag it to move it, drag a corner to resize it, or use the keys; its position is sent to the server.
 const CROPPERS = new WeakMap();
 
 export default function (component) {
@@ -63,7 +63,7 @@ class Cropper {
     this.image.alt = data.label;
     const ratio = data.size[0] / data.size[1];
     this.stage.style.aspectRatio = String(ratio);
-    this.stage.style.width = `min(100%, ${15 * ratio}rem)`; // at most 15rem high, whatever its shape
+    this.stage.style.width = `min(100%, ${15 * ratio}rem)`; // at most 15rem high
     this.stage.classList.toggle("hard", Math.max(...data.size) <= 96);
     this.place();
   }
@@ -116,10 +116,10 @@ class Cropper {
     const move = (next) => {
       const dx = (next.clientX - start[0]) / area.width;
       const dy = (next.clientY - start[1]) / area.height;
-      this.found.hidden = true; // it belongs to the frame as it was
+      this.found.hidden = true; // it belongs to the previous frame
       if (!corner) return this.setBox(left + dx, top + dy, across);
       const [west, north] = [corner.includes("w"), corner.includes("n")];
-      // The corner opposite the one in the hand stays where it is.
+      // The corner opposite the dragged one keeps its place.
       const room = Math.min(west ? left + across : 1 - left, ((north ? top + down : 1 - top) * across) / down);
       const wide = within(across + (west ? -dx : dx), 0.01, room);
       const tall = (wide * down) / across;
@@ -155,7 +155,7 @@ class Cropper {
     this.later();
   }
 
-  // Keys and wheels come in bursts: the server hears of the last.
+  // Key and wheel events come in bursts: only the last is sent.
   later() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.left(), 350);

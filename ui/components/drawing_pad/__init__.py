@@ -15,7 +15,7 @@ _MAX_TEXT = 2 << 20
 def drawing_pad(*, key: str, hint: str = "Draw here", kept: bytes | None = None) -> bytes | None:
     """Show the pad; returns the drawing as PNG bytes, dark ink on white, or None while it is empty.
 
-    Reported after every stroke. A pad that was not shown for a while begins with `kept`, its last result. Raises PhotoError when
+    Reported after every stroke. A pad that was hidden for a while begins with `kept`, its last result. Raises PhotoError when
     the browser sends no such drawing.
     """
     message = {"side": SIDE, "hint": hint, "kept": base64.b64encode(kept or b"").decode()}

@@ -1,4 +1,4 @@
-// A sheet of paper: strokes are kept as points, so that undo is drawing them all again but the last.
+// A drawing pad: strokes are kept as points; undo draws all but the last again.
 const PADS = new WeakMap();
 const INK = "#111111";
 const PAPER = "#ffffff";
@@ -34,7 +34,7 @@ class Pad {
     if (data.kept) this.restore(data.kept);
   }
 
-  // What was drawn before the pad was away lies below the strokes, as one picture.
+  // The drawing from before the pad was hidden lies below the strokes, as one picture.
   restore(kept) {
     const image = new Image();
     image.onload = () => {
@@ -84,7 +84,7 @@ class Pad {
     canvas.addEventListener("pointerdown", (event) => {
       if (this.pointer !== undefined || (event.pointerType === "mouse" && event.button !== 0)) return;
       event.preventDefault();
-      this.pointer = event.pointerId; // one pointer draws: the palm beside the pen does not
+      this.pointer = event.pointerId; // only one pointer draws, so that the palm beside a pen does not
       try { canvas.setPointerCapture(event.pointerId); } catch { /* the pointer is gone already */ }
       const eraser = this.tool === "eraser" || (event.buttons & 32) !== 0; // a stylus turned round
       this.stroke = { eraser, width: (eraser ? 1.8 : 1) * this.width * this.side, points: [] };
@@ -108,7 +108,7 @@ class Pad {
     const box = this.canvas.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * this.side;
     const y = ((event.clientY - box.top) / box.height) * this.side;
-    // A mouse reports 0 or 0.5 whatever the hand does; only a stylus knows how hard it is pressed.
+    // A mouse always reports 0 or 0.5; only a stylus reports its pressure.
     const force = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + event.pressure : 1;
     this.stroke.points.push([x, y, this.stroke.width * force]);
     this.paint(this.stroke, Math.max(0, this.stroke.points.length - 3));

@@ -1,4 +1,4 @@
-// Test images to click on; the server learns which was picked.
+// Test images to click on; the index of the picked one is sent to the server.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   if (!data) return;

@@ -1,4 +1,4 @@
-// Drag ε: images, bars and verdicts of all models follow in the browser, from what one message brought.
+// Drag ε: images, bars and verdicts of all models are updated in the browser, from the data of one message.
 const LAST = new WeakMap();
 
 export default function (component) {
@@ -29,7 +29,7 @@ const svg = (tag, attributes) => {
   return node;
 };
 const percent = (share) => {
-  if (share < 0.0005) return "< 0.1 %"; // never rounded to a 0 or a 100 that it is not
+  if (share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
   return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
 };
 const levels = (epsilon) => `${(epsilon * 255).toFixed(1).replace(/\.0$/, "")}/255`;
@@ -86,7 +86,7 @@ class Lab {
     this.input.onblur = () => { this.hadFocus = false; };
   }
 
-  // What follows from attack or noise: the marks on the track and each card's data.
+  // Set the marks on the track and each card's data, from the attack or the noise.
   mode() {
     this.toggle?.setAttribute("aria-pressed", String(this.noise));
     this.rail.querySelectorAll(".mark").forEach((mark) => mark.remove());
@@ -159,7 +159,7 @@ class Lab {
       await navigator.clipboard.writeText(url.href);
       this.link.textContent = "Link copied ✓";
     } catch {
-      window.prompt("Copy this link:", url.href); // clipboards are closed to pages without https
+      window.prompt("Copy this link:", url.href); // pages without https cannot use the clipboard
     }
     setTimeout(() => { this.link.textContent = "Copy link"; }, 2000);
   }
@@ -214,7 +214,7 @@ class Card {
     caption.appendChild(el("span", "", `ε 0 … ${this.lab.epsilons.at(-1).toFixed(3)}`));
   }
 
-  // Take the attack's answers or the noise's.
+  // Use the attack's answers, or the noise's.
   use(kind) {
     const source = kind === "noise" ? this.model.noise : this.model.attack;
     if (!source.ready) {
@@ -315,7 +315,7 @@ class Card {
     this.note.textContent = [this.limit(), ...this.aim(index)].join(" · ");
   }
 
-  // How long the class to lose is still the answer.
+  // Up to which ε the class to lose is still the answer.
   limit() {
     const { epsilons } = this.lab;
     const first = this.wrong.indexOf(true);
@@ -324,7 +324,7 @@ class Card {
     return `holds against this ${this.lab.noise ? "noise" : "attack"} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
   }
 
-  // What became of the class it is to be moved to, where one is wanted.
+  // Whether the target class is reached, where there is one.
   aim(index) {
     const { data, epsilons } = this.lab;
     if (data.target === null) return [];
