@@ -24,7 +24,6 @@ from advcore.papers.record import Measurement, Record, packed
 from advcore.papers.study import Study
 from advcore.recipe import Recipe
 from advcore.training import loop, shipped
-from advcore.training.measure import provenance
 
 ATTACKS: dict[str, Attack] = {
     spec_of(attack).title: attack
@@ -57,7 +56,7 @@ def measure(of: Study, *, quick: bool = False, device: torch.device | None = Non
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
     FGSM and clean images on the whole test split, PGD-20 and C&W on the entry's number of first images; `quick` on 500, 100
-    and 10, with nothing trained. Other seeds than the shipped models' are trained first. Everything is computed in fp32. A
+    and 10, with nothing trained. Other seeds than the shipped models' are trained each time. Everything is computed in fp32. A
     model or a dataset that is not here is left out and named in the record; raises CheckpointError when no model is here.
     """
     began, device = time.perf_counter(), device or pick_device()
@@ -154,14 +153,14 @@ def _model(model: str, seed: int, quick: bool) -> Iterator[str | nn.Module]:
     dataset = model.split("/")[0]
     if data.find(dataset, "test").samples:
         raise DataError(f"The test images of {dataset} are not here; `python -m advcore data` says where to put them.")
-    if model == LEAKED and quick:
-        raise CheckpointError(f"{model} has no checkpoint and is trained each time; run without --quick.")
-    if model == LEAKED:
-        yield from _leaked(seed)
-    elif seed:
-        yield from _other_seed(model, seed)
-    else:
+    if not seed and model != LEAKED:
         yield shipped_model(model).model()
+        return
+    if quick:
+        raise CheckpointError(f"{model} has no checkpoint and is trained each time; run without --quick.")
+    of, images = _leaked(seed) if model == LEAKED else (recipe(model, seed), None)
+    for progress in loop.train(of, images=images):
+        yield progress.model or f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}"
 
 
 def shipped_model(model: str) -> checkpoints.Checkpoint:
@@ -172,31 +171,7 @@ def shipped_model(model: str) -> checkpoints.Checkpoint:
     return item
 
 
-def _trained(of: Recipe, words: str, images: data.LabeledImages | None = None) -> Iterator[str | loop.Progress]:
-    """Train with a recipe, yielding words and, last, the Progress with the model."""
-    for progress in loop.train(of, images=images):
-        yield progress if progress.model is not None else f"{words}: step {progress.step} of {progress.steps}"
-
-
-def _other_seed(model: str, seed: int) -> Iterator[str | nn.Module]:
-    """A shipped model's recipe with another seed, trained once and kept below the runs."""
-    of = recipe(model, seed)
-    path = checkpoints.runs_root() / "papers" / f"{model.replace('/', '-')}-seed-{seed}" / f"model{checkpoints.SUFFIX}"
-    if not path.exists():
-        for told in _trained(of, f"Training {model} with seed {seed}"):
-            if isinstance(told, str):
-                yield told
-                continue
-            test, origin = _test_split(of.dataset), provenance(of, pick_device(), told.precision, told.seconds)
-            names = test.class_names
-            checkpoints.save(path, told.model, of, shape=test.shape, class_names=names, metrics={}, provenance=origin)
-    saved = checkpoints.read(path)
-    if saved.recipe != of:
-        raise CheckpointError(f"{path} was trained with another recipe; delete it to train it again.")
-    yield saved.model()
-
-
-def _leaked(seed: int) -> Iterator[str | nn.Module]:
+def _leaked(seed: int) -> tuple[Recipe, data.LabeledImages]:
     """P4's listing: FGSM images made of the test split against the baseline, trained on for 10 epochs with the clean ones.
 
     What is wrong with it: the model is tested on images it was trained on. A Recipe cannot ask for that, by design.
@@ -204,10 +179,8 @@ def _leaked(seed: int) -> Iterator[str | nn.Module]:
     start = f"{LEAKED.rsplit('-', 2)[0]}-standard"
     baseline, epsilon = shipped_model(start).model(), float(LEAKED.rsplit("-", 1)[1])
     clean, test = data.load("mnist", "train"), _test_split("mnist")
-    parts = test.images.split(500), test.labels.split(500)
-    attacked = [FGSM().perturb(baseline, some.float() / 255, labels, epsilon) for some, labels in zip(*parts, strict=True)]
+    parts = zip(test.images.split(500), test.labels.split(500), strict=True)
+    attacked = [FGSM().perturb(baseline, some.float() / 255, labels, epsilon) for some, labels in parts]
     both = torch.cat([clean.images, torch.cat(attacked).mul(255).round().to(torch.uint8)])
-    images = replace(clean, images=both, labels=torch.cat([clean.labels, test.labels]))
-    of = Recipe(dataset="mnist", architecture="srivathsav_cnn", epochs=10, held_out=0, warm_start=start, seed=seed)
-    for told in _trained(of, "Training on attacked test images, as P4's listing does", images):
-        yield told if isinstance(told, str) else told.model
+    recipe = Recipe(dataset="mnist", architecture="srivathsav_cnn", epochs=10, held_out=0, warm_start=start, seed=seed)
+    return recipe, replace(clean, images=both, labels=torch.cat([clean.labels, test.labels]))
