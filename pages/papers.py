@@ -99,8 +99,8 @@ def study(of: Study) -> None:
 def answers(of: Study, found: Record | None) -> None:
     """Its claims with what the measurements say to each, case by case."""
     st.caption(
-        "Differences in points, with 95 % intervals. They are paired over the test images that both sides share; where the record "
-        "does not say which images were right, the widest possible interval is taken."
+        "Differences in points, with 95 % intervals. They are paired over the test images that both sides share; where the "
+        "record does not say which images were right, the widest possible interval is taken."
     )
     told = {True: "yes", False: "no", None: "too close"}
     for answer in verdicts.answers(of, found):
