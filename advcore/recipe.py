@@ -152,6 +152,7 @@ class Recipe:
         return {name: value for name, value in values.items() if name in always or value != defaults[name]}
 
     def to_json(self) -> str:
+        """`to_dict` as a JSON text with sorted keys."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod

@@ -34,8 +34,10 @@ def measure(
     device: torch.device | None = None,
     watch: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Accuracies, shares in [0, 1], at the dataset's usual ε and at the recipe's: clean and FGSM on all images of `test`,
-    noise and PGD on the first thousand. PGD is PGD-20; at the recipe's ε (else the usual one) it is `pgd` if given.
+    """The accuracies for a header, shares in [0, 1], at the dataset's usual ε and at the recipe's.
+
+    Clean and FGSM on all images of `test`, noise and PGD on the first thousand. PGD is PGD-20; at the recipe's ε (else the
+    usual one) it is `pgd` if given.
 
     `{"clean": …, "images": N, "precision": …, "attacks": [{"attack", "epsilon", "images", "accuracy", …}]}`; ε is L∞ in
     pixel space, and every PGD figure names its steps and restarts. Measured in fp32, with the weights as a checkpoint keeps

@@ -63,6 +63,7 @@ class Job:
 
     @property
     def resumable(self) -> bool:
+        """Whether `resume` can continue it."""
         return self.state in {"stopped", "failed"} and self.recipe is not None
 
 

@@ -29,6 +29,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """The normalized images, N×C×H×W."""
         return (images - self.mean) / self.std
 
 
@@ -143,6 +144,7 @@ class PreActBlock(nn.Module):
         self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if stride != 1 or channels != out else None
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Features N×C×H×W to features of the block's width."""
         active = F.relu(self.norm1(inputs))
         residual = inputs if self.shortcut is None else self.shortcut(active)
         return self.conv2(F.relu(self.norm2(self.conv1(active)))) + residual
@@ -191,6 +193,7 @@ class Scale(nn.Module):
         self.factor = factor
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """The inputs times the factor."""
         return inputs * self.factor
 
 

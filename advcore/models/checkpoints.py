@@ -50,18 +50,22 @@ class Checkpoint:
 
     @property
     def dataset(self) -> str:
+        """The dataset that it was trained on."""
         return self.recipe.dataset
 
     @property
     def architecture(self) -> str:
+        """The name of its architecture."""
         return self.recipe.architecture
 
     @property
     def defense(self) -> str:
+        """The name of its defense."""
         return self.recipe.defense
 
     @property
     def defended(self) -> bool:
+        """Whether it was trained with a defense."""
         return DEFENSES[self.defense].defended
 
     def require(self, images: LabeledImages) -> None:

@@ -56,14 +56,17 @@ class Pretrained:
 
     @property
     def id(self) -> str:
+        """`imagenet/NAME`, as pages and commands call it."""
         return f"{DATASET}/{self.name}"
 
     @property
     def architecture(self) -> str:
+        """torchvision's name of the network."""
         return self.name
 
     @property
     def shape(self) -> Shape:
+        """Channels, height and width of the images that it takes."""
         return SHAPE
 
     @property

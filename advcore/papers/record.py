@@ -37,6 +37,7 @@ class Accuracy:
 
     @property
     def dataset(self) -> str:
+        """The dataset of its model."""
         return self.model.split("/")[0]
 
 
@@ -67,6 +68,7 @@ class Measurement:
 
     @property
     def share(self) -> float:
+        """The accuracy, in [0, 1]."""
         return self.right / self.images
 
     @functools.cached_property
@@ -97,6 +99,7 @@ class Record:
 
     @property
     def seeds(self) -> list[int]:
+        """The seeds of the measured models."""
         return sorted({item.seed for item in self.measured})
 
     @property

@@ -49,14 +49,17 @@ class Figure:
 
     @property
     def dataset(self) -> str:
+        """The dataset of its model."""
         return self.model.split("/")[0]
 
     @property
     def defended(self) -> bool:
+        """Whether its model was trained with a defense."""
         return not self.model.endswith("-standard")
 
     @property
     def single_step(self) -> bool:
+        """Whether it was measured under FGSM."""
         return self.measures in {"FGSM", "drop"}
 
     @property

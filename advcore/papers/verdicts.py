@@ -43,6 +43,7 @@ class Cell:
 
     @property
     def model(self) -> str:
+        """The id of the model that was measured."""
         return self.part.model
 
     @property

@@ -40,6 +40,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
+        """All parts together."""
         return self.start + self.training + self.watching + self.figures
 
     @property

@@ -35,7 +35,7 @@ MAX_PHOTOS = 24
 MAX_HELD = 3 * MAX_PIXELS
 """How many pixels one session may hold: the server is shared."""
 PACK_AT_ONCE = 4_000_000
-"""Pictures of more pixels are packed into a file only when asked for: that takes seconds."""
+"""Photos of more pixels are encoded only when asked for: that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
 _SLOW_STRIDE = 4
 _UPLOADS, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
@@ -81,13 +81,13 @@ def uploads() -> Uploads:
 
 
 def forget() -> None:
-    """Drop every photo of this session, and all that was made of them."""
+    """Drop every photo of this session and everything computed from them."""
     for name in (_UPLOADS, _MADE, _FILES):
         st.session_state.pop(name, None)
 
 
 def drop(photo_id: str) -> None:
-    """Drop one photo, and all that was made of it."""
+    """Drop one photo and everything computed from it."""
     uploads().photos.pop(photo_id, None)
     for name in (_MADE, _FILES):
         held = st.session_state.get(name, {})
@@ -97,9 +97,9 @@ def drop(photo_id: str) -> None:
             del held[key]
 
 
-def made(key: tuple[Hashable, ...], make: Callable[[], T], *, drawer: str = _MADE, most: int = 24) -> T:
-    """What `make` gives, remembered by this session alone; the longest unused is dropped."""
-    held: OrderedDict[Hashable, Any] = st.session_state.setdefault(drawer, OrderedDict())
+def made(key: tuple[Hashable, ...], make: Callable[[], T], *, store: str = _MADE, most: int = 24) -> T:
+    """The result of `make`, cached in this session; the least recently used is dropped."""
+    held: OrderedDict[Hashable, Any] = st.session_state.setdefault(store, OrderedDict())
     if key not in held:
         held[key] = make()
     held.move_to_end(key)
@@ -180,7 +180,6 @@ def attack_views(
     models: Sequence[PhotoModel], framed: FramedPhoto, attack: Attack, target: int | None, epsilons: tuple[float, ...]
 ) -> list[Answered]:
     """Attack what each model sees, away from its own answer or toward `target`."""
-
     if models[0].shape[1] > _SLOW_SIDE:
         epsilons = epsilons[::_SLOW_STRIDE]
 
@@ -225,7 +224,7 @@ def attack_whole(
 
 
 def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
-    """The ε to begin with: near the usual one, where the first model is fooled and, if there is such an ε, the others hold."""
+    """The first ε to show: near the usual one, where the first model is fooled and, if possible, the others hold."""
     first, others = answers[0].attack, [item.attack for item in answers[1:]]
     lost = first.answers != first.label
     held = torch.stack([other.answers == other.label for other in others]).all(0) if others else torch.ones_like(lost)
@@ -253,16 +252,16 @@ def saved(
 ) -> Saved | None:
     """The attacked photo at one ε of the grid as a file, which is opened again to see whether it still fools.
 
-    None for a large photo whose file nobody `asked` for yet.
+    None for a large photo whose file was not `asked` for yet.
     """
     whole = answered.whole
     key = ("saved", framed.photo_id, framed.framing, answered.model.id, whole is None, attack, target, epsilon)
     if whole is None:
-        return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon), drawer=_FILES, most=_MOST_FILES)
+        return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon), store=_FILES, most=_MOST_FILES)
     large = whole.photo.size[0] * whole.photo.size[1] > PACK_AT_ONCE
     if large and not asked and key not in st.session_state.get(_FILES, {}):
         return None
-    return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), drawer=_FILES, most=_MOST_FILES)
+    return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), store=_FILES, most=_MOST_FILES)
 
 
 def _saved_view(framed: FramedPhoto, model: PhotoModel, attack: Attack, target: int | None, epsilon: float) -> Saved:

@@ -189,6 +189,7 @@ class BeforeAfter:
 
     @property
     def done(self) -> bool:
+        """Whether every curve is measured."""
         return self.measured >= self.count
 
 

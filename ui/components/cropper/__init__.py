@@ -25,6 +25,7 @@ class Crop:
 
     @property
     def whole(self) -> bool:
+        """Whether the frame is the largest one, in the middle."""
         return self == Crop()
 
 
