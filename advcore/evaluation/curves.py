@@ -196,6 +196,7 @@ class Padded(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
+        """The model's logits for the images, N×K."""
         missing = -len(images) % _MULTIPLE
         if not missing or not len(images):
             return self.model(images)
@@ -203,7 +204,7 @@ class Padded(nn.Module):
         return self.model(filled.contiguous(memory_format=torch.channels_last))[: len(images)]
 
 
-def _batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
+def default_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
     """On a CPU, what stays within its caches (measured in benchmarks/curve_vs_peers.py); on a GPU, what fills it."""
     most, values = (96, 2_000_000) if device.type == "cpu" else (1000, 20_000_000)
     return max(_MULTIPLE, min(most, values // math.prod(shape)) // _MULTIPLE * _MULTIPLE)
@@ -234,7 +235,7 @@ def predictions(
     precision = precision or fastest_precision(device.type)
     exact = Padded(prepared(model, device, "fp32"))
     fast = exact if precision == "fp32" else Padded(prepared(model, device, precision))
-    batch_size = batch_size or _batch_size(data.shape, device)
+    batch_size = batch_size or default_batch_size(data.shape, device)
     # A GPU gets several ε in one launch, a CPU one at a time: there a larger batch only leaves the cache.
     group = 1 if device.type == "cpu" else 16
     grid = tuple(float(epsilon) for epsilon in epsilons)

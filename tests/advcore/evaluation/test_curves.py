@@ -349,7 +349,7 @@ def test_several_epsilons_may_share_a_launch() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 224, 224), (3, 1024, 1024)])
 def test_batches_fit_the_device(shape: tuple[int, int, int]) -> None:
-    on_cpu, on_gpu = (curves._batch_size(shape, torch.device(kind)) for kind in ("cpu", "cuda"))
+    on_cpu, on_gpu = (curves.default_batch_size(shape, torch.device(kind)) for kind in ("cpu", "cuda"))
     assert 4 <= on_cpu <= 100
     assert 4 <= on_gpu <= 1000
     assert on_cpu <= on_gpu
