@@ -66,7 +66,7 @@ def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 def test_a_dataset_is_one_entry_in_the_engine(parity: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     images = data.load("parity")
     assert (len(images), images.shape, images.class_names) == (6, (1, 28, 28), NAMES)
-    assert (parity.grey, parity.epsilons[-1], parity.curve_ends[-1], parity.short_title) == (True, 0.4, 0.8, parity.title)
+    assert (parity.grey, parity.epsilons[-1], parity.curve_ends[-1]) == (True, 0.4, 0.8)
     assert main(["data"]) == 0
     assert "parity" in capsys.readouterr().out
     assert main(["curve", "--checkpoint", "parity/lee_cnn-standard", "--attack", "fgsm", "--json"]) == 0

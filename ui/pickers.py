@@ -105,7 +105,10 @@ def about_images(images: data.LabeledImages, precision: Precision | None = None)
         )
         _offer_fetch(data.dataset(images.dataset))
     kind = "samples" if images.samples else "test images"
-    st.caption(f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text(precision)}")
+    st.caption(
+        f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text(precision)}",
+        help=data.dataset(images.dataset).credit or None,
+    )
 
 
 def _offer_fetch(info: data.Dataset) -> None:

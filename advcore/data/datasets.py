@@ -1,8 +1,8 @@
-"""Datasets: what there is, where each is looked for, and the one way to load it.
+"""The datasets: one entry each, where their files are searched, and how they are loaded.
 
-A dataset is looked for in this order: Parquet files in the Hugging Face Hub image layout, torchvision's own files, an
-ImageFolder, all three under the data folder (`$ADVCORE_DATA`, else `data/`); then the samples that the package foolbox
-brings. `digits` comes with scikit-learn and is always there.
+A dataset is searched in this order: Parquet files in the Hugging Face Hub image layout, torchvision's own files, class
+folders, all three under the data folder (`$ADVCORE_DATA`, else `data/`); then the samples of the package foolbox. `digits`
+comes with scikit-learn.
 """
 
 from __future__ import annotations
@@ -112,11 +112,7 @@ class Dataset:
     architecture: str = "general_cnn"
     quick: Mapping[str, Any] = field(default_factory=dict)
     robust: Mapping[str, Any] = field(default_factory=dict)
-    short_title: str = ""
     credit: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "short_title", self.short_title or self.title)
 
     @property
     def grey(self) -> bool:
@@ -209,7 +205,6 @@ _BUILT_IN = (
             md5="90528d7ca1a48142e341f4ef8d21d0de",
         ),
         wordnet=tuple(class_names.TINY_IMAGENET),
-        short_title="Tiny ImageNet",
         credit="Stanford CS231n, from ImageNet; for research and teaching only",
     ),
     Dataset(
@@ -256,6 +251,7 @@ class Source:
 
     @property
     def samples(self) -> bool:
+        """Whether these are the few images that foolbox brings."""
         return self.kind == "samples"
 
 
@@ -340,7 +336,7 @@ def load(name: str, split: Split = "test", *, limit: int | None = None) -> Label
 
 
 def _read(info: Dataset, source: Source, split: Split, limit: int | None) -> readers.RawImages:
-    """What the files of a source hold, as it stands."""
+    """The images of a source, unchecked."""
     name, channels = info.name, info.shape[0] if info.shape else None
     match source.kind:
         case "package":

@@ -26,8 +26,8 @@ class Ink:
     """How paper and ink are distinguished in one photo.
 
     `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the photo. A pixel that
-    differs from it by `floor` or less is paper, by `depth` or more is ink; `boost` brings thin strokes back to full strength
-    after the resize.
+    differs from it by `floor` or less is paper, by `depth` or more is ink. `boost` multiplies the ink after the resize, which
+    makes thin strokes faint.
     """
 
     paper: tuple[float, ...]
@@ -46,7 +46,7 @@ class Ink:
         return _clamp_through((difference - self.floor) / (self.depth - self.floor))
 
     def strengthened(self, seen: Tensor) -> Tensor:
-        """The ink after the resize, thin strokes back at full strength."""
+        """The ink after the resize, multiplied by `boost`."""
         return seen if self.boost == 1 else _clamp_through(seen * self.boost)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Ink:
 
     @staticmethod
     def from_dict(values: Any) -> Ink:
-        """What `to_dict` wrote. Raises ValueError, TypeError or KeyError for values that make no sense."""
+        """What `to_dict` wrote. Raises ValueError, TypeError or KeyError for invalid values."""
         paper = tuple(float(value) for value in values["paper"])
         ink = Ink(paper, float(values["floor"]), float(values["depth"]), float(values["boost"]))
         if len(paper) != _TERMS or not all(abs(value) <= 100 for value in paper):  # false for NaN too
@@ -87,7 +87,7 @@ class Digit:
     ink: Ink
 
     def framed(self, form: DigitForm, pixels: int) -> tuple[int, int, int, int]:
-        """The crop (left, top, width, height) that shows the digit to a model of `pixels` a side as its dataset does."""
+        """The crop (left, top, width, height) with which a model of `pixels` a side sees the digit as in its dataset."""
         left, top, right, bottom = self.box
         side = max(pixels / 4, max(right - left, bottom - top) * pixels / form.ink)
         x, y = self.mass if form.by_mass else ((left + right) / 2, (top + bottom) / 2)
@@ -128,7 +128,7 @@ def find(sample: Sample, dark: bool | None = None) -> Digit | None:
 
 
 def boosted(ink: Ink, seen: Tensor) -> Ink:
-    """The ink with what brings its brightest strokes, as the model would see them, to full strength."""
+    """The ink with the `boost` that makes its brightest strokes in `seen`, what the model sees, equal to 1."""
     brightest = float(seen.flatten().topk(max(8, round(0.02 * seen.numel()))).values.mean())
     return replace(ink, boost=float(f"{min(4.0, max(1.0, 1 / max(brightest, 1e-3))):.4g}"))
 
@@ -153,7 +153,7 @@ def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
     values, basis = grey[::step, ::step].ravel(), terms[::step, ::step].reshape(-1, _TERMS)
     rim = np.zeros_like(grey, bool)
     rim[[0, 1, -2, -1]] = rim[:, [0, 1, -2, -1]] = True
-    # The rim of a photo is mostly paper, even where a thick pen filled its middle.
+    # The rim of a photo is mostly paper, even where thick strokes fill its middle.
     trust = np.where(rim[::step, ::step].ravel(), 4.0, 1.0)
     paper = np.zeros(_TERMS)
     paper[0] = np.median(grey[rim])
@@ -167,7 +167,7 @@ def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _beyond(strength: np.ndarray, noise: float) -> float:
-    """How much lies clearly above the noise."""
+    """The sum of what is clearly above the noise."""
     return float((strength - max(4 * noise, _FAINTEST / 2)).clip(min=0).sum())
 
 

@@ -1,4 +1,4 @@
-"""Handwritten digits made on the spot: drawn with jittered strokes, on a clean pad or on paper under a lamp."""
+"""Generated handwritten digits: jittered strokes, on a clean pad or on unevenly lit paper."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Hand:
     at: tuple[float, float] = (0.5, 0.5)
     white_on_black: bool = False
     photo: float = 0.0
-    """0 is a clean pad; 1 is paper under a lamp: a strong fall of light, a shadow, noise and blur."""
+    """0 is a clean pad; 1 is a photograph of paper: uneven light, a shadow, noise and blur."""
 
 
 def _smooth(points: np.ndarray, steps: int = 24) -> np.ndarray:

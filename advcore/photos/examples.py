@@ -22,14 +22,14 @@ _HANDS = (
     Hand(size=560, height=0.5, thickness=0.07, slant=0.2, jitter=0.02, turn=2, at=(0.44, 0.55), photo=1.0),
     Hand(size=420, height=0.65, thickness=0.12, slant=-0.05, jitter=0.01),
 )
-# Which hand and which variation draws each digit; first one that standard models read well and lose early.
+# The hand and the variation that draw each digit; the first is one that standard models classify well and lose at a small ε.
 _DRAWN = {5: 4, 7: 1, 9: 6, 2: 3, 8: 2, 4: 5, 3: 0, 6: 7, 0: 8, 1: 9}
 _SCENES = {"china": "a temple", "flower": "a flower"}  # the photographs scikit-learn brings
 
 
 @dataclass(frozen=True)
 class Example:
-    """A photo to begin with: a stable id (for links), what it shows, and how to get it."""
+    """An example photo: a stable id for links, what it shows, and how to open it."""
 
     id: str
     title: str
@@ -37,7 +37,7 @@ class Example:
 
 
 def examples(dataset: str) -> list[Example]:
-    """What there is to begin with for models of a dataset: digits, its own samples or photographs; never empty."""
+    """The examples for models of a dataset: digits, its own samples or photographs; never empty."""
     info = BUILT_IN.get(dataset) or Dataset(dataset, dataset)
     if info.digit_form:
         return _drawn_digits()

@@ -103,6 +103,7 @@ class View(nn.Module):
         return ink.paper_at(centres[0][None, :], centres[1][:, None])[None, None]
 
     def forward(self, photos: Tensor) -> Tensor:
+        """What the model sees of the photos."""
         return self.from_blocks(self.blocks(photos))
 
     def blocks(self, photos: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class View(nn.Module):
 def _span(start: int, length: int, side: int, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Along one axis: the pixels (first, end) that whole blocks of the box cover, and the blocks missing at either end."""
     count = length // factor
-    start += (length - count * factor) // 2  # what no whole block covers is shared out to both ends
+    start += (length - count * factor) // 2  # the rest, smaller than a block, is left out at both ends
     before = max(0, -(start // factor) if start < 0 else 0)
     first = start + before * factor
     inside = max(0, min(count - before, (side - first) // factor))
@@ -161,8 +162,8 @@ def frame(
     """The framing of a photo for a model of `shape` trained on `dataset`.
 
     A file this app wrote for the same dataset is framed as it was written. A photo of the model's own size is taken pixel
-    by pixel. Digits (MNIST, digits) are looked for, in `crop` if given, and framed as their dataset has them; where none is
-    found, or `plain` is asked for, and for all other datasets, the crop (or the middle of the photo) is taken as it is.
+    by pixel. Digits (MNIST, digits) are searched, in `crop` if given, and framed as in their dataset; where none is
+    found, with `plain`, and for all other datasets, the crop (or the middle of the photo) is used unchanged.
     With `invert` None it is determined whether dark must become bright: grey models expect bright on dark. Raises
     PhotoError when the crop has no pixel in the photo.
     """
@@ -192,7 +193,7 @@ def saved_png(pixels: Tensor, framing: Framing, dataset: str) -> bytes:
 
 
 def whole_framing(shape: Shape) -> Framing:
-    """The framing of a photo that already is what a model of `shape` sees."""
+    """The framing of a photo that already has the size of a model of `shape`."""
     _, height, width = shape
     return Framing((width, height), (0, 0, width, height))
 
@@ -226,7 +227,7 @@ def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Ten
     inside = pixels.permute(1, 2, 0).numpy()[rows, columns]
     (height, width), channels = (size // factor for size in inside.shape[:2]), inside.shape[2]
     means = np.empty((height, width, channels), np.float32)
-    # Rows first, in 16 bits where they fit: integers stay in the processor's cache, where floats of 12 megapixels do not.
+    # Rows first, as 16-bit integers where they fit: faster than float32, whose 12 megapixels leave the processor's cache.
     total = np.uint16 if factor <= 257 else np.uint32
     for row in range(height):
         strip = inside[row * factor : (row + 1) * factor, : width * factor].reshape(factor, -1)
@@ -260,7 +261,7 @@ def _digit(photo: Photo, shape: Shape, form: DigitForm, crop: Box | None, invert
     digit = digits.find(sample(photo, region), invert)
     if digit is None:
         return None
-    # A second, closer look: in a photograph of a page the digit may be a few blocks tall.
+    # Again in a smaller part: in a photograph of a page the digit may be only a few blocks tall.
     closer = digits.find(sample(photo, _within(_around(digit.box), region)), digit.dark)
     digit = closer or digit
     framing = Framing(photo.size, digit.framed(form, shape[1]), digit.dark, digit.ink)

@@ -1,9 +1,8 @@
 """FGSM on a whole photo of many megapixels, in its own 8 bits, through what the model sees of it.
 
-A `View` takes means over blocks before anything else. So the gradient is the same all over a block, and the sign found for
-the block is the sign for each of its pixels; and what the model sees of the attacked photo follows from how much room each
-pixel of a block still has before it is black or white. Both are exact: `nn.Sequential(view, model)` under `attacks.FGSM` gives
-the same, with a hundred times the memory traffic.
+A `View` first takes means over blocks of pixels. So the gradient is the same for all pixels of a block, and one sign for each
+block is enough. What the model sees of the attacked photo follows from the distance of each pixel to black or white. Both are
+exact: `attacks.FGSM` on `nn.Sequential(view, model)` gives the same, with a hundred times the memory traffic.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from advcore.models.architectures import Shape
 from advcore.photos.framing import Framing, View, block_means, frame, pixels_of, view_of
 
 MAX_STEPS = 32
-PREVIEW = 320  # pixels a side of the small copy that stands for a photo on the screen
+PREVIEW = 320  # pixels a side of the small copy that is shown on the screen
 _BATCH = 8
 
 
@@ -40,7 +39,7 @@ def level_grid(end: float, steps: int = MAX_STEPS) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class FullSize:
-    """A photo under FGSM at its own size: what there is to show and to save at every number of levels.
+    """A photo under FGSM at its own size, at every number of 8-bit levels.
 
     `direction` is −1, 0 or +1 a block, int8 C×h×w. `shares` are the class probabilities at each of `levels` (8-bit steps,
     ε = level / 255), float32 E×K, and `seen` what the model sees there, float32 E×c×h×w. `label` is the class to lose,
@@ -57,7 +56,7 @@ class FullSize:
     target: int | None
 
     def scrub(self, longest: int = PREVIEW) -> Scrub:
-        """The same to drag ε over: a small copy of the photo stands for it, the answers are those to the whole."""
+        """The attack as a Scrub: the image is a small copy of the photo, the answers are those to the whole photo."""
         image = preview(self.photo, longest)
         columns, rows = _block_places(self.photo, View(self.framing, self.seen.shape[1:]), image.shape[1:])
         direction = torch.zeros_like(image)
@@ -68,7 +67,7 @@ class FullSize:
 
 @dataclass(frozen=True, eq=False)
 class FullNoise:
-    """The control for a whole photo: every pixel of the crop moved by random noise, uniform up to each level.
+    """The control for a whole photo: every pixel of the crop changed by uniform random noise of up to each level.
 
     `seen` is what the model sees at each level, float32 E×c×h×w; `direction` the noise at ε = 1 on a small copy of the
     photo, C×h×w in [−1, 1].
@@ -78,7 +77,7 @@ class FullNoise:
     direction: Tensor
 
     def scrub(self, model: nn.Module, attack: Scrub) -> Scrub:
-        """What the model answers to the noise, beside an attack on the same photo and levels."""
+        """The model's answers to the noise, at the levels of `attack` on the same photo."""
         device = _device(model)
         shares = torch.cat([probabilities(model, some.to(device)).cpu() for some in self.seen.split(_BATCH)])
         return replace(attack, direction=self.direction, shares=shares)
@@ -149,7 +148,7 @@ def attack_whole(
 ) -> Tensor:
     """The photo attacked at its own size within ε (L∞, pixel space), in whole 8-bit levels: uint8 C×H×W.
 
-    FGSM takes the short way; any other attack runs on `nn.Sequential(view, model)`, which for megapixels takes memory and time.
+    FGSM uses the blocks; any other attack runs on `nn.Sequential(view, model)`, which for megapixels takes memory and time.
     Raises AttackError for another norm than L∞.
     """
     if attack.norm != "linf":
@@ -196,7 +195,7 @@ def preview(photo: Photo, longest: int = PREVIEW) -> Tensor:
 
 
 def answer_to_file(model: nn.Module, data: bytes, shape: Shape, dataset: str) -> Tensor:
-    """The class probabilities (float32 K) for the bytes of a downloaded photo, opened again as any file would be."""
+    """The class probabilities (float32 K) for the bytes of a downloaded photo, decoded again like any file."""
     opened = decode(data)
     return probabilities(model, view_of(opened, frame(opened, shape, dataset), shape).to(_device(model)))[0].cpu()
 

@@ -14,7 +14,6 @@ from advcore.attacks import FGSM, PGD, UniformNoise
 from advcore.errors import AttackError
 from advcore.images.decode import Photo, decode
 from advcore.models import architectures
-from advcore.photos import fullsize
 from advcore.photos.framing import Framing, View, crop_box, frame, pixels_of, saved_png
 from advcore.photos.fullsize import (
     answer_to_file,
@@ -148,14 +147,6 @@ def test_what_is_saved_is_what_was_measured():
     assert opened.size == photo.size
     assert torch.equal(opened.pixels, attacked)
     assert torch.allclose(answer_to_file(model, data, GREY, "mnist"), result.shares[5], atol=1e-5)
-
-
-def test_fooled_and_the_smallest_epsilon_follow_from_the_shares():
-    shares = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    common = (noisy_photo(9, 9), Framing((9, 9), (0, 0, 9, 9)), torch.zeros(1), (0, 2, 4), torch.zeros(1), shares, 0)
-    assert fullsize.FullSize(*common, None).smallest_epsilon == 4 / 255
-    assert fullsize.FullSize(*common, 1).fooled.tolist() == [False, False, True]
-    assert fullsize.FullSize(*common, 0).smallest_epsilon == 0
 
 
 def test_noise_is_drawn_for_every_pixel_and_averages_out():
