@@ -147,7 +147,7 @@ def offer(recipe: Recipe) -> DeltaGenerator:
     """The recipe in a line, with its button; returns the placeholder for the estimate."""
     about, button = st.columns([3, 1], vertical_alignment="center")
     used = "all images" if recipe.images is None else f"{recipe.images:,} images"
-    began = "" if recipe.warm_start is None else f", going on from {markdown_safe(recipe.warm_start)}"
+    began = "" if recipe.warm_start is None else f", continuing from {markdown_safe(recipe.warm_start)}"
     passes = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
     about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{passes}{began}")
     button.button(

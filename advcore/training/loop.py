@@ -140,7 +140,7 @@ class Trainer:
                 if not (save or now - shown > _YIELD_SECONDS or self.step == first + 1):
                     continue
                 if not math.isfinite(value := float(loss)):
-                    raise RecipeError("The training diverged: its loss is no longer a number; lower the learning rate.")
+                    raise RecipeError("The training diverged: its loss is not a finite number; lower the learning rate.")
                 evaluation = self._evaluate() if evaluate else None
                 warning = watch.overfitting(self.history) if evaluate else None
                 shown = time.perf_counter()

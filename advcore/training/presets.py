@@ -1,4 +1,4 @@
-"""Recipes to begin with: quick to see, as the studies did it, or as robust as this app knows how."""
+"""Ready-made recipes for a dataset and an architecture: a quick one, the study's, and a robust one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Preset:
 
 
 def architectures(dataset: str) -> list[str]:
-    """The architectures that can take the dataset's images, the one to begin with first."""
+    """The architectures that can take the dataset's images, the dataset's usual one first."""
     info = data.dataset(dataset)
     shape = info.shape or (3, data.FOLDER_SIZE, data.FOLDER_SIZE)
     fitting = [name for name, item in ARCHITECTURES.items() if min(shape[1:]) >= item.smallest]
@@ -29,7 +29,7 @@ def architectures(dataset: str) -> list[str]:
 
 
 def presets(dataset: str, architecture: str | None = None) -> list[Preset]:
-    """What the Retrain page offers for a dataset and an architecture: all three where one is quick enough for a minute."""
+    """What the Retrain page offers: the study's recipe and a robust one, and before them a quick one where there is one."""
     first = architectures(dataset)[0]
     architecture = architecture or first
     found = [as_in_the_papers(dataset, architecture), robust(dataset, architecture)]
@@ -37,7 +37,7 @@ def presets(dataset: str, architecture: str | None = None) -> list[Preset]:
 
 
 def quick(dataset: str) -> Preset:
-    """FGSM training on a few thousand images, to be watched from start to end."""
+    """FGSM training on a few thousand images, short enough to watch from start to end."""
     info = data.dataset(dataset)
     recipe = Recipe(
         dataset=dataset,
@@ -55,7 +55,7 @@ def quick(dataset: str) -> Preset:
 
 
 def as_in_the_papers(dataset: str, architecture: str) -> Preset:
-    """The architecture's own study: Adam, clean + FGSM batch at full ε; P4 goes on from the undefended network."""
+    """The architecture's own study: Adam, clean + FGSM batch at full ε; P4 continues from the undefended network."""
     spec, start = ARCHITECTURES[architecture], f"{dataset}/{architecture}-standard"
     values = {"epsilon": data.dataset(dataset).epsilon, "epochs": 10} | dict(spec.study_recipe)
     if spec.study_continues and start in checkpoints.catalog(dataset):
@@ -66,15 +66,15 @@ def as_in_the_papers(dataset: str, architecture: str) -> Preset:
 
 
 def robust(dataset: str, architecture: str) -> Preset:
-    """What holds against PGD too: PGD training on grey images, FGSM from a random start on colour ones (Wong et al. 2020)."""
+    """Robust against PGD too: PGD training on grey images, FGSM from a random start on colour ones (Wong et al. 2020)."""
     info = data.dataset(dataset)
     if info.grey:
         values = {"defense": "pgd", "epsilon": 0.3, "epochs": 15, "attack_steps": 7, "batch_size": 128}
         values |= {"learning_rate": 0.003, "schedule": "cyclic"} | dict(info.robust)
-        about = f"PGD-7 training at ε = {values['epsilon']:g}: it holds against iterative attacks as well."
+        about = f"PGD-7 training at ε = {values['epsilon']:g}: robust against iterative attacks as well."
     else:
-        # A one-step attack is affordable here; its best weights are kept, should it overfit to that step.
+        # One-step training is affordable here. It may overfit to that step, so that the best weights are kept.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
         values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
-        about = "FGSM from a random start at 8/255, watched with PGD; the weights that hold best are kept."
+        about = "FGSM from a random start at 8/255, evaluated with PGD; the most robust weights are kept."
     return Preset("robust", "Robust", about, Recipe(dataset=dataset, architecture=architecture, **values))

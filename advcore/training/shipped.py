@@ -65,7 +65,7 @@ def _recipes() -> Iterator[Shipped]:
         yield Shipped(Recipe(**general, epochs=epochs[0]))
         yield Shipped(Recipe(**general, epochs=epochs[1], defense="fgsm", epsilon=0.03))
 
-    # The robust ones stop at their best PGD accuracy.
+    # The robust ones keep the weights with the best PGD accuracy.
     for dataset, width, epsilon, epochs in (("cifar10", 32, 8 / 255, (15, 15)), ("tiny-imagenet", 16, 4 / 255, (16, 20))):
         residual = {"dataset": dataset, **_RESIDUAL, "width": width, "augment": ("flip", "crop")}
         yield Shipped(Recipe(**residual, epochs=epochs[0], held_out=0))
@@ -79,18 +79,18 @@ def _recipes() -> Iterator[Shipped]:
 
 
 def _papers_besides() -> Iterator[Shipped]:
-    """What the papers need besides: other readings of their ε, and their open questions."""
+    """What the papers need as well: other readings of their ε, and their open questions."""
     # P2's ε = 0.3 in inputs standardized with MNIST's std of 0.3081.
     yield Shipped(Recipe(dataset="mnist", architecture="lee_cnn", **_COSINE, epochs=5, defense="fgsm", epsilon=0.0924))
-    # P1's other account.
+    # P1 also names this ε.
     yield Shipped(Recipe(dataset="mnist", architecture="general_cnn", **_COSINE, epochs=8, defense="fgsm", epsilon=0.3))
-    # Q1: as the adversarially trained one, from the same start, but with a teacher's answers for labels.
+    # Q1: as the adversarially trained one, from the same start, but with a teacher's predictions as labels.
     taught = {"defense": "distill", "epsilon": 0.1, "teacher": _BASELINE, "warm_start": _BASELINE}
     yield Shipped(Recipe(dataset="mnist", architecture="srivathsav_cnn", held_out=0, epochs=10, **taught))
     # Q3: the residual network on the simple datasets, with the optimizer it has on the complex ones.
     for dataset in ("mnist", "fashion-mnist"):
         yield Shipped(Recipe(dataset=dataset, **_RESIDUAL, epochs=2, held_out=0))
-    # P3's ε = 1.0 and 0.5 in [-1, 1]; watched often, so that their curves show when the label begins to leak.
+    # P3's ε = 1.0 and 0.5 in [-1, 1]; evaluated often, so that their curves show when label leaking begins.
     leaking = {"dataset": "cifar10", "architecture": "even_deeper_cnn", "schedule": "cosine", "augment": ("flip", "rotate")}
     leaking |= {"images": 20_000, "epochs": 5, "held_out": 500, "evaluations": 15, "defense": "fgsm"}
     for epsilon in (0.5, 0.25):

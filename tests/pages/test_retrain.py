@@ -82,7 +82,7 @@ def test_a_new_defense_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_dataset_and_a_starting_point_come_with_the_link() -> None:
     page = open_page("retrain", dataset="digits", start="digits/digits_cnn-standard", preset="papers")
     assert not page.exception
-    assert any("going on from" in text.value for text in page.markdown)
+    assert any("continuing from" in text.value for text in page.markdown)
     strange = open_page("retrain", dataset="../x", architecture="nothing", start="../../etc/passwd", preset="42")
     assert not strange.exception
     assert len(strange.warning) == 4, "each value that could not be used is named"

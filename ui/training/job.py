@@ -31,7 +31,6 @@ STATES = {
     "failed": ("failed", ":material/error:", "red"),
     "finished": ("finished", ":material/check_circle:", "green"),
 }
-CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
 def name(recipe: Recipe | None) -> str:
@@ -107,8 +106,8 @@ def _numbers(steps: Sequence[Row], job: queue.Job) -> None:
 
 def _charts(steps: Sequence[Row], job: queue.Job) -> None:
     left, right = st.columns([3, 2])
-    left.plotly_chart(charts.watched_chart(steps, _colour(job)), key=f"watched {job.id}", config=CHART)
-    right.plotly_chart(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}", config=CHART)
+    left.plotly_chart(charts.watched_chart(steps, _colour(job)), key=f"watched {job.id}", config=charts.CONFIG)
+    right.plotly_chart(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}", config=charts.CONFIG)
     if seen := next((row["evaluation"] for row in reversed(steps) if isinstance(row.get("evaluation"), dict)), None):
         st.caption(
             f"Accuracies on {seen['images']:.0f} images held out of the training split (the test split is not touched), "
@@ -247,7 +246,7 @@ def result(made: checkpoints.Checkpoint) -> None:
         seen = [(line, measured.so_far(curve, comparison.count)) for curve, line in comparison.traces.items()]
         column.markdown(f"**Under {comparison.title}**, before and after")
         chart = charts.accuracy_chart([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
-        column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=CHART)
+        column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=charts.CONFIG)
         column.caption(f"{comparison.measured:,} of {comparison.count:,} test images; bands 95 % (Wilson).")
     if finding := masking(made):
         st.info(f"{markdown_safe(made.title)} {markdown_safe(finding)}.", icon=":material/science:")
