@@ -7,7 +7,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import streamlit as st
 
-from pages import accuracy, attack, models, papers, retrain, your_image
+from pages import accuracy, attack, believe, models, papers, retrain, your_image
 from ui import frame
 
 st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
@@ -18,6 +18,7 @@ PAGES = [
     ATTACK,
     YOUR_IMAGE,
     st.Page(accuracy.page, title="Accuracy vs ε", icon=":material/show_chart:", url_path="accuracy"),
+    st.Page(believe.page, title="Can it be believed?", icon=":material/verified:", url_path="believe"),
     st.Page(papers.page, title="Papers", icon=":material/menu_book:", url_path="papers"),
     st.Page(retrain.page, title="Retrain", icon=":material/school:", url_path="retrain"),
     st.Page(models.page, title="Models", icon=":material/inventory_2:", url_path="models"),

@@ -22,7 +22,6 @@ from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colo
 plain = "{:.6g}".format
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 COUNTS = (100, 200, 500, 1000, 2000, 5000, 10_000)
-CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 SECONDS = 0.5
 """How often the charts are drawn while curves are measured."""
 STOPPED = "curves stopped"
@@ -163,7 +162,7 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
         seen = [(trace, part.curve) for trace, part in measured_traces(traces, request.count)]
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
-        st.plotly_chart(drawn, key="accuracy chart", config=CHART)
+        st.plotly_chart(drawn, key="accuracy chart", config=charts.CONFIG)
         if measuring and measured.complete(wanted):
             st.rerun()
 

@@ -25,6 +25,9 @@ class Trace:
     dash: str = "solid"
 
 
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+
+
 @dataclass(frozen=True)
 class Points:
     """Published points: accuracies (shares) at ε in pixel space, under one reading of the study."""
@@ -111,6 +114,41 @@ def accuracy_chart(
     unit = "L∞, pixel space; 0.1 = 25.5/255" if norm == "linf" else f"{NORM_TITLES[norm]}, pixel space"
     layout(figure, x=f"ε ({unit})", y="accuracy (%)" if reading == "exact" else "accuracy, worst case up to ε (%)")
     figure.update_yaxes(range=[-2, 102], ticksuffix="")
+    return figure
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in a chart of clean against robust accuracy, both in percent; `colour` is left out for published ones."""
+
+    title: str
+    architecture: str
+    clean: float
+    robust: float
+    colour: str = "#888888"
+
+
+def models_chart(published: Sequence[Model], ours: Sequence[Model]) -> go.Figure:
+    """Accuracy under AutoAttack against clean accuracy, in percent: published models in grey, ours with their names."""
+    figure = go.Figure()
+    for name, models, symbol in (("published", published, "circle-open"), ("ours", ours, "star")):
+        figure.add_scatter(
+            x=[model.clean for model in models],
+            y=[model.robust for model in models],
+            mode="markers",
+            name=name,
+            marker={
+                "symbol": symbol,
+                "size": 15 if models is ours else 9,
+                "color": [model.colour for model in models],
+                "line": {"width": 1.5, "color": [model.colour for model in models]},
+            },
+            text=[f"<b>{escape(model.title)}</b><br>{escape(model.architecture)}" for model in models],
+            hovertemplate="%{text}<br>clean %{x:.1f} %, AutoAttack %{y:.1f} %<extra></extra>",
+        )
+    layout(figure, x="clean accuracy (%)", y="accuracy under AutoAttack (%)")
+    figure.update_layout(hovermode="closest")
+    figure.update_yaxes(rangemode="tozero")
     return figure
 
 

@@ -22,6 +22,7 @@ HEADINGS = {
     "your_image": "Now try it with your picture",
     "your-image": "Now try it with your picture",
     "accuracy": "How does accuracy fall",
+    "believe": "Can it be believed?",
     "papers": "What do the studies' numbers say",
     "retrain": "Train a network that resists attacks",
     "models": "The models",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from advcore.evaluation.curves import Predictions, RobustnessCurve
-from advcore.papers import studies
+from advcore.papers import robustbench, studies
 from ui import charts
 
 CURVE = RobustnessCurve((0.0, 0.1), (9, 4), 10)
@@ -88,3 +88,14 @@ def test_the_four_phases_are_drawn_with_what_is_known() -> None:
     assert (list(published.y), list(pgd.y)) == ([86.2, None, None, 80.3], [None, 1.0, None, None])
     nothing = charts.Phases((99.0, None, None, None), (None,) * 4, (None,) * 4)
     assert [line.name for line in charts.cycle_chart(nothing, "#0072B2", "#009E73").data] == ["measured (FGSM)"]
+
+
+def test_published_models_and_ours_are_drawn_at_their_accuracies() -> None:
+    theirs = [charts.Model(each.title, each.architecture, each.clean, each.autoattack) for each in robustbench.CIFAR10]
+    published, ours = charts.models_chart(theirs, [charts.Model("<b>x</b>", "y", 72.7, 41.0, "#009E73")]).data
+    madry = robustbench.CIFAR10[1]
+    assert (madry.title, madry.clean, madry.autoattack) == ("Madry et al. 2018", 87.14, 44.04)
+    assert (published.x[1], published.y[1]) == (87.14, 44.04)
+    assert len({each.name for each in robustbench.CIFAR10}) == len(published.x) >= 20
+    assert (ours.x[0], ours.y[0]) == (72.7, 41.0)
+    assert "<b>x</b>" not in ours.text[0]

@@ -14,7 +14,6 @@ from advcore.papers.study import Figure, Reading, Study, quantity
 from ui import charts, load
 from ui.frame import chosen
 from ui.papers.report import MEASURES
-from ui.training.job import CHART
 from ui.words import DEFENDED, FOOLED, OTHERS, STANDARD, markdown_safe
 
 PUBLISHED = "#888888"
@@ -51,7 +50,9 @@ def _cycles(study: Study, record: Record) -> None:
         for column, (row, phases) in zip(st.columns(2), list(drawn.items())[start : start + 2], strict=False):
             epsilon = max(figure.epsilon for figure in rows[row])
             column.markdown(f"**{markdown_safe(row)}**, ε = {epsilon:g}")
-            column.plotly_chart(charts.cycle_chart(phases, STANDARD, DEFENDED), key=f"cycle {study.key} {row}", config=CHART)
+            column.plotly_chart(
+                charts.cycle_chart(phases, STANDARD, DEFENDED), key=f"cycle {study.key} {row}", config=charts.CONFIG
+            )
 
 
 def _phases(study: Study, found: Sequence[Figure], record: Record) -> charts.Phases | None:
@@ -121,7 +122,7 @@ def _curves(study: Study, record: Record) -> None:
                 title = f"{short(model)}, {'PGD-20' if attack == 'PGD' else attack}"
                 traces.append((charts.Trace(title, tint, dash), curve))
     points = [*_crosses(here, reading, False), *_crosses(here, reading, True)]
-    st.plotly_chart(charts.accuracy_chart(traces, points), key=f"curves {study.key}", config=CHART)
+    st.plotly_chart(charts.accuracy_chart(traces, points), key=f"curves {study.key}", config=charts.CONFIG)
     st.caption(
         "Lines: measured here, with their 95 % bands. Crosses: what the study published on clean images and under FGSM, at its "
         "ε under this reading; of a drop what it leaves of the clean accuracy, of a range its lower end."
@@ -157,7 +158,7 @@ def _bars(study: Study, record: Record) -> None:
         under = tuple(_percent(cell.measured) if cell else None for cell in cells)
         shown.insert(2, charts.Bars(best.reading.words, OTHERS[2], under))
     places = [f"{row.figure.row}<br>{MEASURES[row.figure.measures]}" for row in rows]
-    st.plotly_chart(charts.bars_chart(places, shown), key=f"bars {study.key}", config=CHART)
+    st.plotly_chart(charts.bars_chart(places, shown), key=f"bars {study.key}", config=charts.CONFIG)
 
 
 def _percent(found: verdicts.Value | None) -> float | None:
@@ -179,7 +180,7 @@ def _training(study: Study, record: Record) -> None:
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
         column.markdown(f"**{markdown_safe(model)}**")
-        column.plotly_chart(charts.watched_chart(rows, colour(model)), key=f"watched {model}", config=CHART)
+        column.plotly_chart(charts.watched_chart(rows, colour(model)), key=f"watched {model}", config=charts.CONFIG)
 
 
 def _models(study: Study, record: Record) -> None:
@@ -195,5 +196,5 @@ def _models(study: Study, record: Record) -> None:
             error = tuple((one.high - one.low) / 2 if (one := found.get(model)) else 0.0 for model in models)
             bars.append(charts.Bars(MEASURES[kind], tint, tuple(_percent(found.get(model)) for model in models), error))
     if bars:
-        st.plotly_chart(charts.bars_chart(places, bars), key=f"models {study.key}", config=CHART)
+        st.plotly_chart(charts.bars_chart(places, bars), key=f"models {study.key}", config=charts.CONFIG)
         st.caption("Error bars: half the width of the 95 % interval, over test images and seeds.")

@@ -1,0 +1,199 @@
+"""Can it be believed? Ten checks of whether a model's robustness is real."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from advcore import data
+from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis
+from advcore.evaluation.figures import claimed_epsilon
+from advcore.models.checkpoints import Checkpoint
+from advcore.papers import robustbench
+from ui import charts, diagnoses, frame, load
+from ui.frame import chosen, number, remember, report_unavailable
+from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.tiles import Tile, tiles
+from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
+from ui.worker import worker
+
+COUNTS = (50, 100, 200, 500, 1000)
+SECONDS = 0.5
+LIGHTS = {
+    "holds": ("✓", "holds", DEFENDED),
+    "doubtful": ("?", "doubtful", OTHERS[0]),
+    "fails": ("✗", "fails", FOOLED),
+    "not run": ("·", "not run", "rgba(128,128,128,.6)"),
+}
+_CSS = """<style>
+.checks { list-style: none; margin: 0; padding: 0; display: grid; gap: .5rem; }
+.checks li { display: grid; grid-template-columns: 1.6rem 6.2rem 1fr; gap: .2rem .7rem; align-items: baseline; margin: 0;
+  border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; padding: .55rem .8rem; }
+.checks .number { font-weight: 650; opacity: .6; text-align: right; }
+.checks .light { font-weight: 650; white-space: nowrap; }
+.checks .light i { font-style: normal; color: #fff; background: var(--light); border-radius: 50%; display: inline-block;
+  width: 1.35em; height: 1.35em; line-height: 1.35em; text-align: center; margin-right: .4em; font-size: .85em; }
+.checks b { font-weight: 600; } .checks p { margin: .15rem 0 0; font-size: .9rem; opacity: .8; line-height: 1.4; }
+.verdict-line { border-radius: .8rem; border: 2px solid var(--light); padding: .8rem 1.1rem; margin: .3rem 0 .8rem; }
+.verdict-line strong { font-size: clamp(1.2rem, 2.4vw, 1.6rem); display: block; }
+@media (max-width: 640px) { .checks li { grid-template-columns: 1.2rem 1fr; } .checks li > div { grid-column: 2; } }
+</style>"""
+
+
+def page() -> None:
+    """The verdict on one model, the ten checks behind it, and where CIFAR-10's best models stand."""
+    st.markdown("## Can it be believed?")
+    st.caption(
+        "A defended model can look robust only because the attack is too weak for it. These ten checks, from the field's own "
+        "rules, tell robustness that is real from robustness that is masked."
+    )
+    with st.sidebar:
+        info = dataset_picker()
+    images, known = images_and_models(info)
+    with st.sidebar:
+        model = pick_model(info, known)
+        epsilon = pick_epsilon(info, model)
+        about_images(images, "fp32")
+    report_unavailable()
+    st.markdown(f"##### {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
+    if found := diagnoses.shipped(model, epsilon):
+        show(found)
+        st.caption("Measured when the model was made, and kept in its file.")
+    else:
+        measure(info, images, model, epsilon)
+    st.caption(UPPER_BOUND)
+    remember(info.name, dataset=info.name, model=model.id)
+    remember(model.id, epsilon=epsilon)
+    published(model)
+
+
+def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
+    """The model to look at."""
+    defended = next((item.id for item in known.values() if item.defended), default_pair(known)[0])
+    key = chosen("model", list(known), defended, key=f"model:{info.name}")
+    return known[st.selectbox("Model", list(known), format_func=lambda name: known[name].title, key=key)]
+
+
+def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
+    """The ε of the checks: at first the one that the model claims."""
+    usual = claimed_epsilon(model) or info.epsilon
+    key = f"believe epsilon:{model.id}"
+    if key not in st.session_state:
+        st.session_state[key] = number("epsilon", 0.001, 0.5, usual, scope=model.id)
+    value = st.number_input(
+        "ε (L∞, pixel space)", 0.001, 0.5, step=0.01 if info.grey else 1 / 255, format="%.4f", key=key, help="8/255 = 0.0314"
+    )
+    st.caption(f"ε = {epsilon_text(value)}{', what the model claims' if abs(value - usual) < 1e-6 else ''}")
+    return value
+
+
+def measure(info: data.Dataset, images: data.LabeledImages, model: Checkpoint, epsilon: float) -> None:
+    """Run the checks here: how far they are, a button to start, stop or go on, and what they have found."""
+    counts = sorted({min(count, len(images)) for count in COUNTS})
+    count = st.sidebar.select_slider(
+        "Test images", counts, key=chosen("images", counts, counts[min(1, len(counts) - 1)], key=f"believe images:{info.name}")
+    )
+    remember(info.name, images=count)
+    request = diagnoses.request(model, epsilon, count)
+    running = diagnoses.running(request)
+
+    @st.fragment(run_every=SECONDS if running else None)
+    def watch() -> None:
+        found = diagnoses.progress(request)
+        complete = found is not None and found[1] is None
+        if not complete:
+            controls(request, found, running)
+        if error := worker().error(request):
+            st.error(markdown_safe(error))
+        if found is not None and found[2].counts:
+            show(found[2], complete=complete)
+        if running and complete:
+            st.rerun()
+
+    watch()
+
+
+def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnosis] | None, running: bool) -> None:
+    """How far the checks are, and the button."""
+    text, button = st.columns([4, 1], vertical_alignment="center")
+    share, check, _ = found or (0.0, None, None)
+    if running:
+        at = f": {CHECKS[check].title}" if check else ""
+        text.progress(share, f"Measuring on {request.images:,} images, {100 * share:.0f} %{at}")
+    elif found is None:
+        text.info(
+            f"This model has not been checked at this ε. The checks run on {request.images:,} test images in the background; "
+            "you can leave the page meanwhile.",
+            icon=":material/verified:",
+        )
+    else:
+        text.progress(share, f"Stopped at {100 * share:.0f} %; finished checks are kept")
+    label, icon = ("Stop", "stop") if running else ("Run the checks" if found is None else "Go on", "play_arrow")
+    kind = "secondary" if running else "primary"
+    if button.button(label, icon=f":material/{icon}:", type=kind, width="stretch"):
+        (diagnoses.stop if running else diagnoses.start)(request)
+        st.rerun()
+
+
+def show(found: Diagnosis, *, complete: bool = True) -> None:
+    """The verdict, the numbers behind it, and the checks."""
+    lights = [check.light for check in found.checks]
+    if complete:
+        word, colour = ("✓ Believable", DEFENDED) if found.believable else ("✗ Masked", FOOLED)
+        rest = found.verdict.split(":", 1)[-1].strip()
+        st.html(
+            f'{_CSS}<div class="verdict-line" style="--light: {colour}"><strong>{word}</strong>'
+            f"{escape(rest[:1].upper() + rest[1:])}</div>"
+        )
+    low, high = found.interval
+    tiles(
+        [
+            Tile("Robust accuracy, at most", percent(found.accuracy), f"95 %: {percent(low)} to {percent(high)}"),
+            Tile("Test images", f"{found.images:,}", "each at its worst case over all that was run"),
+            *(
+                Tile(f"{LIGHTS[light][0]} {light}", str(lights.count(light)), f"of {len(lights)} checks", LIGHTS[light][2])
+                for light in LIGHTS
+                if light in lights
+            ),
+        ]
+    )
+    rows = "".join(check_row(place, check) for place, check in enumerate(found.checks, 1))
+    st.html(f'{_CSS}<ol class="checks">{rows}</ol>')
+
+
+def check_row(place: int, check: Check) -> str:
+    """A check as HTML: its number, its light (a sign and a word), what it asks and what was found."""
+    sign, word, colour = LIGHTS[check.light]
+    return (
+        f'<li style="--light: {colour}"><span class="number">{place}</span><span class="light"><i>{sign}</i>{word}</span>'
+        f"<div><b>{escape(check.title)}</b><p>{escape(check.sentence)}</p></div></li>"
+    )
+
+
+def published(model: Checkpoint) -> None:
+    """Clean accuracy against accuracy under AutoAttack: RobustBench's CIFAR-10 models and ours."""
+    st.markdown("##### Where published models stand, and ours")
+    ours, counts = [], set()
+    for item in load.catalog("cifar10").values():
+        found = item.metrics.get("autoattack")
+        if found and found["norm"] == "linf" and abs(found["epsilon"] - robustbench.EPSILON) < 0.0015:
+            counts.add(found["images"])
+            colour = role_colour(item.recipe.defense)
+            ours.append(
+                charts.Model(item.title, item.architecture, 100 * item.metrics["clean"], 100 * found["accuracy"], colour)
+            )
+    theirs = [charts.Model(each.title, each.architecture, each.clean, each.autoattack) for each in robustbench.CIFAR10]
+    st.plotly_chart(charts.models_chart(theirs, ours), key="published models", config=charts.CONFIG)
+    which = " and ".join(f"{count:,}" for count in sorted(counts))
+    mine = (
+        f"Ours: under AutoAttack the first {which} test images of a JPEG copy of CIFAR-10." if ours else "Ours: not measured."
+    )
+    st.caption(
+        f"CIFAR-10, AutoAttack (L∞, ε = 8/255). {robustbench.SOURCE}: all {robustbench.IMAGES:,} original test images. {mine} "
+        "Compressed images make small differences: compare the two groups by points, not by tenths."
+    )
+
+
+if __name__ == "__main__":
+    frame.run()

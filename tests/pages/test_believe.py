@@ -1,0 +1,116 @@
+"""The page Can it be believed? without a browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from advcore.evaluation import diagnosis
+from advcore.evaluation.diagnosis import CHECKS, Diagnosis
+from advcore.models import checkpoints
+from tests.pages.conftest import open_page
+from ui import diagnoses
+from ui.worker import worker
+
+MODEL = "digits/digits_cnn-fgsm-0.2"
+
+
+@pytest.fixture(autouse=True)
+def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every check does little, so that all of them are done in seconds."""
+    effort = diagnosis.Effort(steps=3, more_steps=5, restarts=2, draws=3, queries=10)
+    real = diagnosis.diagnose
+    monkeypatch.setattr(diagnoses, "diagnose", lambda *args, **options: real(*args, **options, effort=effort))
+
+
+def finish(request: diagnoses.Request) -> Diagnosis:
+    """Wait for the background worker."""
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: not worker().wanted(request), timeout=120), worker().error(request)
+    found = diagnoses.progress(request)
+    assert found is not None
+    assert found[1] is None
+    return found[2]
+
+
+def start(page) -> None:
+    next(button for button in page.button if button.label in {"Run the checks", "Go on"}).click().run()
+    assert not page.exception
+
+
+def test_every_model_opens() -> None:
+    for name in checkpoints.catalog("digits"):
+        page = open_page("believe", dataset="digits", model=name)
+        assert not page.exception
+        assert not page.error
+
+
+def test_the_checks_run_in_the_background_and_are_kept() -> None:
+    model = checkpoints.find(MODEL)
+    page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")
+    start(page)
+    request = diagnoses.request(model, 0.15, 50)
+    found = finish(request)
+    assert found.images == 50
+    assert set(found.counts) == set(CHECKS), "the other digits model is there to carry attacks over from"
+    shown = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")
+    assert not shown.exception
+    html = " ".join(item.proto.body for item in shown.get("html"))
+    assert all(spec.title in html for spec in CHECKS.values())
+    assert ("Believable" if found.believable else "Masked") in html
+    assert not any(button.label in {"Run the checks", "Stop", "Go on"} for button in shown.button)
+    worker().close()  # a new process knows only what is on the disk
+    worker.cache_clear()
+    kept = diagnoses.progress(request)
+    assert kept is not None
+    assert kept[2] == found
+
+
+def test_a_stopped_run_goes_on_after_its_last_whole_check() -> None:
+    request = diagnoses.request(checkpoints.find(MODEL), 0.15, 50)
+    diagnoses.start(request)
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: request.path.exists(), timeout=60)
+    diagnoses.stop(request)
+    page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")
+    if diagnoses.progress(request)[1] is not None:
+        start(page)
+    assert set(finish(request).counts) == set(CHECKS)
+
+
+def test_a_header_s_diagnosis_opens_at_once() -> None:
+    model = checkpoints.find(MODEL)
+    counts = {"single_step": {"single_step": 300, "iterative": 20}}
+    found = Diagnosis(0.2, "linf", 360, 10, True, 20, counts)
+    path = checkpoints.free_path("digits/mine")
+    metrics = {**model.metrics, "diagnosis": found.to_dict()}
+    checkpoints.save(
+        path, model.model(), model.recipe, shape=model.shape, class_names=model.class_names, metrics=metrics, provenance={}
+    )
+    page = open_page("believe", dataset="digits", model="digits/mine")
+    assert not page.exception
+    html = " ".join(item.proto.body for item in page.get("html"))
+    assert "Masked" in html
+    assert not any(button.label == "Run the checks" for button in page.button)
+    elsewhere = open_page("believe", dataset="digits", model="digits/mine", epsilon="0.1")
+    assert any(button.label == "Run the checks" for button in elsewhere.button)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"share": "x", "check": 3, "state": {}}', '{"state": {"diagnosis": 7}}'])
+def test_a_damaged_file_is_measured_again(content: str) -> None:
+    request = diagnoses.request(checkpoints.find(MODEL), 0.15, 50)
+    request.path.parent.mkdir(parents=True)
+    request.path.write_text(content)
+    assert diagnoses.progress(request) is None
+    page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")
+    start(page)
+    assert set(finish(request).counts) == set(CHECKS)
+    assert json.loads(request.path.read_text())["check"] is None
+
+
+@pytest.mark.parametrize("link", [{"model": "../../etc/passwd"}, {"epsilon": "nan"}, {"epsilon": "1e9"}, {"images": "-4"}])
+def test_a_strange_link_shows_the_default(link: dict[str, str]) -> None:
+    page = open_page("believe", dataset="digits", **link)
+    assert not page.exception
+    assert not page.error

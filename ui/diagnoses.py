@@ -1,0 +1,122 @@
+"""The diagnosis of a model: read from its header, from an earlier run, or measured in the background."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from advcore import data
+from advcore.errors import AdvcoreError
+from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, diagnosis_of
+from advcore.files import read_object, write_whole
+from advcore.models import checkpoints
+from advcore.models.checkpoints import Checkpoint
+from ui import load
+from ui.worker import Task, pausing, worker
+
+_MOST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model at one ε (L∞, pixel space) on the first `images` test images: everything that its diagnosis depends on."""
+
+    checkpoint_id: str
+    changed: float
+    source: data.Source
+    epsilon: float
+    images: int
+    other_id: str | None
+    """The model on which carried-over attacks are made."""
+
+    @property
+    def path(self) -> Path:
+        """Where the measured diagnosis is kept; the name is a hash, so that no text from outside chooses a path."""
+        return checkpoints.runs_root() / "diagnoses" / f"{hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:24]}.json"
+
+
+def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
+    """The diagnosis of a checkpoint, with its file and its images as they now are; raises CheckpointError if it is gone."""
+    source = data.find(checkpoint.recipe.dataset)
+    other = _other(checkpoint)
+    return Request(checkpoint.id, load.written(checkpoint), source, epsilon, images, None if other is None else other.id)
+
+
+def _other(checkpoint: Checkpoint) -> Checkpoint | None:
+    """Another model of the same images and classes, undefended and of the same architecture where there is one."""
+    known = load.catalog(checkpoint.recipe.dataset).values()
+    alike = [
+        item
+        for item in known
+        if item.id != checkpoint.id and (item.shape, item.class_names) == (checkpoint.shape, checkpoint.class_names)
+    ]
+    return min(alike, key=lambda item: (item.defended, item.architecture != checkpoint.architecture), default=None)
+
+
+def shipped(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:
+    """The diagnosis in the checkpoint's header, if it is at this ε."""
+    try:
+        found = diagnosis_of(checkpoint)
+    except AdvcoreError:
+        return None
+    return found if found and math.isclose(found.epsilon, epsilon, abs_tol=1e-6) else None
+
+
+def progress(of: Request) -> tuple[float, str | None, Diagnosis] | None:
+    """The share that is done, the check under way (None: complete) and the diagnosis so far; None if nothing is done."""
+    if found := worker().result(of):
+        return found.share, found.check, found.diagnosis
+    kept = _kept(of)
+    return (kept["share"], kept["check"], Diagnosis.from_dict(kept["state"]["diagnosis"])) if kept else None
+
+
+def _kept(of: Request) -> dict[str, Any]:
+    """What is on the disk: `share`, `check` and `state`; empty where there is nothing that can be read."""
+    found = read_object(of.path, _MOST_BYTES)
+    try:
+        Diagnosis.from_dict(found["state"]["diagnosis"])
+        readable = 0 <= found["share"] <= 1 and (found["check"] is None or found["check"] in CHECKS)
+    except (KeyError, TypeError, AdvcoreError):
+        readable = False
+    return found if readable else {}
+
+
+def start(of: Request) -> None:
+    """Measure it in the background, also when the page is closed, from the last whole check on."""
+    checkpoint = load.find(of.checkpoint_id)
+    other = None if of.other_id is None else load.model(load.find(of.other_id))
+    images = load.dataset(checkpoint.recipe.dataset)[: of.images]
+    run = functools.partial(_run, of, load.model(checkpoint), other, images, checkpoint.defended)
+    worker().ask(of, [Task(of, run, lambda found: found.check is None)], patience=math.inf)
+
+
+def stop(of: Request) -> None:
+    """Stop measuring; whole checks are kept."""
+    worker().stop(of)
+
+
+def running(of: Request) -> bool:
+    """Whether it is being measured, or waits to be."""
+    return worker().wanted(of)
+
+
+def _run(
+    of: Request, model: nn.Module, other: nn.Module | None, images: data.LabeledImages, defended: bool, _: Progress | None
+) -> Iterator[Progress]:
+    state = _kept(of).get("state")
+    other = None if other is None else pausing(other)
+    whole = -1
+    for found in diagnose(pausing(model), images, of.epsilon, defended=defended, other=other, state=state):
+        if len(found.diagnosis.counts) > whole:
+            whole = len(found.diagnosis.counts)
+            of.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(of.path, json.dumps({"share": found.share, "check": found.check, "state": found.state}))
+        yield found
