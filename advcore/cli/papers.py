@@ -7,6 +7,7 @@ import json
 import sys
 
 from advcore.cli.options import progress_bar
+from advcore.device import PRECISIONS
 from advcore.papers import record, replication, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES, find
@@ -24,6 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
+    run.add_argument("--precision", choices=PRECISIONS, default=replication.PRECISION, help="of the answers (default: fp32)")
     for command, action in ((listing, _list), (show, _show), (run, _run)):
         command.add_argument("--json", action="store_true", help="JSON instead of tables")
         command.set_defaults(run=action)
@@ -50,7 +52,7 @@ def _show(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
     for of in [find(key) for key in keys]:
-        for step in replication.measure(of, quick=options.quick):
+        for step in replication.measure(of, quick=options.quick, precision=options.precision):
             progress_bar(step.done, f"{step.words:<70.70}")
         assert step.record is not None
         _print(of, step.record, as_json=options.json)

@@ -52,12 +52,15 @@ class Measuring:
     record: Record | None = None
 
 
-def measure(of: Study, *, quick: bool = False, device: torch.device | None = None) -> Iterator[Measuring]:
+def measure(
+    of: Study, *, quick: bool = False, device: torch.device | None = None, precision: Precision = PRECISION
+) -> Iterator[Measuring]:
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
-    FGSM and clean images on the whole test split, PGD-20 and C&W on the entry's number of first images; `quick` on 500, 100
-    and 10, with nothing trained. Other seeds than the shipped models' are trained each time. Everything is computed in fp32. A
-    model or a dataset that is not here is left out and named in the record; raises CheckpointError when no model is here.
+    FGSM and clean images on the whole test split, PGD-20 and C&W on the study's number of first images; `quick` on 500, 100
+    and 10, with nothing trained. Models of other seeds than the shipped ones are trained each time. Attacks are made in fp32,
+    answers in `precision`. A model or a dataset that is not here is left out and named in the record; raises CheckpointError
+    when no model is here.
     """
     began, device = time.perf_counter(), device or pick_device()
     tasks = _tasks(of, quick)
@@ -78,7 +81,7 @@ def measure(of: Study, *, quick: bool = False, device: torch.device | None = Non
             missing[model] = str(error)
         if model not in missing:
             images, parts, done = _test_split(model.split("/")[0])[: _count(of, attack, quick)], [], 0
-            for some in _right(net, images, attack, epsilons, device):
+            for some in _right(net, images, attack, epsilons, device, precision):
                 parts.append(some)
                 done += some.shape[1]
                 yield Measuring((spent + work[model, seed, attack] * done / len(images)) / whole, words)
@@ -89,16 +92,22 @@ def measure(of: Study, *, quick: bool = False, device: torch.device | None = Non
         raise CheckpointError(next(iter(missing.values()), "Nothing is to be measured."))
     record = Record(
         key=of.key,
-        command=f"python -m advcore papers run {of.key}{' --quick' if quick else ''}",
+        command=command(of, quick, precision),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        device=describe(device, PRECISION),
-        precision=PRECISION,
+        device=describe(device, precision),
+        precision=precision,
         versions={"torch": torch.__version__, "python": platform.python_version(), "advcore": __version__},
         seconds=round(time.perf_counter() - began, 1),
         missing=missing,
         measured=tuple(found),
     )
     yield Measuring(1.0, "done", record)
+
+
+def command(of: Study, quick: bool, precision: Precision) -> str:
+    """The command that measures a study so."""
+    options = (" --quick" if quick else "") + ("" if precision == PRECISION else f" --precision {precision}")
+    return f"python -m advcore papers run {of.key}{options}"
 
 
 def _tasks(of: Study, quick: bool) -> dict[tuple[str, int, str], list[float]]:
@@ -135,10 +144,15 @@ def _loaded(dataset: str, source: data.Source) -> data.LabeledImages:
 
 
 def _right(
-    model: nn.Module, images: data.LabeledImages, attack: str, epsilons: Sequence[float], device: torch.device
+    model: nn.Module,
+    images: data.LabeledImages,
+    attack: str,
+    epsilons: Sequence[float],
+    device: torch.device,
+    precision: Precision = PRECISION,
 ) -> Iterator[torch.Tensor]:
     """Which images the model gets right at each ε, bool E×N, batch after batch."""
-    for seen in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=PRECISION):
+    for seen in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=precision):
         yield seen.predicted == seen.labels
 
 

@@ -187,7 +187,9 @@ FOUND = {key: found for key in STUDIES if (found := record.read(key))}
 def test_the_recorded_command_measures_what_the_record_holds(key: str) -> None:
     """The same accuracies, seeds, image counts and precision; a study that has changed since is measured again first."""
     found, of = FOUND[key], STUDIES[key]
-    assert (found.command, found.precision) == (f"python -m advcore papers run {key}", replication.PRECISION)
+    assert found.command == replication.command(of, False, found.precision)
+    options = main.parser().parse_args(found.command.split()[3:])
+    assert (options.key, options.quick, options.precision) == ([key], False, found.precision)
     assert found.precision in found.device
     counts = {"PGD": of.pgd_images, "C&W": of.cw_images}
     for item in found.measured:
