@@ -389,9 +389,18 @@ class _Run:
         return PGD(**(base | options))  # type: ignore[arg-type]
 
 
+def _between(low: float, high: float, work: Generator[float, None, Tensor]) -> Generator[float, None, Tensor]:
+    """The same work as a part of a check: its shares go from `low` to `high`."""
+    while True:
+        try:
+            yield low + (high - low) * next(work)
+        except StopIteration as ended:
+            return ended.value
+
+
 def _single_step(run: _Run) -> Measuring:
-    single = yield from run.attack(FGSM(norm=run.norm))
-    iterative = yield from run.attack(run.pgd())
+    single = yield from _between(0, 0.1, run.attack(FGSM(norm=run.norm)))
+    iterative = yield from _between(0.1, 1, run.attack(run.pgd()))
     return {"single_step": int((~single).sum()), "iterative": int((~iterative).sum())}
 
 
@@ -440,13 +449,8 @@ def _rising(run: _Run) -> Measuring:
     grid = {"half": run.epsilon / 2, "same": run.epsilon, "double": min(2 * run.epsilon, _large(run)), "largest": _large(run)}
     counts = {}
     for number, (name, epsilon) in enumerate(grid.items()):
-        attacking = run.attack(run.pgd(), epsilon=epsilon)
-        while True:
-            try:
-                yield (number + next(attacking)) / len(grid)
-            except StopIteration as ended:
-                counts[name] = int((~ended.value).sum())
-                break
+        fooled = yield from _between(number / 4, (number + 1) / 4, run.attack(run.pgd(), epsilon=epsilon))
+        counts[name] = int((~fooled).sum())
     return counts
 
 
