@@ -1,20 +1,26 @@
-"""What a start of the app says and asks for."""
+"""How the app starts: on which address, and without asking the network for it."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import pytest
-from streamlit import config, net_util
-from streamlit.web import bootstrap
+import streamlit as st
+
+from tests.pages.conftest import REPOSITORY
 
 
-def test_a_start_names_its_address_and_asks_nobody_for_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def ask(*_: object, **__: object) -> None:
-        raise AssertionError("it asked the network for its own address")
+def test_the_address_is_configured_so_that_streamlit_does_not_ask_the_network_for_it() -> None:
+    assert st.get_option("browser.serverAddress") == "localhost"
 
-    monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
-    monkeypatch.setattr(net_util, "_external_ip", None)
-    config.get_config_options(force_reparse=True)
-    bootstrap._print_url(False)
-    assert "http://localhost:8501" in capsys.readouterr().out
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("words", "address", "port"), [((), "localhost", "8501"), (("ADDRESS=0.0.0.0", "PORT=9000"), "0.0.0.0", "9000")]
+)
+def test_make_run_listens_on_this_machine_unless_told_otherwise(words: tuple[str, ...], address: str, port: str) -> None:
+    printed = subprocess.run(["make", "-n", "run", *words], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    command = printed.splitlines()[-1].split()
+    assert command[command.index("--server.address") + 1] == address
+    assert command[command.index("--server.port") + 1] == port
