@@ -1,6 +1,7 @@
 """AutoAttack beside torchattacks' AutoAttack (version standard, APGD at 100 steps) on the same images.
 
-    python benchmarks/autoattack_parity.py [--images 200] [--batch 100] [--checkpoint ID …] [--norm linf] [--json]
+    python benchmarks/autoattack_parity.py [--images 200] [--batch 100] [--checkpoint ID …] [--norm linf] [--precision bf16]
+        [--json]
 
 One process, fp32, the shipped models below at the ε they claim or are usually attacked with. For each: the images that hold
 after each component of both, the final robust accuracy, and the seconds. torchattacks' APGD takes 10 steps unless told
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from advcore import data
 from advcore.attacks import AutoAttack, predict
-from advcore.device import describe, pick_device
+from advcore.device import PRECISIONS, Precision, describe, pick_device
 from advcore.evaluation.curves import prepared
 from advcore.models import checkpoints
 
@@ -57,9 +58,13 @@ def theirs(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, att
     return counts
 
 
-def compare(name: str, attack: AutoAttack, images: int, batch: int, device: torch.device) -> dict[str, Any]:
+def compare(
+    name: str, attack: AutoAttack, images: int, batch: int, device: torch.device, precision: Precision
+) -> dict[str, Any]:
     """Both on the first `images` test images of a model's dataset, batch after batch, taking turns."""
-    model = prepared(checkpoints.find(name).model(), device, "fp32")
+    shipped = checkpoints.find(name).model()
+    model = prepared(shipped, device, "fp32")
+    fast = None if precision == "fp32" else prepared(shipped, device, precision)
     dataset = name.split("/")[0]
     test = data.load(dataset, limit=images)
     epsilon = EPSILONS.get(name, data.dataset(dataset).epsilon) if attack.norm == "linf" else L2_EPSILONS.get(dataset, 0.8)
@@ -69,7 +74,7 @@ def compare(name: str, attack: AutoAttack, images: int, batch: int, device: torc
         part = test[start : start + batch]
         pixels, labels = part.pixels(device).contiguous(memory_format=torch.channels_last), part.labels.to(device)
         began = time.perf_counter()
-        found = attack.run(model, pixels, labels, epsilon, part.indices).survivors.values()
+        found = attack.run(model, pixels, labels, epsilon, part.indices, fast=fast).survivors.values()
         middle = time.perf_counter()
         peer = theirs(model, pixels, labels, epsilon, attack)
         seconds["ours"] += middle - began
@@ -111,12 +116,15 @@ def main() -> None:
     parser.add_argument("--norm", choices=("linf", "l2"), default="linf")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--queries", type=int, default=5000)
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of our search; successes are confirmed in fp32"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     attack, device = AutoAttack(norm=options.norm, steps=options.steps, queries=options.queries), pick_device()
     rows = []
     for name in options.checkpoint:
-        rows.append(compare(name, attack, options.images, options.batch, device))
+        rows.append(compare(name, attack, options.images, options.batch, device, options.precision))
         if not options.json:
             print(list(table(rows))[-1], file=sys.stderr)
     if options.json:

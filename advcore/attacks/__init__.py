@@ -9,6 +9,7 @@ from advcore.attacks.base import (
     Attack,
     Batch,
     Budget,
+    FastSearch,
     Norm,
     ascend,
     check_epsilon,

@@ -82,7 +82,7 @@ class AdaptiveAscent(Attack):
         attacked = batch.images.clone()
         with torch.no_grad():
             logits = model(batch.images).float()
-        held = (~self.succeeded(logits, batch.labels)).nonzero()[:, 0]
+        held = (~self.fooled(model, batch.images, logits, batch.labels)).nonzero()[:, 0]
         for stream, targets in enumerate(self._targets(logits, batch.labels)):
             if not len(held):
                 break
@@ -112,7 +112,7 @@ class AdaptiveAscent(Attack):
             at = first if state is None else self._next(state, budget, step)
             labels, aims = batch.labels[where], targets[where]
             logits, value, gradient = loss_gradient(model, at, lambda out, of=labels, to=aims: self._loss(out, of, to))
-            done = self.succeeded(logits, labels)
+            done = self.fooled(model, at, logits, labels)
             if state is None:
                 grown, halved = torch.zeros_like(value), torch.ones_like(done)
                 state = _State(at, at, gradient, value, 2 * batch.epsilon, at, gradient, value, value, halved, grown)

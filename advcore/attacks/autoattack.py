@@ -10,9 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from advcore.attacks.apgd import APGD, TargetedAPGD
-from advcore.attacks.base import Attack, Batch, Norm, check_epsilon, evaluating, halve_when_full, option, per_image, predict
+from advcore.attacks.base import (
+    Attack,
+    Batch,
+    FastSearch,
+    Norm,
+    check_epsilon,
+    evaluating,
+    halve_when_full,
+    option,
+    per_image,
+    predict,
+)
 from advcore.attacks.fab import FAB
 from advcore.attacks.square import Square
+
+_TOGETHER = 128  # images attacked at once: more gain little speed and cost memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +95,14 @@ class AutoAttack(Attack):
         epsilon: float,
         indices: Tensor | None = None,
         *,
+        fast: nn.Module | None = None,
         progress: Callable[[str, int], None] | None = None,
     ) -> AutoAttackResult:
         """The sequence at one ε, with what each component left. Arguments as for `perturb`.
 
-        `progress(component, images that hold)` is called before each component. Raises AttackError as `perturb` does.
+        `fast` is a cheaper copy of the model to search with, such as one in bf16; an image only counts as fooled if `model` is
+        wrong about it. `progress(component, images that hold)` is called before each component. Raises AttackError as `perturb`
+        does.
         """
         check_epsilon(epsilon, self.norm)
         images = images.detach()
@@ -94,13 +110,19 @@ class AutoAttack(Attack):
         with evaluating(model):
             labels = predict(model, images) if labels is None else labels
             budgets = per_image(images.new_full((len(images),), epsilon))
-            return self._run(model, Batch(images, labels, budgets, indices), progress)
+            return self._run(model, Batch(images, labels, budgets, indices), fast, progress)
 
     def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
         return self._run(model, batch).images
 
-    def _run(self, model: nn.Module, batch: Batch, progress: Callable[[str, int], None] | None = None) -> AutoAttackResult:
-        components = self.components
+    def _run(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        fast: nn.Module | None = None,
+        progress: Callable[[str, int], None] | None = None,
+    ) -> AutoAttackResult:
+        components, search = self.components, model if fast is None else FastSearch(fast, model)
         attacked = batch.images.clone()
         holds = predict(model, attacked) == batch.labels
         fooled_by = holds * (len(components) + 1)
@@ -110,10 +132,7 @@ class AutoAttack(Attack):
                 progress(name, len(held))
             for chosen in held.split(_TOGETHER):
                 part = batch[chosen]
-                found = halve_when_full(lambda *fields, of=attack: of._attack(model, Batch(*fields)), *part.tensors)
+                found = halve_when_full(lambda *fields, of=attack: of._attack(search, Batch(*fields)), *part.tensors)
                 fooled = predict(model, found) != part.labels
                 attacked[chosen[fooled]], fooled_by[chosen[fooled]] = found[fooled], place
         return AutoAttackResult(tuple(components), attacked, fooled_by)
-
-
-_TOGETHER = 128  # images attacked at once: more gain little speed and cost memory

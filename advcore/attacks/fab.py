@@ -41,7 +41,7 @@ class FAB(Attack):
         attacked = batch.images.clone()
         with torch.no_grad():
             logits = model(batch.images).float()
-        held = (~self.succeeded(logits, batch.labels)).nonzero()[:, 0]
+        held = (~self.fooled(model, batch.images, logits, batch.labels)).nonzero()[:, 0]
         for targets in likely_targets(logits, batch.labels, self.targets):
             if not len(held):
                 break
@@ -56,8 +56,9 @@ class FAB(Attack):
         for _ in range(self.steps):
             at = self._step(model, batch, targets, at)
             with torch.no_grad():
-                beyond = self.succeeded(model(at).float(), batch.labels)
-            done = beyond & self._within(at - batch.images, batch.epsilon)
+                logits = model(at).float()
+            beyond, done = self.succeeded(logits, batch.labels), self._within(at - batch.images, batch.epsilon)
+            done[done.clone()] = self.fooled(model, at[done], logits[done], batch.labels[done])
             if done.any():
                 result[where[done]], fooled[where[done]] = at[done], True
                 held = ~done

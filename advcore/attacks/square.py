@@ -66,7 +66,7 @@ class Square(Attack):
         """Whether each image has what the attack wants (bool N), and how close it is: the margin to raise (float N)."""
         with torch.no_grad():
             logits = model(images).float()
-        return self.succeeded(logits, labels), self.sign * margin(logits, labels)
+        return self.fooled(model, images, logits, labels), self.sign * margin(logits, labels)
 
     def _candidate(self, batch: Batch, best: Tensor, numbers: Tensor, query: int) -> Tensor:
         budget = Budget(batch.images, batch.epsilon, self.norm)

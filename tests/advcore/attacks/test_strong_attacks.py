@@ -271,3 +271,27 @@ def test_budgets_can_be_projected_onto() -> None:
     far = torch.tensor([[0.9, 0.8]]).view(1, 1, 1, 2)
     assert Budget(images, 0.25, "l2").project(far).flatten().tolist() == pytest.approx([0.7, 0.65], abs=1e-5)
     assert Budget(images, 0.35).project(far).flatten().tolist() == pytest.approx([0.85, 0.8])
+
+
+class Overconfident(nn.Module):
+    """Takes every image for fooled: its answer is one class further."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).roll(1, 1)
+
+
+def test_a_fast_search_only_counts_what_the_exact_model_confirms(model: nn.Module, digits: LabeledImages) -> None:
+    images, labels = digits[:12].pixels(), digits[:12].labels
+    plain = QUICK.run(model, images, labels, 0.15)
+    assert torch.equal(QUICK.run(model, images, labels, 0.15, fast=model).fooled_by, plain.fooled_by)
+    misled = QUICK.run(model, images, labels, 0.15, fast=Overconfident(model))
+    assert torch.equal(predict(model, misled.images) != labels, misled.fooled)
+    assert misled.survivors["clean"] == plain.survivors["clean"]
+    for attack in (APGD(steps=3), FAB(steps=3, targets=1), Square(queries=5)):
+        search = attacks.FastSearch(Overconfident(model), model)
+        attacked = attack.perturb(search, images, predict(model, images), 1e-6)
+        assert torch.equal(predict(model, attacked), predict(model, images))
