@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,9 +56,9 @@ def answers(url: str, server: subprocess.Popen[bytes]) -> bool:
             opener.open(f"{url}/_stcore/health", timeout=1)
             return True
         except OSError:
-            if server.poll() is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.2)
                 return False
-            time.sleep(0.2)
     return False
 
 

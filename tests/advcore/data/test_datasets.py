@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -219,17 +219,20 @@ def test_a_download_into_no_folder_says_why(tmp_path: Path) -> None:
 
 
 def test_a_download_shows_its_progress_and_is_found_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = []
+    written, watched = [], threading.Event()
 
     def fetch(stored: readers.TorchvisionFiles, root: Path) -> None:
         (root / "part").write_bytes(bytes(1_000_000))
-        time.sleep(0.4)
+        assert watched.wait(60)
         written.append(stored.name)
         (root / "part").write_bytes(bytes(20_000_000))  # more than expected: the archive and what it unpacks to
         write_mnist(root, stored.name)
 
     monkeypatch.setattr(readers, "_fetch", fetch)
-    steps = list(data.download("mnist"))
+    steps = []
+    for step in data.download("mnist"):
+        steps.append(step)
+        watched.set()
     assert written == ["MNIST"]
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert steps[0] == (1_000_000, 11_594_722)

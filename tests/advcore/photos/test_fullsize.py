@@ -190,7 +190,7 @@ def test_the_small_copy_shows_what_happens_to_the_picture(longest):
 
 
 PHOTO = """
-    import io, resource, sys, time
+    import io, resource, sys
     import numpy as np, torch
     from PIL import Image
     from advcore.images import decode
@@ -204,19 +204,18 @@ PHOTO = """
     rough.resize((4000, 3000), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=92)
     models = [checkpoints.find(f"digits/digits_cnn-{kind}") for kind in ("standard", "fgsm-0.2")]
     networks = [checkpoint.model() for checkpoint in models]
-    start, shape, steps = time.perf_counter(), models[0].shape, 0
+    shape, steps = models[0].shape, 0
     photo = decode.decode(buffer.getvalue(), "photo.jpg")
     framing = views.frame(photo, shape, "digits")
     for network in networks:
         view = views.View(framing, shape)
         for share, result in fullsize.full_size(network, photo, view, fullsize.level_grid(0.5)):
             steps += 1
-    seconds = time.perf_counter() - start
     attacked = fullsize.attacked_pixels(photo, view, result.direction, 8)
     data = views.saved_png(attacked, framing, "digits")
     error = (fullsize.answer_to_file(networks[1], data, shape, "digits") - result.shares[2]).abs().max()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
-    print(seconds, peak, steps, float(error), *attacked.shape)
+    print(peak, steps, float(error), *attacked.shape)
 """
 
 
@@ -225,10 +224,8 @@ def test_a_photo_of_twelve_megapixels_is_answered_in_little_memory():
     program = [sys.executable, "-c", textwrap.dedent(PHOTO)]
     done = subprocess.run(program, cwd=root, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    seconds, gibibytes, steps, error, *size = map(float, done.stdout.split())
-    print(f"12 megapixels, two models, {seconds:.2f} s, peak {gibibytes:.2f} GiB")
+    gibibytes, steps, error, *size = map(float, done.stdout.split())
     assert gibibytes < 2
-    assert seconds < 3 * 5  # 3 s on two idle cores; tests share theirs with others
     assert steps > 10
     assert error < 1e-5
     assert size == [3, 3000, 4000]
