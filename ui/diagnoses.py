@@ -15,7 +15,7 @@ from torch import nn
 
 from advcore import data
 from advcore.errors import AdvcoreError
-from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, diagnosis_of
+from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, diagnosis_of, other_model
 from advcore.files import read_object, write_whole
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
@@ -46,19 +46,8 @@ class Request:
 def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
     """The diagnosis of a checkpoint, with its file and its images as they now are; raises CheckpointError if it is gone."""
     source = data.find(checkpoint.recipe.dataset)
-    other = _other(checkpoint)
+    other = other_model(checkpoint, load.catalog(checkpoint.recipe.dataset).values())
     return Request(checkpoint.id, load.written(checkpoint), source, epsilon, images, None if other is None else other.id)
-
-
-def _other(checkpoint: Checkpoint) -> Checkpoint | None:
-    """Another model of the same images and classes, undefended and of the same architecture where there is one."""
-    known = load.catalog(checkpoint.recipe.dataset).values()
-    alike = [
-        item
-        for item in known
-        if item.id != checkpoint.id and (item.shape, item.class_names) == (checkpoint.shape, checkpoint.class_names)
-    ]
-    return min(alike, key=lambda item: (item.defended, item.architecture != checkpoint.architecture), default=None)
 
 
 def shipped(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:

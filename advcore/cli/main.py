@@ -15,6 +15,8 @@ from advcore.errors import AdvcoreError
 # imported when the command is given, so that `--help` does not wait for torch.
 COMMANDS = {
     "curve": "accuracy against ε",
+    "evaluate": "robust accuracy at one ε, under AutoAttack or another attack",
+    "diagnose": "ten checks of whether a robustness can be believed",
     "attack": "attack one image and write the pictures",
     "train": "train a model from a recipe",
     "checkpoints": "the models and their figures",

@@ -82,11 +82,11 @@ def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> No
         parser.add_argument("--precision", choices=PRECISIONS, help="default: the fastest here")
 
 
-def add_attack(parser: argparse.ArgumentParser) -> None:
+def add_attack(parser: argparse.ArgumentParser, *, default: str = "fgsm") -> None:
     """Declare `--attack`, and each option of the attacks once."""
     from advcore import attacks
 
-    parser.add_argument("--attack", choices=list(attacks.offered()), default="fgsm")
+    parser.add_argument("--attack", choices=list(attacks.offered()), default=default)
     options: dict[str, list[tuple[str, attacks.Option]]] = {}
     for name, spec in attacks.offered().items():
         for option in spec.options:

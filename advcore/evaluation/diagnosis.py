@@ -7,7 +7,7 @@ The checks follow Carlini et al. 2019 ("On Evaluating Adversarial Robustness", a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advcore.attacks import FGSM, PGD, Norm, Square, UniformNoise, check_epsilon, evaluating, input_gradient
 from advcore.attacks.base import Attack
 from advcore.data import LabeledImages
-from advcore.device import fastest_precision
+from advcore.device import Precision, fastest_precision
 from advcore.errors import AdvcoreError
 from advcore.evaluation.curves import Padded, default_batch_size, prepared, wilson_interval
 from advcore.evaluation.figures import claimed_epsilon
@@ -73,6 +73,19 @@ def diagnosis_of(checkpoint: Checkpoint) -> Diagnosis | None:
     """The diagnosis in a checkpoint's header, or None."""
     found = checkpoint.metrics.get("diagnosis")
     return Diagnosis.from_dict(found) if found else None
+
+
+def other_model(checkpoint: Checkpoint, known: Iterable[Checkpoint]) -> Checkpoint | None:
+    """The model on which carried-over attacks are made, or None: another one of the same images and classes.
+
+    Undefended ones of the same architecture are preferred.
+    """
+    alike = [
+        item
+        for item in known
+        if item.id != checkpoint.id and (item.shape, item.class_names) == (checkpoint.shape, checkpoint.class_names)
+    ]
+    return min(alike, key=lambda item: (item.defended, item.architecture != checkpoint.architecture), default=None)
 
 
 # --- the result ------------------------------------------------------------------------------------------------------
@@ -251,18 +264,24 @@ def diagnose(
     device: torch.device | None = None,
     state: Mapping[str, Any] | None = None,
     batch_size: int | None = None,
+    fooled: Tensor | None = None,
+    precision: Precision | None = None,
 ) -> Iterator[Progress]:
     """Carry out the checks one after another at one ε (pixel space, in `norm`), yielding progress; the last one is complete.
 
     `other` is a second model of the same images, whose attacked images are tried on this one. `defended` says whether the
     model claims to be robust. `state`, of an earlier Progress with the same arguments, continues after its last whole check.
-    What fools the model is decided in fp32. Raises AttackError for an ε out of range, AdvcoreError for a state of other images.
+    `fooled` (bool N) are images that another attack is known to fool at this ε: they lower the bound, not the checks. Noise
+    and Square search in `precision` (left out: the fastest); what fools the model is decided in fp32. Raises AttackError for
+    an ε out of range, AdvcoreError for a state of other images.
     """
     if not len(data):
         raise AdvcoreError("A diagnosis needs at least one image.")
     check_epsilon(epsilon, norm)
-    run = _Run(model, data, epsilon, norm, defended, other, effort, device, batch_size)
+    run = _Run(model, data, epsilon, norm, defended, other, effort, device, batch_size, precision)
     run.restore(state or {})
+    if fooled is not None:
+        run.fooled |= fooled
     todo = [key for key in CHECKS if key not in run.counts and (key != "transfer" or other is not None)]
     work = sum(CHECKS[key].work(effort) for key in CHECKS) or 1
     done = work - sum(CHECKS[key].work(effort) for key in todo)
@@ -299,11 +318,12 @@ class _Run:
         effort: Effort,
         device: torch.device | None,
         batch_size: int | None,
+        precision: Precision | None,
     ) -> None:
         self.device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self.raw, self.model = model, Padded(prepared(model, self.device, "fp32"))
         # Noise and Square use answers alone: they may search in bf16, as what they find is confirmed in fp32.
-        precision = fastest_precision(self.device.type)
+        precision = precision or fastest_precision(self.device.type)
         self.quick = self.model if precision == "fp32" else Padded(prepared(model, self.device, precision))
         self.other = None if other is None else Padded(prepared(other, self.device, "fp32"))
         self.data, self.epsilon, self.norm, self.defended, self.effort = data, epsilon, norm, defended, effort

@@ -15,6 +15,7 @@ from advcore.recipe import Recipe
 
 FORMAT = 1
 _MAX_CLASSES = 10_000
+_MAX_COMPONENTS, _MAX_CHECKS = 20, 50
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ def _usable_metrics(metrics: object) -> bool:
         return False
     return (
         _is_share(metrics.get("clean", 0))
+        and ("autoattack" not in metrics or _is_robust_accuracy(metrics["autoattack"]))
+        and ("diagnosis" not in metrics or _is_diagnosis(metrics["diagnosis"]))
         and _is_count(metrics.get("images", 0))
         and all(
             isinstance(row, dict)
@@ -108,6 +111,44 @@ def _is_evaluation(seen: object) -> bool:
     if not isinstance(seen, dict) or not all(_is_share(seen.get(name)) for name in ("clean", "fgsm", "pgd", "epsilon")):
         return False
     return isinstance(step := seen.get("step"), int | float) and 0 <= step < 1e12
+
+
+def _is_robust_accuracy(found: object) -> bool:
+    """Whether it is what `RobustAccuracy.to_dict` gives: the accuracy left by AutoAttack, and by each of its components."""
+    return (
+        isinstance(found, dict)
+        and _is_budget(found)
+        and _is_share(found.get("accuracy"))
+        and isinstance(left := found.get("survivors"), dict)
+        and 1 <= len(left) <= _MAX_COMPONENTS
+        and all(_printable(name) and _is_count(count) and count <= found["images"] for name, count in left.items())
+    )
+
+
+def _is_diagnosis(found: object) -> bool:
+    """Whether it has the form that `Diagnosis.to_dict` gives: counts of images by check."""
+    if not isinstance(found, dict) or not _is_budget(found) or not isinstance(checks := found.get("counts"), dict):
+        return False
+    return (
+        len(checks) <= _MAX_CHECKS
+        and all(_is_count(found.get(name)) for name in ("classes", "robust"))
+        and found["robust"] <= found["images"]
+        and isinstance(found.get("defended"), bool)
+        and all(
+            _printable(key)
+            and isinstance(counts, dict)
+            and len(counts) <= _MAX_CHECKS
+            and all(_printable(name) and _is_count(count) and count <= found["images"] for name, count in counts.items())
+            for key, counts in checks.items()
+        )
+    )
+
+
+def _is_budget(found: dict[str, Any]) -> bool:
+    """Whether it names an ε, a norm and a number of images."""
+    epsilon, norm = found.get("epsilon"), found.get("norm")
+    limit = {"linf": 1, "l2": 1e6}.get(norm, -1) if isinstance(norm, str) else -1
+    return isinstance(epsilon, int | float) and 0 <= epsilon <= limit and _is_count(found.get("images")) and found["images"] > 0
 
 
 def _is_count(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,17 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata:
     """Write the tensors so that the file is complete or not there at all."""
     # Not save_file: it writes a temporary file with a random name, which stays behind if the process is killed.
     write_whole(path, serialize(dict(tensors), metadata))
+
+
+def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Replace the metadata of a safetensors file; the bytes of its tensors stay as they are."""
+    read_metadata(path)  # raises CheckpointError where it is no safetensors file
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:start]) | {"__metadata__": dict(metadata)}
+    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of eight bytes
+    write_whole(path, len(header).to_bytes(8, "little") + header + content[start:])
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
