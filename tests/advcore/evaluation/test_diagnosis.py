@@ -166,6 +166,38 @@ def test_a_single_step_that_beats_many_fails() -> None:
     assert check.light == "fails"
 
 
+def test_noise_that_fools_as_many_images_as_the_attack_does_not_hold() -> None:
+    judged = [Check("noise", 1000, 10, True, {"noise": noise, "attack": attack}).light for noise, attack in ((15, 3), (15, 30))]
+    assert judged == ["doubtful", "holds"]
+
+
+class Hump(OneValue):
+    """The label is lost on a narrow strip near the image; at the whole ε, where a single step ends, it is safe again."""
+
+    def lead(self, value: Tensor) -> Tensor:
+        return (value - 0.5).abs() - 0.01
+
+
+def test_an_image_fooled_within_half_of_epsilon_counts_as_fooled() -> None:
+    images = one_value(0.45, 0.45, 4)
+    *_, last = diagnose(Hump(), images, 0.2, effort=replace(LITTLE, steps=1, more_steps=1, restarts=1, draws=1, queries=1))
+    left = last.diagnosis.counts["rising_epsilon"]
+    assert last.diagnosis.robust <= min(left["half"], left["same"])
+
+
+def test_the_largest_epsilon_is_never_below_the_one_that_is_judged() -> None:
+    # Black and white images need more than 0.5 to change: there the accuracy must not be said to rise.
+    images = one_value(0.0, 0.0, 8)
+    assert lights(Far(), images, 0.9)["rising_epsilon"] != "fails"
+
+
+class Far(OneValue):
+    """Lost only above 0.7, so that ε = 0.5 is too small for a black image and ε = 0.9 is not."""
+
+    def lead(self, value: Tensor) -> Tensor:
+        return 0.7 - value
+
+
 # --- the result ----------------------------------------------------------------------------------------------------------
 
 
