@@ -20,6 +20,8 @@ from ui.worker import worker
 
 COUNTS = (50, 100, 200, 500, 1000)
 SECONDS = 0.5
+NAMED = ("Standard", "Madry2018Towards", "Carmon2019Unlabeled", "Wong2020Fast", "Bartoldson2024Adversarial_WRN-94-16")
+"""The published models that are named in the chart itself; the others are when pointed at."""
 LIGHTS = {
     "holds": ("✓", "holds", DEFENDED),
     "doubtful": ("?", "doubtful", OTHERS[0]),
@@ -181,9 +183,14 @@ def published(model: Checkpoint) -> None:
             counts.add(found["images"])
             colour = role_colour(item.recipe.defense)
             ours.append(
-                charts.Model(item.title, item.architecture, 100 * item.metrics["clean"], 100 * found["accuracy"], colour)
+                charts.Model(
+                    item.title, item.architecture, 100 * item.metrics["clean"], 100 * found["accuracy"], colour, item.title
+                )
             )
-    theirs = [charts.Model(each.title, each.architecture, each.clean, each.autoattack) for each in robustbench.CIFAR10]
+    theirs = [
+        charts.Model(each.title, each.architecture, each.clean, each.autoattack, label=each.title if each.name in NAMED else "")
+        for each in robustbench.CIFAR10
+    ]
     st.plotly_chart(charts.models_chart(theirs, ours), key="published models", config=charts.CONFIG)
     which = " and ".join(f"{count:,}" for count in sorted(counts))
     mine = (

@@ -119,23 +119,24 @@ def accuracy_chart(
 
 @dataclass(frozen=True)
 class Model:
-    """A model in a chart of clean against robust accuracy, both in percent; `colour` is left out for published ones."""
+    """A model in a chart of clean against robust accuracy, both in percent; with a `label`, it is named beside its mark."""
 
     title: str
     architecture: str
     clean: float
     robust: float
     colour: str = "#888888"
+    label: str = ""
 
 
 def models_chart(published: Sequence[Model], ours: Sequence[Model]) -> go.Figure:
-    """Accuracy under AutoAttack against clean accuracy, in percent: published models in grey, ours with their names."""
+    """Accuracy under AutoAttack against clean accuracy, in percent: published models as circles, ours as stars."""
     figure = go.Figure()
     for name, models, symbol in (("published", published, "circle-open"), ("ours", ours, "star")):
         figure.add_scatter(
             x=[model.clean for model in models],
             y=[model.robust for model in models],
-            mode="markers",
+            mode="markers+text",
             name=name,
             marker={
                 "symbol": symbol,
@@ -143,12 +144,15 @@ def models_chart(published: Sequence[Model], ours: Sequence[Model]) -> go.Figure
                 "color": [model.colour for model in models],
                 "line": {"width": 1.5, "color": [model.colour for model in models]},
             },
-            text=[f"<b>{escape(model.title)}</b><br>{escape(model.architecture)}" for model in models],
-            hovertemplate="%{text}<br>clean %{x:.1f} %, AutoAttack %{y:.1f} %<extra></extra>",
+            text=_plain([model.label for model in models]),
+            textposition="middle left",
+            textfont={"size": 11},
+            hovertext=[f"<b>{escape(model.title)}</b><br>{escape(model.architecture)}" for model in models],
+            hovertemplate="%{hovertext}<br>clean %{x:.1f} %, AutoAttack %{y:.1f} %<extra></extra>",
         )
     layout(figure, x="clean accuracy (%)", y="accuracy under AutoAttack (%)")
     figure.update_layout(hovermode="closest")
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(range=[-4, 80])
     return figure
 
 

@@ -41,7 +41,6 @@ CIFAR10: tuple[PublishedModel, ...] = (
     PublishedModel("Hendrycks2019Using", "Hendrycks et al. 2019", 2019, "WideResNet-28-10", 87.11, 54.92, more_data=True),
     PublishedModel("Carmon2019Unlabeled", "Carmon et al. 2019", 2019, "WideResNet-28-10", 89.69, 59.53, more_data=True),
     PublishedModel("JinRinard2020Manifold", "Jin & Rinard 2020", 2020, "ResNet-18", 90.84, 1.35),
-    PublishedModel("Zhang2020Towards", "Zhang et al. 2020", 2020, "5-layer-CNN", 44.73, 32.64),
     PublishedModel("Wong2020Fast", "Wong et al. 2020", 2020, "PreActResNet-18", 83.34, 43.21),
     PublishedModel(
         "Andriushchenko2020Understanding", "Andriushchenko & Flammarion 2020", 2020, "PreActResNet-18", 79.84, 43.93

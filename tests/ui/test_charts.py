@@ -98,4 +98,4 @@ def test_published_models_and_ours_are_drawn_at_their_accuracies() -> None:
     assert (published.x[1], published.y[1]) == (87.14, 44.04)
     assert len({each.name for each in robustbench.CIFAR10}) == len(published.x) >= 20
     assert (ours.x[0], ours.y[0]) == (72.7, 41.0)
-    assert "<b>x</b>" not in ours.text[0]
+    assert "<b>x</b>" not in ours.hovertext[0]
