@@ -42,7 +42,7 @@ class Square(Attack):
     def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
         result, best = batch.images.clone(), batch.images
         done, value = self._ask(model, best, batch.labels)
-        where, numbers = torch.arange(len(batch), device=best.device), torch.empty(len(batch), 0)
+        where, numbers = torch.arange(len(batch), device=best.device), best.new_empty(len(batch), 0)
         for query in range(self.queries):
             if done.any():
                 result[where[done]] = best[done]

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from advcore.attacks import FGSM, PGD, Norm, Square, UniformNoise, check_epsilon, evaluating, input_gradient
-from advcore.attacks.base import Attack
+from advcore.attacks.base import Attack, FastSearch
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision
 from advcore.errors import AdvcoreError
 from advcore.evaluation.curves import Padded, default_batch_size, prepared, wilson_interval
-from advcore.evaluation.figures import claimed_epsilon
+from advcore.evaluation.figures import claimed_epsilon, rows_in
 from advcore.models.checkpoints import Checkpoint
 
 MASKED_GAP = 0.3
@@ -48,7 +48,7 @@ def masking(checkpoint: Checkpoint) -> str | None:
     claimed = claimed_epsilon(checkpoint)
     if not checkpoint.defended or claimed is None:
         return None
-    rows, found = list(checkpoint.metrics.get("attacks", [])), checkpoint.metrics.get("autoattack")
+    rows, found = rows_in(checkpoint.metrics), checkpoint.metrics.get("autoattack")
     if found and found["norm"] == "linf":
         rows.append({"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "images", "accuracy")}})
     return masking_of(rows, claimed)
@@ -324,7 +324,9 @@ class _Run:
         self.raw, self.model = model, Padded(prepared(model, self.device, "fp32"))
         # Noise and Square use answers alone: they may search in bf16, as what they find is confirmed in fp32.
         precision = precision or fastest_precision(self.device.type)
-        self.quick = self.model if precision == "fp32" else Padded(prepared(model, self.device, precision))
+        self.quick = self.model
+        if precision != "fp32":
+            self.quick = FastSearch(Padded(prepared(model, self.device, precision)), self.model)
         self.other = None if other is None else Padded(prepared(other, self.device, "fp32"))
         self.data, self.epsilon, self.norm, self.defended, self.effort = data, epsilon, norm, defended, effort
         self.batch_size = batch_size or default_batch_size(data.shape, self.device)
@@ -387,7 +389,7 @@ class _Run:
     ) -> Generator[float, None, Tensor]:
         """Whether the model is wrong about each image after the attack, bool N; False outside `which` (bool N).
 
-        The attack follows `made_on`, or the model itself. At the diagnosis's own ε (`epsilon` None) the images count as
+        The attack follows `made_on`, or the model itself. Up to the diagnosis's own ε (`epsilon` None) the images count as
         fooled, with `white_box` by an attack that uses the model's gradient.
         """
         found = torch.zeros(len(self.data), dtype=torch.bool)
@@ -397,7 +399,7 @@ class _Run:
             labels, indices = self.labels(places).to(self.device), self.data.indices[places]
             attacked = attack.perturb(made_on or self.model, self.images(places), labels, at, indices=indices)
             found[places] = self.answers(attacked) != self.labels(places)
-        if epsilon is None:
+        if at <= self.epsilon:
             self.fooled |= found
             if white_box:
                 self.white_box |= found
@@ -461,8 +463,8 @@ def _judge_further(more: str, advice: str) -> Callable[[Check], Judgement]:
 
 
 def _large(run: _Run) -> float:
-    """An ε at which every image can be made uniformly grey."""
-    return 0.5 if run.norm == "linf" else 0.5 * math.sqrt(math.prod(run.data.shape))
+    """An ε at which every image can be made uniformly grey, and not below the diagnosis's own."""
+    return max(run.epsilon, 0.5 if run.norm == "linf" else 0.5 * math.sqrt(math.prod(run.data.shape)))
 
 
 def _rising(run: _Run) -> Measuring:
@@ -510,9 +512,9 @@ def _judge_noise(check: Check) -> Judgement:
     told = f"Random noise fools {noise:,} of {check.images:,} images, the gradient attacks {attack:,}"
     if noise > max(attack, 0.02 * check.images):
         return "fails", f"{told}: noise is the better attack, so the gradients are of no use."
-    if noise > max(attack / 2, 0.02 * check.images):
+    if noise > attack / 2:
         return "doubtful", f"{told}: too close for attacks that follow the gradient."
-    return "holds", f"{told}: far more."
+    return "holds", f"{told}."
 
 
 def _black_box(run: _Run) -> Measuring:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,7 +22,12 @@ PGD_IMAGES = 1000
 
 def claimed_epsilon(checkpoint: Checkpoint) -> float | None:
     """The ε (L∞, pixel space) that a checkpoint is judged at: the one it was trained at, else the first in its header."""
-    return checkpoint.recipe.epsilon or next((row["epsilon"] for row in checkpoint.metrics.get("attacks", [])), None)
+    return checkpoint.recipe.epsilon or next((row["epsilon"] for row in rows_in(checkpoint.metrics)), None)
+
+
+def rows_in(metrics: Mapping[str, Any], norm: attacks.Norm = "linf") -> list[dict[str, Any]]:
+    """The rows of a header for attacks in one norm; a row that names none is in L∞."""
+    return [row for row in metrics.get("attacks", []) if row.get("norm", "linf") == norm]
 
 
 def measure(
@@ -75,15 +80,15 @@ def _row(attack: attacks.Attack, epsilon: float, images: int, share: float) -> d
     return row
 
 
-def under(metrics: dict[str, Any], attack: str, epsilon: float | None = None) -> dict[str, Any] | None:
-    """The first row of a header for an attack whose title starts with `attack` (at `epsilon`, if given), or None."""
-    for row in metrics.get("attacks", []):
+def under(metrics: Mapping[str, Any], attack: str, epsilon: float | None = None) -> dict[str, Any] | None:
+    """The first L∞ row of a header for an attack whose title starts with `attack` (at `epsilon`, if given), or None."""
+    for row in rows_in(metrics):
         if row["attack"].startswith(attack) and (epsilon is None or math.isclose(row["epsilon"], epsilon, abs_tol=1e-6)):
             return row
     return None
 
 
-def accuracy_under(metrics: dict[str, Any], attack: str, epsilon: float | None = None) -> float | None:
+def accuracy_under(metrics: Mapping[str, Any], attack: str, epsilon: float | None = None) -> float | None:
     """The accuracy in the row that `under` finds, a share in [0, 1], or None."""
     row = under(metrics, attack, epsilon)
     return None if row is None else row["accuracy"]

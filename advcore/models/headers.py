@@ -99,7 +99,7 @@ def _usable_metrics(metrics: object) -> bool:
             isinstance(row, dict)
             and all(_is_count(row.get(name, 0)) for name in ("images", "steps", "restarts"))
             and _printable(row.get("attack"))
-            and _is_share(row.get("epsilon"))
+            and _is_epsilon(row.get("epsilon"), row.get("norm", "linf"))
             and _is_share(row.get("accuracy"))
             for row in rows
         )
@@ -146,9 +146,13 @@ def _is_diagnosis(found: object) -> bool:
 
 def _is_budget(found: dict[str, Any]) -> bool:
     """Whether it names an ε, a norm and a number of images."""
-    epsilon, norm = found.get("epsilon"), found.get("norm")
-    limit = {"linf": 1, "l2": 1e6}.get(norm, -1) if isinstance(norm, str) else -1
-    return isinstance(epsilon, int | float) and 0 <= epsilon <= limit and _is_count(found.get("images")) and found["images"] > 0
+    return _is_epsilon(found.get("epsilon"), found.get("norm")) and _is_count(found.get("images")) and found["images"] > 0
+
+
+def _is_epsilon(value: object, norm: object) -> bool:
+    """Whether the value is a budget in that norm: up to 1 in L∞ and L0, any length in L2."""
+    limit = {"linf": 1, "l0": 1, "l2": 1e6}.get(norm) if isinstance(norm, str) else None
+    return limit is not None and isinstance(value, int | float) and 0 <= value <= limit
 
 
 def _is_count(value: object) -> bool:

@@ -30,7 +30,7 @@ ATTACK = ("attack", "--checkpoint", STANDARD, "--epsilon", "0.1", "--out", "out"
         (("curve", "--checkpoint", "digits/nothing"), "There is no checkpoint 'digits/nothing'"),
         (("curve", "--checkpoint", STANDARD, "../../etc/passwd"), "There is no checkpoint '../../etc/passwd'"),
         (("curve", "--checkpoint", "two\nlines"), "There is no checkpoint 'two lines'"),
-        ((*CURVE, "--attack", "cw"), "'cw'"),
+        ((*CURVE, "--attack", "zoo"), "'zoo'"),
         ((*CURVE, "--attack", "pgd", "--steps", "0"), "steps"),
         ((*CURVE, "--attack", "pgd", "--steps", "many"), "'many'"),
         ((*CURVE, "--attack", "pgd", "--restarts", "-1"), "restarts"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,13 @@ def test_figures_are_found_at_an_epsilon_that_was_rounded_otherwise() -> None:
     assert figures.accuracy_under(metrics, "FGSM", 8 / 255) == 0.25
     assert figures.accuracy_under(metrics, "FGSM", 7 / 255) is None
     assert figures.under({}, "FGSM") is None
+
+
+def test_l2_rows_are_not_taken_for_l_infinity_rows() -> None:
+    row = {"attack": "PGD-20 L2", "norm": "l2", "epsilon": 0.5, "images": 10, "accuracy": 0.9}
+    known = replace(checkpoints.find("digits/digits_cnn-standard"), metrics={"attacks": [row]})
+    assert figures.accuracy_under(known.metrics, "PGD", 0.5) is None
+    assert figures.claimed_epsilon(known) is None
+    also = replace(known, metrics={"attacks": [row, row | {"attack": "PGD-20", "norm": "linf", "accuracy": 0.2}]})
+    assert figures.accuracy_under(also.metrics, "PGD", 0.5) == 0.2
+    assert figures.claimed_epsilon(also) == 0.5

@@ -349,6 +349,7 @@ def text_header(text: str) -> Callable[[Path], Path]:
 
 
 EVALUATED = ("clean", "fgsm", "pgd", "epsilon")
+BEYOND_1 = {"attack": "PGD-20", "epsilon": 1.5, "accuracy": 0.1, "images": 10}
 
 
 def with_header(**changes: Any) -> Callable[[Path], Path]:
@@ -427,6 +428,10 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
         with_header(metrics={"attacks": [{"attack": "FGSM", "epsilon": 0.1, "accuracy": 0.1, "images": "many"}]}),
         "figures",
     ),
+    "an L∞ budget above 1": (with_header(metrics={"attacks": [BEYOND_1]}), "figures"),
+    "an endless L2 budget": (with_header(metrics={"attacks": [BEYOND_1 | {"norm": "l2", "epsilon": 1e9}]}), "figures"),
+    "an unknown norm": (with_header(metrics={"attacks": [BEYOND_1 | {"norm": "l7"}]}), "figures"),
+    "a norm that is a list": (with_header(metrics={"attacks": [BEYOND_1 | {"norm": ["l2"]}]}), "figures"),
     "an attack without a name": (with_header(metrics={"attacks": [{"epsilon": 0.1, "accuracy": 0.1}]}), "figures"),
     "a list for provenance": (with_header(provenance=[1]), "cannot read"),
 }
@@ -449,6 +454,13 @@ def test_a_file_that_is_no_checkpoint(kind: str, own_checkpoints: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         checkpoints.find("digits/bad")
     assert not Path(os.environ["ADVCORE_RUNS"] + "-unpickled").exists()
+
+
+def test_an_l2_budget_in_a_header_may_be_above_1(own_checkpoints: Path) -> None:
+    save_checkpoint(own_checkpoints)
+    path = own_checkpoints / "digits" / "long.safetensors"
+    write(path, metrics={"attacks": [BEYOND_1 | {"norm": "l2"}]})
+    assert "digits/long" in checkpoints.catalog()
 
 
 def test_a_file_too_large_to_be_a_model(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
