@@ -11,6 +11,7 @@ otherwise, and its AutoAttack does not say: here it is given the paper's 100.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -62,7 +63,8 @@ def compare(
     name: str, attack: AutoAttack, images: int, batch: int, device: torch.device, precision: Precision
 ) -> dict[str, Any]:
     """Both on the first `images` test images of a model's dataset, batch after batch, taking turns."""
-    shipped = checkpoints.find(name).model()
+    shipped = checkpoints.find(name).model().requires_grad_(False)
+    plain = copy.deepcopy(shipped).eval().to(device)  # torchattacks cannot use images or models that are channels last
     model = prepared(shipped, device, "fp32")
     fast = None if precision == "fp32" else prepared(shipped, device, precision)
     dataset = name.split("/")[0]
@@ -76,7 +78,7 @@ def compare(
         began = time.perf_counter()
         found = attack.run(model, pixels, labels, epsilon, part.indices, fast=fast).survivors.values()
         middle = time.perf_counter()
-        peer = theirs(model, pixels, labels, epsilon, attack)
+        peer = theirs(plain, part.pixels(device), labels, epsilon, attack)
         seconds["ours"] += middle - began
         seconds["torchattacks"] += time.perf_counter() - middle
         ours, peers = ([sum(pair) for pair in zip(*both, strict=True)] for both in ((ours, found), (peers, peer)))

@@ -14,7 +14,7 @@ import torchattacks
 from torch import Tensor, nn
 
 from advcore import attacks
-from advcore.attacks import FGSM, PGD, UniformNoise
+from advcore.attacks import APGD, FAB, FGSM, PGD, AutoAttack, DeepFool, Square, TargetedAPGD, UniformNoise
 from advcore.attacks.pgd import random_start
 from advcore.data import LabeledImages
 from advcore.errors import AttackError
@@ -29,6 +29,14 @@ ATTACKS = [
     PGD(steps=2, restarts=2, targeted=True),
     PGD(steps=4, random_start=False, step_size=0.5),
     UniformNoise(),
+]
+STRONG = [
+    APGD(steps=3),
+    TargetedAPGD(steps=2, targets=2),
+    FAB(steps=3, targets=2),
+    Square(queries=5),
+    AutoAttack(steps=2, targets=2, queries=3),
+    DeepFool(norm="linf", steps=4),
 ]
 
 
@@ -193,6 +201,13 @@ def test_pgd_from_the_same_random_start_is_theirs(seed: int) -> None:
     assert not torch.allclose(ours, PGD(steps=10, step_size=0.02, seed=seed + 1).perturb(model, images, labels, 0.1))
 
 
+def test_pgd_with_momentum_is_theirs() -> None:
+    model, (images, labels) = smooth(), batch(BATCH)
+    ours = PGD(steps=10, step_size=0.02, random_start=False, momentum=0.9).perturb(model, images, labels, 0.1)
+    theirs = torchattacks.MIFGSM(model, eps=0.1, alpha=0.02, steps=10, decay=0.9)
+    same(ours, torchattacks_says(theirs, images, labels, False))
+
+
 def test_pgd_on_the_shipped_models_is_theirs(shipped: nn.Module, digits: LabeledImages) -> None:
     few = digits[:64]
     images, labels = few.pixels(), few.labels
@@ -238,7 +253,7 @@ def awkward_images() -> Tensor:
     return torch.cat([values.view(1, 1, 8, 8), values.flip(0).view(1, 1, 8, 8), batch(6)[0]])
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_the_budget_holds_exactly(attack: attacks.Attack, epsilon: float) -> None:
     images, labels = awkward_images(), torch.arange(8)
@@ -264,7 +279,7 @@ def test_clip_by_hand() -> None:
     assert attacks.clip(images, direction, 0.0).tolist() == images.tolist()
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 def test_epsilon_zero_returns_the_images(attack: attacks.Attack) -> None:
     images, labels = awkward_images(), torch.arange(8)
     attacked = attack.perturb(smooth(), images, labels, 0)
@@ -272,7 +287,7 @@ def test_epsilon_zero_returns_the_images(attack: attacks.Attack) -> None:
     assert attacked.data_ptr() != images.data_ptr()  # the caller may write into it
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 @pytest.mark.parametrize("epsilon", [-0.1, 1.01, 8.0, float("nan"), float("inf")])
 def test_an_epsilon_outside_pixel_space_is_refused(attack: attacks.Attack, epsilon: float) -> None:
     images, labels = batch(2)
@@ -378,7 +393,7 @@ def test_attacks_leave_the_global_random_numbers_alone() -> None:
     torch.manual_seed(1)
     undisturbed = torch.rand(3)
     torch.manual_seed(1)
-    for attack in ATTACKS:
+    for attack in ATTACKS + STRONG:
         attack.perturb(model, images, labels, 0.1)
     assert torch.equal(torch.rand(3), undisturbed)
 
@@ -401,7 +416,7 @@ def test_a_sweep_of_noise_scales_one_draw() -> None:
 # --- sweeps -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 def test_a_sweep_gives_what_perturb_gives(attack: attacks.Attack) -> None:
     model, (images, labels) = smooth(), batch()
     grid = [0.0, 0.3, 0.1, 0.1]
@@ -491,7 +506,7 @@ def in_training() -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 @pytest.mark.parametrize("given", [True, False], ids=["labels", "own answer"])
 def test_a_model_comes_out_as_it_went_in(attack: attacks.Attack, given: bool) -> None:
     model, (images, labels) = in_training(), batch()
@@ -523,7 +538,7 @@ def test_a_sweep_left_early_or_failing_gives_the_mode_back() -> None:
     assert_same_traces(before, traces(model))
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 def test_the_images_are_left_alone_and_the_result_stands_by_itself(attack: attacks.Attack) -> None:
     model, (images, labels) = smooth(), batch()
     images.requires_grad_()
@@ -536,7 +551,7 @@ def test_the_images_are_left_alone_and_the_result_stands_by_itself(attack: attac
     assert images.grad is None
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
+@pytest.mark.parametrize("attack", ATTACKS + STRONG, ids=name_of)
 def test_gradients_are_taken_where_the_caller_switched_them_off(attack: attacks.Attack) -> None:
     model, (images, labels) = smooth().requires_grad_(False), batch()
     with torch.no_grad():
@@ -562,7 +577,7 @@ class Small(nn.Module):
 
 
 @pytest.mark.parametrize("most", [1, 3, 7, 16])
-@pytest.mark.parametrize("attack", [FGSM(), PGD(steps=3), PGD(steps=3, restarts=2), UniformNoise()], ids=name_of)
+@pytest.mark.parametrize("attack", [FGSM(), PGD(steps=3), PGD(steps=3, restarts=2), UniformNoise(), *STRONG], ids=name_of)
 def test_a_batch_that_does_not_fit_is_split(attack: attacks.Attack, most: int) -> None:
     model, (images, labels) = Small(linear(torch.randn(10, 64)), most), batch(16)
     attacked = attack.perturb(model, images, labels, 0.1)
@@ -599,7 +614,7 @@ def test_noise_cannot_be_targeted() -> None:
         attacks.attack_named("noise", targeted=True)
 
 
-@pytest.mark.parametrize("name", ["", "FGSM", "cw", "../fgsm"])
+@pytest.mark.parametrize("name", ["", "FGSM", "C&W", "../fgsm"])
 def test_an_unknown_attack_is_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(AttackError, match=f"choose one of {', '.join(attacks.offered())}"):
         attacks.attack_named(name)

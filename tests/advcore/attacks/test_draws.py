@@ -12,6 +12,7 @@ from advcore import attacks
 from advcore.attacks import PGD, Attack, UniformNoise, draws
 from advcore.data import LabeledImages
 from advcore.evaluation.curves import predictions
+from advcore.evaluation.scrub import scrub
 from advcore.models import checkpoints
 
 RANDOM = [PGD(steps=4, restarts=3), PGD(steps=4, norm="l2"), UniformNoise(), UniformNoise(norm="l2")]
@@ -56,6 +57,16 @@ def test_curves_are_the_same_in_any_batches(attack: Attack, model: nn.Module, di
         assert torch.equal(answers(few, size), whole)
     backward = torch.arange(59, -1, -1)
     assert torch.equal(answers(few[backward], 25)[:, backward], whole)
+
+
+@pytest.mark.parametrize("attack", RANDOM[:3], ids=attacks.title)
+def test_one_image_shown_alone_is_as_in_the_curve(attack: Attack, model: nn.Module, digits: LabeledImages) -> None:
+    place, grid = 37, [0.05, 0.1, 0.15, 0.2]
+    (curve,) = predictions(model, digits[:40], attack, grid, precision="fp32", batch_size=40)
+    one = digits[place : place + 1]
+    alone = scrub(model, one.pixels(), attack, grid, label=int(one.labels), index=place)
+    assert alone.epsilons == tuple(grid)
+    assert torch.equal(alone.answers, curve.predicted[:, place])
 
 
 def test_draws_are_known_by_seed_index_and_stream() -> None:
