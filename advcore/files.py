@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+_PART = ".part"  # how the name of a file ends that is being written
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside the target, to the disk, and rename: the file is complete, or as it was. Its folder must exist."""
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part = path.with_name(f".{uuid.uuid4().hex}{_PART}")
     try:
         with part.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -22,6 +26,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(root: Path, seconds: float) -> None:
+    """Delete what `write_whole` left below `root` when its process was killed: files not written to for `seconds`."""
+    long_ago = time.time() - seconds
+    for folder, _, names in os.walk(root):  # unlike `rglob`, it goes on where a folder disappears meanwhile
+        for part in (Path(folder, name) for name in names if name.startswith(".") and name.endswith(_PART)):
+            with contextlib.suppress(OSError):  # the process that writes it may be done in this moment
+                if part.stat().st_mtime <= long_ago:
+                    part.unlink()
 
 
 def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:

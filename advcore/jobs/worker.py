@@ -21,7 +21,7 @@ from advcore import data
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError
 from advcore.evaluation import figures
-from advcore.files import write_whole
+from advcore.files import remove_parts, write_whole
 from advcore.jobs import processes, turns
 from advcore.jobs.queue import JobError, kept, progress, read
 from advcore.models import checkpoints
@@ -31,6 +31,7 @@ from advcore.training.loop import Progress, train
 from advcore.training.state import STATE_FILE, state_step
 
 _NICENESS = 5  # the page that shows the job must stay quick
+_WRITING_SECONDS = 600.0  # a file that nothing was written to for so long was left by a process that was killed
 
 
 class _StopRequested(BaseException):
@@ -133,8 +134,8 @@ def _reason(error: Exception, folder: Path) -> str:
 
 
 def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
-    for leftover in folder.glob(".*.part"):  # half-written files of a process that was killed
-        leftover.unlink(missing_ok=True)
+    remove_parts(folder, 0)  # no other process writes there
+    remove_parts(checkpoints.runs_root(), _WRITING_SECONDS)
     recipe = Recipe.from_json((folder / "recipe.json").read_text())
     if finished := _made_before(folder.name):
         return _finished(finished, recipe)

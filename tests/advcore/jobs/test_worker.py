@@ -46,6 +46,19 @@ def test_a_job_killed_at_any_file_operation_is_readable_and_resumes_to_the_same_
     assert all(ended == told["whole"] for ended in told["resumed"])
 
 
+def test_a_job_deletes_the_half_written_files_of_killed_processes() -> None:
+    folder, models = make(), checkpoints.own_root() / "digits"
+    models.mkdir(parents=True)
+    mine, old, young = folder / ".a.part", models / ".b.part", models / ".c.part"
+    for part in (mine, old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    assert worker.run(folder) == 0
+    assert young.exists(), "another process may still be writing it"
+    assert not mine.exists()
+    assert not old.exists()
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "state")
 
