@@ -39,8 +39,11 @@ def page() -> None:
             key=chosen("job", [NEW, *known], running or NEW),
             label_visibility="collapsed",
         )
+    note_shown(shown)
     if problem := st.session_state.pop("job problem", None):
         st.error(markdown_safe(problem))
+    if deleted := st.session_state.get("deleted job"):
+        offer_undo(deleted)
     if shown == NEW:
         remember(job=NEW if known else None)
         new_training(busy=running is not None)
@@ -48,6 +51,19 @@ def page() -> None:
         report_unavailable()
         remember(job=shown)
         one_training(known[shown])
+
+
+def note_shown(shown: str) -> None:
+    """Keep the order in which trainings were looked at: after a deletion the page shows the one before."""
+    earlier = [item for item in st.session_state.get("jobs shown", []) if item != shown]
+    st.session_state["jobs shown"] = [*earlier, shown]
+
+
+def offer_undo(job_id: str) -> None:
+    """Say that the training was deleted, with a button that takes it back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(":material/delete: The training was deleted.", width="content")
+        st.button("Undo", icon=":material/undo:", on_click=job_views.undelete, args=(job_id,))
 
 
 def one_training(job: queue.Job) -> None:
@@ -65,6 +81,7 @@ def one_training(job: queue.Job) -> None:
 def ask(job_id: str) -> None:
     """Show another job, or the form for a new one."""
     st.session_state["job"] = job_id
+    st.session_state.pop("deleted job", None)
 
 
 def launch(recipe: Recipe) -> None:
@@ -81,8 +98,8 @@ def estimated(text: str) -> str:
     return estimate.estimate(Recipe.from_json(text)).sentence
 
 
-def what_to_train() -> tuple[data.Dataset, str, str | None]:
-    """The dataset, the architecture, and the checkpoint to start from (None: from scratch)."""
+def what_to_train() -> tuple[data.Dataset, str, DeltaGenerator]:
+    """The dataset, the architecture, and the place beside them for the starting point."""
     trainable = [item for item in data.datasets() if item in data.available("train") and item in load.available()]
     titles = {item: info.title for item, info in data.datasets().items()}
     first = next(item for item in ("mnist", "digits") if item in trainable)
@@ -96,16 +113,24 @@ def what_to_train() -> tuple[data.Dataset, str, str | None]:
         help="  \n".join(f"**{ARCHITECTURES[item].title}**: {ARCHITECTURES[item].about}" for item in fitting),
         key=chosen("architecture", fitting, fitting[0], key=f"architecture:{name}"),
     )
-    models = {item.id: item for item in load.catalog(name).values() if item.recipe.architecture == architecture}
+    return data.dataset(name), architecture, three
+
+
+def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
+    """The checkpoint to start from, or SCRATCH; the preset's own until another is chosen."""
+    recipe = preset.recipe
+    models = {
+        item.id: item for item in load.catalog(recipe.dataset).values() if item.recipe.architecture == recipe.architecture
+    }
     starts = [SCRATCH, *models]
-    start = three.selectbox(
+    usual = recipe.warm_start if recipe.warm_start in models else SCRATCH
+    return place.selectbox(
         "Starting point",
         starts,
         format_func=lambda item: "from scratch" if item == SCRATCH else models[item].title,
-        key=chosen("start", starts, SCRATCH, key=f"start:{name}:{architecture}"),
+        key=chosen("start", starts, usual, key=f"start:{recipe.dataset}:{recipe.architecture}:{preset.name}"),
         help="Training can go on from a model of the same architecture.",
     )
-    return data.dataset(name), architecture, None if start == SCRATCH else start
 
 
 def new_training(*, busy: bool) -> None:
@@ -114,24 +139,25 @@ def new_training(*, busy: bool) -> None:
         "Adversarial training: at every step the network also sees images attacked with its own gradient. "
         "Choose a preset, start it, watch its accuracies, then attack the result."
     )
-    info, architecture, start = what_to_train()
+    info, architecture, place = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
+    picked = st.session_state[key]
+    start = starting_point(place, offered[picked])
     report_unavailable()
-    picked = cards(
-        [(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], st.session_state[key], key=key
-    )
+    cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
     if st.session_state.get("filled for") != (info.name, architecture, picked) or not drawn_before():
         st.session_state["filled for"] = (info.name, architecture, picked)
         fill(preset)
     summary = st.container(border=True)
     with st.expander("Change the recipe", icon=":material/tune:"):
-        values = recipe_form(info, preset.architecture, load.catalog(info.name), start or preset.warm_start)
+        values = recipe_form(info, architecture, load.catalog(info.name), None if start == SCRATCH else start)
     with st.expander("Advanced options", icon=":material/settings:"):
-        values |= advanced(preset.architecture, values["defense"])
+        values |= advanced(architecture, values["defense"])
     remember(info.name, dataset=info.name, architecture=architecture)
-    remember(f"{info.name}:{architecture}", preset=picked, start=start)
+    remember(f"{info.name}:{architecture}", preset=picked)
+    remember(f"{info.name}:{architecture}:{picked}", start=start)
     with summary:
         try:
             recipe = Recipe.from_dict(values)
@@ -186,7 +212,6 @@ def watch(job_id: str, usual: float | None) -> None:
     job_views.panel(job)
     made = job_views.made_by(job)
     if made:
-        job_views.links(made)
         job_views.result(made)
         if pace(job):
             job_views.measure(made)

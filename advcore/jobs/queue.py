@@ -209,12 +209,28 @@ def resume(job_id: str) -> None:
 
 
 def delete(job_id: str) -> None:
-    """Remove an ended or waiting job with its folder; the checkpoint it made stays. Raises JobError while it runs."""
+    """Remove an ended or waiting job; the checkpoint it made stays. Raises JobError while it runs.
+
+    `restore` can take back the last deletion: the folder stays, hidden, until the next one.
+    """
     with turns.lock(root()):
         job = find(job_id)
         if job.state == "running":
             raise JobError("This job is running; stop it before you delete it.")
-        # Renamed first, so that it disappears at once and as a whole.
-        doomed = root() / f".{job.id}.deleted"
-        job.folder.replace(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+        for earlier in root().glob(".*.deleted"):
+            shutil.rmtree(earlier, ignore_errors=True)
+        job.folder.replace(_deleted(job.id))
+
+
+def restore(job_id: str) -> None:
+    """Take back the last deletion; raises JobError when the job is no longer there. A waiting one waits again."""
+    with turns.lock(root()):
+        if not turns.JOB_ID.fullmatch(job_id) or not _deleted(job_id).is_dir():
+            raise JobError("This training can no longer be restored; only the last deletion can be undone.")
+        _deleted(job_id).replace(root() / job_id)
+    advance()
+
+
+def _deleted(job_id: str) -> Path:
+    """Where the folder of a deleted job is."""
+    return root() / f".{job_id}.deleted"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from tests.pages.conftest import open_page
 from ui.training import job as job_views
-from ui.words import DEFENDED, role, role_colour
+from ui.words import DEFENDED, percent, role, role_colour
 from ui.worker import worker as background
 
 
@@ -137,9 +139,41 @@ def test_a_job_is_launched_watched_stopped_and_found_again(page: AppTest, launch
     assert queue.find(job.id).state == "stopped"
     stopped = open_page("retrain", job=job.id)
     assert any("resuming" in caption.value for caption in stopped.caption)
-    next(button for button in stopped.button if button.label == "Delete").click().run()
+    stopped.button(key=f"Delete {job.id}").click().run()
     assert queue.listing() == []
-    assert not open_page("retrain", dataset="digits").exception
+    assert not stopped.exception
+    assert not stopped.warning
+    assert start_button(stopped), "the form, as before the training"
+
+
+def test_a_running_training_cannot_be_deleted(page: AppTest, launched: list[subprocess.Popen[bytes]]) -> None:
+    start_button(page).click().run()
+    (job,) = queue.listing()
+    assert job.state == "running"
+    assert {button.label for button in page.button} == {"Stop", "New training"}
+    job_views.delete(job.id)
+    assert queue.find(job.id).state == "running"
+
+
+def test_a_deletion_is_undone_and_shows_what_was_seen_before(page: AppTest, launched: list[subprocess.Popen[bytes]]) -> None:
+    start_button(page).click().run()
+    first = page.session_state["job"]
+    next(button for button in page.button if button.label == "New training").click().run()
+    page.session_state["recipe defense"] = "pgd"
+    page.run()
+    start_button(page).click().run()
+    second = page.session_state["job"]
+    assert queue.find(second).state == "queued"
+    assert all(button.label != "Start training" for button in page.button)
+    page.selectbox(key="job").set_value(first).run()
+    page.selectbox(key="job").set_value(second).run()
+    page.button(key=f"Delete {second}").click().run()
+    assert [job.id for job in queue.listing()] == [first]
+    assert page.selectbox(key="job").value == first
+    next(button for button in page.button if button.label == "Undo").click().run()
+    assert page.selectbox(key="job").value == second
+    assert queue.find(second).state == "queued"
+    assert not page.exception
 
 
 def test_a_strange_job_in_the_link_is_survived() -> None:
@@ -169,7 +203,7 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> queue.Job:
     return queue.find(folder.name)
 
 
-def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: queue.Job) -> None:
+def test_a_finished_job_shows_before_and_after_on_the_same_images(finished: queue.Job) -> None:
     page = open_page("retrain", job=finished.id)
     made = checkpoints.find(finished.checkpoint)
     with background().changed:
@@ -177,19 +211,33 @@ def test_a_finished_job_shows_before_and_after_until_all_is_measured(finished: q
         assert background().changed.wait_for(lambda: job_views.measure(made) or job_views.compared(made), timeout=60)
     page.run()
     assert not page.exception
-    captions = [caption.value for caption in page.caption]
-    assert "360 of 360 test images; bands 95 % (Wilson)." in captions
-    assert "200 of 200 test images; bands 95 % (Wilson)." in captions
-    shown = " ".join(block.proto.body for block in page.get("html"))
-    assert shown.count("before: ") == 3
-    links = [link.proto.url for link in page.get("link_button")]
-    assert f"/?dataset=digits&a=digits%2Fdigits_cnn-standard&b={made.id.replace('/', '%2F')}" in links
+    shown = job_views.comparison(made)
+    assert [item.id for item in shown.models] == ["digits/digits_cnn-standard", made.id]
+    assert {len(part) for attack in job_views.ATTACKS for part in shown.seen(attack)} == {360}
+    assert shown.accuracy("FGSM", 0.0) == shown.accuracy("PGD-10", 0.0), "one clean accuracy, whatever the attack"
+    (outcome,) = (block.proto.body for block in page.get("html") if "class='outcome'" in block.proto.body)
+    before, after = shown.accuracy("PGD-10", 0.2)
+    assert f"{percent(before)} → {percent(after)}" in outcome
+    assert len(page.get("plotly_chart")) == 1
+    links = [(link.proto.page, parse_qs(link.proto.query_string)) for link in page.get("page_link")]
+    where, asked = links[0]
+    assert where == ""
+    assert (asked["a"], asked["b"], asked["epsilon"]) == (["digits/digits_cnn-standard"], [made.id], ["0.2"])
+
+
+def test_the_baseline_is_of_equal_standing(finished: queue.Job) -> None:
+    made = checkpoints.find(finished.checkpoint)
+    assert job_views.baseline(made).id == "digits/digits_cnn-standard"
+    assert "300 images × 2 epochs" in job_views.standing(made, job_views.baseline(made)), "what differs is said"
+    further = replace(made, recipe=replace(made.recipe, warm_start=made.id, defense="trades"), id="digits/further")
+    assert job_views.baseline(further).id == made.id, "the model it started from"
+    other = replace(made, recipe=replace(made.recipe, architecture="lee_cnn"), id="digits/other")
+    assert job_views.baseline(other) is None, "a model of another architecture is no baseline"
 
 
 def test_a_renamed_model_is_found_and_a_deleted_one_is_missed(finished: queue.Job) -> None:
     checkpoints.rename(finished.checkpoint, "my-best")
-    page = open_page("retrain", job=finished.id)
-    assert any("b=digits%2Fmy-best" in link.proto.url for link in page.get("link_button"))
+    assert job_views.made_by(finished).id == "digits/my-best"
     checkpoints.delete("digits/my-best")
     page = open_page("retrain", job=finished.id)
     assert any("was deleted" in info.value for info in page.info)

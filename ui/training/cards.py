@@ -18,8 +18,8 @@ _CSS = """<style>
 </style>"""
 
 
-def cards(offered: Sequence[tuple[str, str, str, str]], picked: str, *, key: str) -> str:
-    """Draw (name, icon, title, about) as cards; returns the chosen name, which the session keeps under `key`."""
+def cards(offered: Sequence[tuple[str, str, str, str]], picked: str, *, key: str) -> None:
+    """Draw (name, icon, title, about) as cards; a click sets the session's value of `key` to the name."""
     st.html(_CSS)
 
     def pick(name: str) -> None:
@@ -31,4 +31,3 @@ def cards(offered: Sequence[tuple[str, str, str, str]], picked: str, *, key: str
             st.markdown(f"**:material/{icon}: {title}**" + (" &nbsp; :blue-badge[:material/check: chosen]" if chosen else ""))
             st.caption(about)
             st.button(title, key=f"pick-{name}", on_click=pick, args=(name,))
-    return picked

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from advcore import attacks, data
 from advcore.defenses import DEFENSES
 from advcore.errors import AdvcoreError
-from advcore.evaluation.diagnosis import masking
+from advcore.evaluation.curves import Predictions
+from advcore.evaluation.diagnosis import masked
 from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, load, measured
+from ui.frame import link
 from ui.tiles import Tile, tiles
-from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, percent, role_colour
+from ui.training.pictures import pictures
+from ui.words import DEFENDED, FOOLED, STANDARD, epsilon_text, markdown_safe, model_colours, percent, role_colour
 
 Row = Mapping[str, Any]
 # Word, icon and colour of each state; the colours are Streamlit's names.
 STATES = {
-    "queued": ("waiting for its turn", ":material/hourglass_empty:", "gray"),
+    "queued": ("queued", ":material/hourglass_empty:", "gray"),
     "running": ("running", ":material/sync:", "blue"),
     "stopped": ("stopped", ":material/pause:", "gray"),
     "failed": ("failed", ":material/error:", "red"),
@@ -60,7 +63,7 @@ def panel(job: queue.Job) -> None:
     st.markdown(
         f"#### {markdown_safe(name(job.recipe))} &nbsp; :{colour}-badge[{icon} {'stopping …' if job.stopping else word}]"
     )
-    if job.message:
+    if job.message and job.state != "finished":  # its figures follow, all on the same images
         (st.error if job.state == "failed" else st.caption)(markdown_safe(job.message))
     if job.state in {"queued", "running"}:
         st.progress(*_how_far(job, rows[-1] if rows else {}))
@@ -78,7 +81,7 @@ def panel(job: queue.Job) -> None:
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
     """The share that is done, and the same in words."""
     if job.state == "queued":
-        return 0.0, "Waiting for the training before it. It starts by itself, also when this page is closed."
+        return 0.0, "Queued behind another training. It starts by itself, also when this page is closed."
     if last.get("phase") == "measuring":
         done = float(last.get("done", 0.0))
         return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {done:.0%}"
@@ -122,40 +125,46 @@ def _colour(job: queue.Job) -> str:
 
 
 def buttons(job: queue.Job) -> None:
-    """What can be done with the job in its state."""
+    """What can be done with the job in its state. A running one is stopped before it can be deleted."""
     offered = []
     if not job.over:
-        offered.append(("Stop", ":material/stop:", queue.stop))
+        offered.append(("Stop", ":material/stop:", queue.stop, "Saves its state and ends; it can be resumed."))
     if job.resumable:
-        offered.append(("Resume", ":material/play_arrow:", queue.resume))
-    if job.state != "running":
-        offered.append(("Delete", ":material/delete:", queue.delete))
+        offered.append(("Resume", ":material/play_arrow:", queue.resume, "Continues from the saved state."))
     with st.container(horizontal=True):
-        for label, icon, what in offered:
-            st.button(
-                label,
-                icon=icon,
-                key=f"{label} {job.id}",
-                on_click=act,
-                args=(what, job.id),
-                disabled=job.stopping,
-                help=_HELP[label],
-            )
+        for label, icon, what, help in offered:
+            key = f"{label} {job.id}"
+            st.button(label, icon=icon, key=key, on_click=act, args=(what, job.id), disabled=job.stopping, help=help)
+        if job.state != "running":
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write("Removes this training from the list; a model it made stays.")
+                st.button("Delete this training", key=f"Delete {job.id}", type="primary", on_click=delete, args=(job.id,))
 
 
-_HELP = {
-    "Stop": "Saves its state and ends; it can be resumed.",
-    "Resume": "Continues from the saved state.",
-    "Delete": "Removes this training from the list; a model it made stays.",
-}
-
-
-def act(what: Any, job_id: str) -> None:
-    """Stop, resume or delete a job; an error is shown when the page is drawn next."""
+def act(what: Callable[[str], None], job_id: str) -> bool:
+    """Stop, resume, delete or restore a job; an error is shown when the page is drawn next. Returns whether it was done."""
     try:
         what(job_id)
     except (AdvcoreError, OSError) as error:
         st.session_state["job problem"] = str(error)
+        return False
+    return True
+
+
+def delete(job_id: str) -> None:
+    """Delete a job, offer to undo it, and show what was shown before."""
+    if act(queue.delete, job_id):
+        seen = st.session_state.get("jobs shown", [])
+        st.session_state["jobs shown"] = seen = [item for item in seen if item != job_id]
+        st.session_state["job"] = seen[-1] if seen else "new"
+        st.session_state["deleted job"] = job_id
+
+
+def undelete(job_id: str) -> None:
+    """Take back the deletion, and show the job again."""
+    st.session_state.pop("deleted job", None)
+    if act(queue.restore, job_id):
+        st.session_state["job"] = job_id
 
 
 def recipe_details(recipe: Recipe) -> None:
@@ -173,23 +182,44 @@ def recipe_details(recipe: Recipe) -> None:
 # --- its result --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class BeforeAfter:
-    """The new model and its baseline under one attack, on the first `count` test images."""
+ATTACKS: dict[str, attacks.Attack] = {"PGD-10": attacks.PGD(steps=10), "FGSM": attacks.FGSM()}
 
-    title: str
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new model and its baseline, if any, under each attack of `ATTACKS`, all on the first `count` test images.
+
+    `curves` holds, for each attack, a curve for each of `models`: before (if there is a baseline) and after.
+    """
+
+    models: tuple[checkpoints.Checkpoint, ...]
+    epsilon: float
     count: int
-    traces: dict[measured.Curve, charts.Trace]
+    curves: dict[str, tuple[measured.Curve, ...]]
+
+    @property
+    def made(self) -> checkpoints.Checkpoint:
+        """The new model."""
+        return self.models[-1]
 
     @property
     def measured(self) -> int:
         """The number of images that every curve has."""
-        return min(measured.images_measured(curve, self.count) for curve in self.traces)
+        return min(measured.images_measured(curve, self.count) for curves in self.curves.values() for curve in curves)
 
     @property
     def done(self) -> bool:
         """Whether every curve is measured."""
         return self.measured >= self.count
+
+    def seen(self, attack: str) -> list[Predictions]:
+        """What each of the models answered under the attack, on the images that every curve has; none before the first."""
+        found = [measured.so_far(curve, self.measured) for curve in self.curves[attack]]
+        return [part for part in found if part]
+
+    def accuracy(self, attack: str, epsilon: float) -> list[float]:
+        """The accuracy of each of the models at an ε of the grid, a share."""
+        return [part.curve.accuracy[part.epsilons.index(epsilon)] for part in self.seen(attack)]
 
 
 def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
@@ -206,88 +236,140 @@ def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
 
 
 def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
-    """The model to compare with: the one training started from, else an undefended one, of the same architecture if any."""
+    """The model to compare with: the one training started from, else the standard model of the same architecture."""
     known = load.catalog(made.recipe.dataset)
-    start = known.get(made.recipe.warm_start or "")
-    others = [item for item in known.values() if not item.defended and item.id != made.id]
-    alike = [item for item in others if item.recipe.architecture == made.recipe.architecture]
-    return start or next(iter(alike or others), None)
+    alike = [
+        item
+        for item in known.values()
+        if item.recipe.defense == "standard" and item.architecture == made.architecture and item.id != made.id
+    ]
+    return known.get(made.recipe.warm_start or "") or min(alike, key=lambda item: item.own, default=None)
 
 
-def comparisons(made: checkpoints.Checkpoint) -> list[BeforeAfter]:
-    """Before and after under FGSM, then under PGD, which takes longer and is measured on fewer images and ε."""
+def standing(made: checkpoints.Checkpoint, before: checkpoints.Checkpoint | None) -> str:
+    """What the new model is compared with, and what else than the defense differs, in a sentence of Markdown."""
+
+    def work(recipe: Recipe) -> str:
+        return f"{'all' if recipe.images is None else f'{recipe.images:,}'} images × {recipe.epochs} epochs"
+
+    if before is None:
+        return "There is no standard model of this architecture to compare it with."
+    title = markdown_safe(before.title)
+    if before.id == made.recipe.warm_start:
+        return f"Before: {title}, the model it started from. After: {work(made.recipe)} more."
+    same = work(before.recipe) == work(made.recipe)
+    how = f"both {work(made.recipe)}" if same else f"{work(before.recipe)}, against {work(made.recipe)} here"
+    return f"Before: {title}, the standard model of the same architecture, trained separately ({how})."
+
+
+def comparison(made: checkpoints.Checkpoint) -> Comparison:
+    """Before and after under FGSM and PGD-10, on the same images."""
     info, before = data.dataset(made.recipe.dataset), baseline(made)
-    pair = [made] if before is None else [before, made]
-    size, at = len(load.dataset(info.name)), shown_epsilon(made)
-    found = []
-    for title, attack, points, count in (("FGSM", attacks.FGSM(), 12, 500), ("PGD-10", attacks.PGD(steps=10), 6, 200)):
-        grid = sorted({*data.even_epsilons(info.epsilon_max, points), at})
-        traces = {}
-        for item in pair:
-            colour = role_colour(item.recipe.defense)
-            if item is not made and colour == role_colour(made.recipe.defense):
-                colour = DEFENDED if colour == STANDARD else STANDARD
-            when = "after" if item is made else "before"
-            traces[measured.curve(item.id, attack, grid)] = charts.Trace(f"{when}: {item.title}", colour)
-        found.append(BeforeAfter(title, min(count, size), traces))
-    return found
-
-
-def shown_epsilon(made: checkpoints.Checkpoint) -> float:
-    """The ε at which before and after are compared in numbers: the one it was trained at, else the dataset's."""
-    return made.recipe.epsilon or data.dataset(made.recipe.dataset).epsilon
+    models = (made,) if before is None else (before, made)
+    at = made.recipe.epsilon or info.epsilon
+    grid = sorted({*data.even_epsilons(info.epsilon_max, 5), at})
+    curves = {title: tuple(measured.curve(item.id, attack, grid) for item in models) for title, attack in ATTACKS.items()}
+    return Comparison(models, at, min(500 if info.grey else 200, len(load.dataset(info.name))), curves)
 
 
 def result(made: checkpoints.Checkpoint) -> None:
-    """The result of a finished job: accuracies, and curves before and after, as far as they are measured."""
-    shown = comparisons(made)
-    _before_and_after(made, shown)
-    for column, comparison in zip(st.columns(2), shown, strict=True):
-        seen = [(line, measured.so_far(curve, comparison.count)) for curve, line in comparison.traces.items()]
-        column.markdown(f"**Under {comparison.title}**, before and after")
-        chart = charts.accuracy_chart([(line, part.curve) for line, part in seen if part], cursor=shown_epsilon(made))
-        column.plotly_chart(chart, key=f"{comparison.title} of {made.id}", config=charts.CONFIG)
-        column.caption(f"{comparison.measured:,} of {comparison.count:,} test images; bands 95 % (Wilson).")
-    if finding := masking(made):
-        st.info(f"{markdown_safe(made.title)} {markdown_safe(finding)}.", icon=":material/science:")
+    """The result of a finished job: its figures, one picture, and its curves, before and after, as far as measured."""
+    shown = comparison(made)
+    if not shown.measured:
+        st.progress(0.0, f"Measuring the models on the first {shown.count} test images …")
+        return
+    _outcome(shown)
+    before = shown.models[0] if len(shown.models) > 1 else None
+    many = f"the first {shown.measured:,} test images" + ("" if shown.done else f" of {shown.count:,}, still measuring")
+    st.caption(f"{standing(made, before)} Every figure on this page is of {many}.")
+    at = shown.epsilon
+    if masked(shown.accuracy("FGSM", at)[-1], shown.accuracy("PGD-10", at)[-1]):
+        words = "Its accuracy under PGD is far below that under FGSM: a part of its robustness is masked, not real."
+        st.info(words, icon=":material/science:")
+    telling = _telling_image(shown)
+    _links(shown, telling)
+    if telling is not None:
+        pictures(shown.models, ATTACKS["PGD-10"], at, telling)
+    _chart(shown)
+
+
+def _outcome(shown: Comparison) -> None:
+    """The figures in three lines, the most telling one first and large."""
+    at = shown.epsilon
+    lines = [
+        _line(f"Under PGD-10 at ε = {at:.3g}", shown.accuracy("PGD-10", at)),
+        _line("On clean images", shown.accuracy("FGSM", 0.0)),
+        _line(f"Under FGSM at ε = {at:.3g}", shown.accuracy("FGSM", at)),
+    ]
+    st.html(f"{_CSS}<div class='outcome'>{''.join(lines)}</div>")
+
+
+def _line(what: str, accuracy: Sequence[float]) -> str:
+    """`what: before → after`, with the signed difference in points, an arrow and a colour."""
+    words = " → ".join(percent(share) for share in accuracy)
+    if len(accuracy) < 2:
+        return f"<div>{escape(what)}: <b>{words}</b></div>"
+    points = round(100 * (accuracy[-1] - accuracy[0]), 1)
+    arrow, colour = ("▲", DEFENDED) if points > 0 else ("▼", FOOLED) if points < 0 else ("", "inherit")
+    delta = f"{arrow} {points:+.1f} points".replace("-", "−") if points else "no change"
+    return f"<div>{escape(what)}: <b>{words}</b> <span class='delta' style='--delta: {colour}'>{delta}</span></div>"
+
+
+_CSS = """<style>
+.outcome { font-size: 1.1rem; line-height: 1.6; font-variant-numeric: tabular-nums; }
+.outcome div:first-child { font-size: clamp(1.3rem, 2.6vw, 2rem); line-height: 1.35; margin-bottom: .35rem; }
+.outcome b, .outcome .delta { white-space: nowrap; }
+.outcome .delta { border-left: .3rem solid var(--delta); padding-left: .45rem; margin-left: .35rem; font-weight: 600; }
+.outcome .delta::first-letter { color: var(--delta); }
+.st-key-attack-new-model a { background: #0072B2; border-radius: .6rem; padding: .45rem .9rem; }
+.st-key-attack-new-model a * { color: #fff !important; }
+.st-key-attack-new-model a:hover { background: #005a8c; }
+</style>"""
+
+
+def _telling_image(shown: Comparison) -> int | None:
+    """The first test image that both models know, that PGD-10 fools the baseline on and not the new model; None without."""
+    seen = shown.seen("PGD-10")
+    if len(seen) < 2:
+        return None
+    clean, attacked = (seen[0].epsilons.index(epsilon) for epsilon in (0.0, shown.epsilon))
+    right = [part.predicted == part.labels for part in seen]
+    telling = right[0][clean] & ~right[0][attacked] & right[1][clean] & right[1][attacked]
+    return int(telling.nonzero()[0]) if telling.any() else None
+
+
+def _chart(shown: Comparison) -> None:
+    """Accuracy against ε, before and after, under the attack that is chosen above it."""
+    key = f"attack of {shown.made.id}"
+    attack = st.segmented_control("Attack", list(ATTACKS), default="PGD-10", key=key, label_visibility="collapsed") or "PGD-10"
+    colours = model_colours(shown.models[::-1])
+    when = ("before", "after")[-len(shown.models) :]
+    lines = [charts.Trace(f"{word}: {item.title}", colours[item.id]) for word, item in zip(when, shown.models, strict=True)]
+    curves = [(line, part.curve) for line, part in zip(lines, shown.seen(attack), strict=True)]
+    st.plotly_chart(charts.accuracy_chart(curves, cursor=shown.epsilon), key=f"chart of {shown.made.id}", config=charts.CONFIG)
+    st.caption(f"Accuracy under {attack}; dotted: ε = {epsilon_text(shown.epsilon)}; bands 95 % (Wilson).")
 
 
 def measure(made: checkpoints.Checkpoint) -> None:
-    """Have the comparisons measured in the background."""
-    measured.ask({curve: comparison.count for comparison in comparisons(made) for curve in comparison.traces})
+    """Have the comparison measured in the background."""
+    shown = comparison(made)
+    measured.ask({curve: shown.count for curves in shown.curves.values() for curve in curves})
 
 
 def compared(made: checkpoints.Checkpoint) -> bool:
-    """Whether all of the comparisons are measured."""
-    return all(comparison.done for comparison in comparisons(made))
+    """Whether the comparison is measured."""
+    return comparison(made).done
 
 
-def _before_and_after(made: checkpoints.Checkpoint, shown: Sequence[BeforeAfter]) -> None:
-    """Three numbers after, each with what it was before."""
-    at, colour = shown_epsilon(made), role_colour(made.recipe.defense)
-
-    def share(comparison: BeforeAfter, place: int, epsilon: float) -> str:
-        """The accuracy of the curve number `place` (−1: after) at one ε, in words."""
-        part = measured.so_far(list(comparison.traces)[place], comparison.count)
-        return percent(part.curve.accuracy[part.epsilons.index(epsilon)]) if part else "…"
-
-    several = len(shown[0].traces) > 1
-    wanted = [("Clean", shown[0], 0.0), *((f"{item.title} at ε = {at:.3g}", item, at) for item in shown)]
-    tiles(
-        [
-            Tile(title, share(item, -1, epsilon), f"before: {share(item, 0, epsilon)}" if several else "", colour)
-            for title, item, epsilon in wanted
-        ]
-    )
-
-
-def links(made: checkpoints.Checkpoint) -> None:
-    """Links to the pages that show the new model."""
-    before = baseline(made)
-    pair = [made.id] if before is None else [before.id, made.id]
-    attack = urlencode({"dataset": made.recipe.dataset, "a": pair[0], "b": made.id})
-    curves = urlencode({"dataset": made.recipe.dataset, "models": "~".join(pair)})
-    with st.container(horizontal=True):
-        st.link_button("Attack the new model", f"/?{attack}", icon=":material/bolt:", type="primary")
-        st.link_button("Its accuracy against ε", f"/accuracy?{curves}", icon=":material/show_chart:")
-        st.link_button("Rename, download", f"/models?{urlencode({'model': made.id})}", icon=":material/inventory_2:")
+def _links(shown: Comparison, image: int | None) -> None:
+    """The next step, and the other pages that show the new model; all in this session."""
+    made, first = shown.made, shown.models[0]
+    dataset = made.recipe.dataset
+    attack = {"dataset": dataset, "a": first.id, "b": made.id, "attack": "pgd", "epsilon": f"{shown.epsilon:.6g}"}
+    attack |= {} if image is None else {"image": str(image)}
+    models = "~".join(item.id for item in shown.models)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(key="attack-new-model", width="content"):
+            link("Attack the new model", "", icon=":material/bolt:", **attack)
+        link("Its accuracy against ε", "accuracy", icon=":material/show_chart:", dataset=dataset, models=models)
+        link("Rename, download", "models", icon=":material/inventory_2:", model=made.id)
