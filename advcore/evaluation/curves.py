@@ -204,30 +204,6 @@ class Padded(nn.Module):
         return self.model(filled.contiguous(memory_format=torch.channels_last))[: len(images)]
 
 
-class Quick(nn.Module):
-    """The `fast` model's logits, and the `exact` one's where the answer is close or a gradient is wanted."""
-
-    def __init__(self, exact: nn.Module, fast: nn.Module) -> None:
-        super().__init__()
-        self.exact, self.fast = exact, fast
-
-    def forward(self, images: Tensor) -> Tensor:
-        """N×C×H×W in [0, 1] → logits N×K."""
-        if images.requires_grad and torch.is_grad_enabled():
-            return self.exact(images)
-        logits = self.fast(images).float()
-        unsure = close_call(logits)
-        if unsure.any():
-            logits[unsure] = self.exact(images[unsure]).float()
-        return logits
-
-
-def close_call(logits: Tensor) -> Tensor:
-    """Whether the two largest bf16 logits of each image are so close that fp32 may answer otherwise, bool N."""
-    best = logits.topk(min(2, logits.shape[1]), 1).values
-    return best[:, 0] - best[:, -1] < _CLOSE * logits.abs().amax(1)
-
-
 def default_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
     """On a CPU, what stays within its caches (measured in benchmarks/curve_vs_peers.py); on a GPU, what fills it."""
     most, values = (96, 2_000_000) if device.type == "cpu" else (1000, 20_000_000)
@@ -289,9 +265,10 @@ def _answers(fast: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Te
     answers, unsure, doubts = [], [], []
     for images in batches:
         logits = _logits(fast, images)
-        answers.append(logits.argmax(1))
+        best = logits.topk(min(2, logits.shape[1]), 1)
+        answers.append(best.indices[:, 0])
         if fast is not exact:
-            unsure.append(close_call(logits))
+            unsure.append(best.values[:, 0] - best.values[:, -1] < _CLOSE * logits.abs().amax(1))
             doubts.append(images[unsure[-1]])
     found = torch.cat(answers)
     if unsure and len(again := torch.cat(doubts)):

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import FGSM, PGD, Norm, Square, UniformNoise, check_epsilon, evaluating, input_gradient
-from advcore.attacks.base import Attack, FastSearch
+from advcore.attacks import FGSM, PGD, FastSearch, Norm, Square, UniformNoise, check_epsilon, evaluating, input_gradient
+from advcore.attacks.base import Attack
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision
 from advcore.errors import AdvcoreError

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advcore import attacks
 from advcore.attacks import Attack, AutoAttack, Norm
+from advcore.attacks.base import FastSearch
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.curves import Padded, Quick, RobustnessCurve, default_batch_size, prepared
+from advcore.evaluation.curves import Padded, RobustnessCurve, default_batch_size, prepared
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def robust_accuracy(
     """Growing results, one batch of images after another; the last one is over all images.
 
     `epsilon` is in pixel space and in the attack's norm. `done` are the `fooled_by` of the first images, known from earlier.
-    With `precision` bf16 (without one, the fastest), answers that need no gradient are computed in bf16; what counts as fooled
-    is decided in fp32. Raises AttackError for an ε out of range, AdvcoreError for more `done` than images.
+    The attack searches in `precision` (left out: the fastest); what counts as fooled is decided in fp32. Raises AttackError
+    for an ε out of range, AdvcoreError for more `done` than images.
     """
     attacks.check_epsilon(epsilon, attack.norm)
     components = tuple(attack.components) if isinstance(attack, AutoAttack) else (attacks.title(attack),)
@@ -83,45 +84,25 @@ def robust_accuracy(
     device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     precision = precision or fastest_precision(device.type)
     exact = Padded(prepared(model, device, "fp32"))
-    search = exact if precision == "fp32" else Quick(exact, Padded(prepared(model, device, precision)))
+    fast = None if precision == "fp32" else Padded(prepared(model, device, precision))
     found = RobustAccuracy(float(epsilon), attack.norm, components, tuple(done))
     size = batch_size or default_batch_size(data.shape, device)
     if len(done) == len(data):
         yield found
     for start in range(len(done), len(data), size):
         part = data[start : start + size]
-        found = replace(found, fooled_by=found.fooled_by + tuple(_fooled_by(exact, search, attack, part, epsilon, device)))
+        found = replace(found, fooled_by=found.fooled_by + tuple(_fooled_by(exact, fast, attack, part, epsilon, device)))
         yield found
 
 
 def _fooled_by(
-    exact: nn.Module, search: nn.Module, attack: Attack, part: LabeledImages, epsilon: float, device: torch.device
+    exact: nn.Module, fast: nn.Module | None, attack: Attack, part: LabeledImages, epsilon: float, device: torch.device
 ) -> list[int]:
+    """`RobustAccuracy.fooled_by` of one batch."""
     images = part.pixels(device).contiguous(memory_format=torch.channels_last)
     labels, indices = part.labels.to(device), part.indices.to(device)
-    right = _answers(exact, images) == labels
-    held = right.nonzero()[:, 0]
-    fooled_by = torch.zeros_like(labels)
-    fooled_by[held] = _attacked(exact, search, attack, images[held], labels[held], epsilon, indices[held])
-    return fooled_by.tolist()
-
-
-def _attacked(
-    exact: nn.Module, search: nn.Module, attack: Attack, images: Tensor, labels: Tensor, epsilon: float, indices: Tensor
-) -> Tensor:
-    """The number of the component that fools each image, or one more than there are; int64 N. The clean images are right."""
-    if not isinstance(attack, AutoAttack):
-        attacked = attack.perturb(search, images, labels, epsilon, indices=indices)
-        return 1 + (_answers(exact, attacked) == labels).long()
-    result = attack.run(search, images, labels, epsilon, indices)
-    places, last = result.fooled_by.clone(), len(result.components) + 1
-    # What fooled the search in bf16 and does not fool the model in fp32 is attacked again in fp32.
-    unsure = ((places < last) & (_answers(exact, result.images) == labels)).nonzero()[:, 0]
-    if len(unsure):
-        places[unsure] = attack.run(exact, images[unsure], labels[unsure], epsilon, indices[unsure]).fooled_by
-    return places
-
-
-def _answers(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        return attacks.predict(model, images)
+    if isinstance(attack, AutoAttack):
+        return attack.run(exact, images, labels, epsilon, indices, fast=fast).fooled_by.tolist()
+    right = attacks.predict(exact, images) == labels
+    attacked = attack.perturb(FastSearch(fast, exact) if fast else exact, images, labels, epsilon, indices=indices)
+    return (right.long() * (1 + (attacks.predict(exact, attacked) == labels).long())).tolist()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from advcore.attacks import PGD, Attack, Budget, check_epsilon, halve_when_full, loss_gradient
-from advcore.attacks.base import unit
+from advcore.attacks.base import FastSearch, unit
 from advcore.attacks.losses import LOSSES, margin
 from advcore.attacks.pgd import random_start
 from advcore.data import LabeledImages
@@ -86,6 +86,7 @@ class _Search:
         self, exact: nn.Module, fast: nn.Module, attack: Attack, part: LabeledImages, device: torch.device, savings: Savings
     ) -> None:
         self.exact, self.fast, self.attack, self.savings = exact, fast, attack, savings
+        self.search = fast if fast is exact else FastSearch(fast, exact)
         self.images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         self.labels, self.indices = part.labels.to(device), part.indices.to(device)
         self.reached: Tensor | None = None
@@ -120,8 +121,8 @@ class _Search:
         if isinstance(self.attack, PGD):
             return self._ascend(images, labels, indices, epsilon, start)
         if start is not None and self.attack.warm_start:
-            return self.attack.perturb_from(self.fast, images, labels, epsilon, start, indices=indices)
-        return self.attack.perturb(self.fast, images, labels, epsilon, indices=indices)
+            return self.attack.perturb_from(self.search, images, labels, epsilon, start, indices=indices)
+        return self.attack.perturb(self.search, images, labels, epsilon, indices=indices)
 
     def _ascend(self, images: Tensor, labels: Tensor, indices: Tensor, epsilon: float, start: Tensor | None) -> Tensor:
         """PGD from `start`, then from random points for its further restarts, each on the images that hold."""
