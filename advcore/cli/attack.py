@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace) -> None:
         "attack": attacks.title(attack),
         **origin,
         "epsilon": options.epsilon,
+        "norm": attack.norm,
         "target": None if target is None else chosen.class_names[target],
         **outcome.record(chosen.class_names),
     }

@@ -55,7 +55,7 @@ def _curve(
     checkpoint.require(test)
     share = test[world.rank :: world.size]
     start = time.perf_counter()
-    curve = RobustnessCurve(tuple(options.epsilons), (0,) * len(options.epsilons), 0)
+    curve = RobustnessCurve(tuple(options.epsilons), (0,) * len(options.epsilons), 0, attack.norm)
     for curve in robustness_curve(checkpoint.model(), share, attack, options.epsilons, device=device, precision=precision):
         if show:
             progress_bar(curve.total / len(share), f"{checkpoint.id} · {attacks.title(attack)}")
@@ -79,8 +79,9 @@ def _print(result: dict[str, Any]) -> None:
     note = " (samples only)" if result["samples"] else ""
     title = f"{result['checkpoint']} under {result['attack']}: {result['images']} images{note}"
     print(f"{title}, {result['device']}, {result['seconds']} s")
-    print("  ε in pixel space      right   accuracy   95 % interval")
+    norm = result["points"][0]["norm"]
+    print(f"  ε, {attacks.NORM_TITLES[norm]:<2}                 right   accuracy   95 % interval")
     for point in result["points"]:
         low, high = (100 * point[end] for end in ("low", "high"))
-        epsilon = f"{point['epsilon']:.4f} ({point['epsilon'] * 255:.1f}/255)"
+        epsilon = f"{point['epsilon']:.4f}" + (f" ({point['epsilon'] * 255:.1f}/255)" if norm == "linf" else "")
         print(f"  {epsilon:<20} {point['correct']:>6}   {100 * point['accuracy']:>6.2f} %   {low:.1f} … {high:.1f} %")

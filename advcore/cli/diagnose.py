@@ -29,7 +29,11 @@ _MOST_BYTES = 10_000_000
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("checkpoint", metavar="ID")
-    parser.add_argument("--epsilon", type=epsilon, help="in pixel space: 0.1 or 8/255 (default: what the model claims)")
+    parser.add_argument(
+        "--epsilon",
+        type=epsilon,
+        help="in pixel space: 0.1 or 8/255 (default: in L∞ what the model claims, in L2 the dataset's)",
+    )
     parser.add_argument("--norm", choices=["linf", "l2"], default="linf")
     parser.add_argument("--limit", type=int, default=200, metavar="N", help="on the first N test images (default 200)")
     parser.add_argument(
@@ -46,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     checkpoint = checkpoints.find(options.checkpoint)
-    at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint)
+    at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint, options.norm)
     attacks.check_epsilon(at, options.norm)
     leader, start = not distributed.world().rank, time.perf_counter()
     device = distributed.device() or pick_device(options.device)
@@ -150,7 +154,8 @@ def write(checkpoint: Checkpoint, found: Diagnosis, strong: RobustAccuracy | Non
 
 def _print(result: dict[str, Any]) -> None:
     note = " (samples only)" if result["samples"] else ""
-    print(f"{result['checkpoint']} at ε = {result['diagnosis']['epsilon']:.4g}{note}")
+    found = result["diagnosis"]
+    print(f"{result['checkpoint']} at ε = {found['epsilon']:.4g} ({attacks.NORM_TITLES[found['norm']]}){note}")
     print(f"  {result['device']}, {result['seconds']} s")
     for number, check in enumerate(result["checks"], 1):
         print(f"  {number:>2} {check['light']:<9} {check['title']}\n               {check['sentence']}")

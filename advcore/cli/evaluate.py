@@ -15,6 +15,7 @@ from typing import Any
 from advcore import attacks, data, distributed
 from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon, progress_bar
 from advcore.device import Precision, describe, fastest_precision, pick_device
+from advcore.errors import AdvcoreError
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
 from advcore.files import read_object, write_whole
@@ -29,7 +30,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--checkpoint", nargs="+", required=True, metavar="ID")
     add_attack(parser, default="autoattack")
-    parser.add_argument("--epsilon", type=epsilon, help="in pixel space: 0.1 or 8/255 (default: what the model claims)")
+    parser.add_argument(
+        "--epsilon",
+        type=epsilon,
+        help="in pixel space: 0.1 or 8/255 (default: in L∞ what the model claims, in L2 the dataset's)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N test images")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     add_device(parser)
@@ -40,8 +45,9 @@ def _run(options: argparse.Namespace) -> None:
     chosen = [checkpoints.find(checkpoint_id) for checkpoint_id in options.checkpoint]
     leader, results = not distributed.world().rank, []
     for checkpoint in chosen:
-        at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint)
-        attack = chosen_attack(options, [at])
+        attack = chosen_attack(options, [])
+        at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint, attack.norm)
+        attacks.check_epsilon(at, attack.norm)
         device = distributed.device() or pick_device(options.device)
         precision = options.precision or distributed.from_first(fastest_precision(device.type))
         test = data.load(checkpoint.recipe.dataset, "test", limit=options.limit)
@@ -69,9 +75,15 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps({"results": results}, ensure_ascii=False))
 
 
-def epsilon_of(checkpoint: Checkpoint) -> float:
-    """The ε that a checkpoint claims, else the usual one of its dataset."""
-    return claimed_epsilon(checkpoint) or data.dataset(checkpoint.recipe.dataset).epsilon
+def epsilon_of(checkpoint: Checkpoint, norm: attacks.Norm) -> float:
+    """The ε at which a checkpoint is evaluated: in L∞ what it claims, else its dataset's; in L2 its dataset's budget.
+
+    Raises AdvcoreError in L0, where there is no usual one.
+    """
+    info = data.dataset(checkpoint.recipe.dataset)
+    if norm == "l0":
+        raise AdvcoreError("In L0 there is no usual ε: give --epsilon, the share of the values that may change.")
+    return info.l2_budget if norm == "l2" else claimed_epsilon(checkpoint) or info.epsilon
 
 
 def state_path(kind: str, checkpoint: Checkpoint, test: data.LabeledImages, *more: object) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
-from advcore import attacks, data
+from advcore import attacks, data, distributed
 from advcore.attacks import FGSM, PGD, UniformNoise
+from advcore.cli import curve as curve_command
 from advcore.evaluation.curves import robustness_curve, wilson_interval
 from advcore.models import checkpoints
 from tests.advcore.cli.commands import STANDARD, result_of, run
@@ -95,3 +97,19 @@ def test_figures_from_samples_say_so(own_checkpoints: Path, capsys: pytest.Captu
     assert result["images"] == 20
     run("curve", "--checkpoint", checkpoint.id, "--epsilons", "0")
     assert "20 images (samples only)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("norm", "grey_levels"), [("linf", True), ("l2", False)])
+def test_only_l_infinity_budgets_are_shown_in_grey_levels(
+    norm: str, grey_levels: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("curve", "--checkpoint", STANDARD, "--norm", norm, "--epsilons", "0.5", "--limit", "8")
+    assert ("/255" in capsys.readouterr().out) == grey_levels
+
+
+def test_a_process_without_images_gives_an_empty_curve_in_the_attacks_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curve_command.distributed, "world", lambda: distributed.World(rank=3, size=4))
+    monkeypatch.setattr(curve_command.distributed, "gather", lambda value: [value])
+    options = argparse.Namespace(epsilons=[0.5], limit=2, device="cpu", precision="fp32")
+    found = curve_command._curve(checkpoints.find(STANDARD), FGSM(norm="l2"), options, show=False)
+    assert (found["images"], found["points"][0]["norm"]) == (0, "l2")

@@ -146,3 +146,18 @@ def test_what_autoattack_fools_lowers_the_bound(capsys: pytest.CaptureFixture[st
     )
     assert alone > 0
     assert result_of(capsys, *words, "--autoattack", "8")["diagnosis"]["robust"] == 0
+
+
+def test_the_usual_l2_budget_is_not_the_l_infinity_one(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--checkpoint", DEFENDED, "--attack", "pgd", "--steps", "2", "--limit", "8", "--json"]
+    budgets = []
+    for norm in ("linf", "l2"):
+        (result,) = result_of(capsys, *words, "--norm", norm)["results"]
+        (point,) = result["points"]
+        assert point["norm"] == norm
+        budgets.append(point["epsilon"])
+    assert budgets == [0.2, data.dataset("digits").l2_budget]
+
+
+def test_an_l0_attack_has_no_usual_epsilon(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--epsilon" in refused(capsys, "evaluate", "--checkpoint", DEFENDED, "--attack", "jsma", "--limit", "2")
