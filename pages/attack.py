@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -132,7 +133,11 @@ def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
     """Where one step fools a model far less often than many steps, a note beside the single-step attack."""
     for model, letter in zip(models, "AB", strict=True):
         if attack_name == "fgsm" and (finding := masking(model)):
-            st.info(f"Model {letter} {markdown_safe(finding)}. Set the attack to PGD-20 and see.", icon=":material/science:")
+            checks = f"/believe?{urlencode({'dataset': model.dataset, 'model': model.id})}"
+            st.info(
+                f"Model {letter} {markdown_safe(finding)}. Set the attack to PGD-20, or see [the ten checks]({checks}).",
+                icon=":material/science:",
+            )
 
 
 def pick_image(info: data.Dataset, images: data.LabeledImages, index: int) -> None:

@@ -29,9 +29,9 @@ LIGHTS = {
     "not run": ("·", "not run", "rgba(128,128,128,.6)"),
 }
 _CSS = """<style>
-.checks { list-style: none; margin: 0; padding: 0; display: grid; gap: .5rem; }
-.checks li { display: grid; grid-template-columns: 1.6rem 6.2rem 1fr; gap: .2rem .7rem; align-items: baseline; margin: 0;
-  border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; padding: .55rem .8rem; }
+.checks { list-style: none; margin: 0 !important; padding: 0 !important; display: grid; gap: .5rem; }
+.checks li { display: grid; grid-template-columns: 1.3rem 7rem 1fr; gap: .2rem .7rem; align-items: baseline;
+  margin: 0 !important; border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; padding: .55rem .8rem; }
 .checks .number { font-weight: 650; opacity: .6; text-align: right; }
 .checks .light { font-weight: 650; white-space: nowrap; }
 .checks .light i { font-style: normal; color: #fff; background: var(--light); border-radius: 50%; display: inline-block;
@@ -151,8 +151,8 @@ def show(found: Diagnosis, *, complete: bool = True) -> None:
     low, high = found.interval
     tiles(
         [
-            Tile("Robust accuracy, at most", percent(found.accuracy), f"95 %: {percent(low)} to {percent(high)}"),
-            Tile("Test images", f"{found.images:,}", "each at its worst case over all that was run"),
+            Tile("Robust, at most", percent(found.accuracy), f"95 %: {percent(low)} to {percent(high)}"),
+            Tile("Test images", f"{found.images:,}", "worst case of all that was run"),
             *(
                 Tile(f"{LIGHTS[light][0]} {light}", str(lights.count(light)), f"of {len(lights)} checks", LIGHTS[light][2])
                 for light in LIGHTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,6 +80,7 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
         "clean": item.metrics.get("clean"),
         "FGSM": figures.accuracy_under(item.metrics, "FGSM", at),
         "PGD": figures.accuracy_under(item.metrics, "PGD", at),
+        "AutoAttack": (autoattack(item, at) or {}).get("accuracy"),
         "at ε": at,
         "masked": "⚠ masked" if masking(item) else "",
         "weights": item.parameters,
@@ -86,6 +88,14 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
         "trained": str(item.provenance.get("date", item.provenance.get("imported", ""))),
         "whose": "your own" if item.own else "shipped",
     }
+
+
+def autoattack(item: checkpoints.Checkpoint, epsilon: float | None) -> dict[str, Any] | None:
+    """What the header says of AutoAttack in L∞ at this ε, as a row like the others; None if it says nothing."""
+    found = item.metrics.get("autoattack")
+    if not found or found["norm"] != "linf" or epsilon is None or not math.isclose(found["epsilon"], epsilon, abs_tol=1e-6):
+        return None
+    return {"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "images", "accuracy")}}
 
 
 def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
@@ -120,6 +130,7 @@ def table(of: Mapping[str, checkpoints.Checkpoint]) -> None:
             "clean": SHARE,
             "FGSM": SHARE,
             "PGD": SHARE,
+            "AutoAttack": SHARE,
             "at ε": st.column_config.NumberColumn(format="%.3f", width=65),
             "masked": st.column_config.TextColumn(" ", width=90, help="Robust against one step, not against many."),
             "weights": st.column_config.NumberColumn(format="compact", width=75),
@@ -128,7 +139,8 @@ def table(of: Mapping[str, checkpoints.Checkpoint]) -> None:
     )
     st.caption(
         "Accuracy on the test split, white-box, at the model's own ε (an undefended one: the dataset's). PGD is PGD-20, and "
-        "PGD-50-10 (the worst of ten starts) where a defense claims to hold; on 1,000 images, all else on the whole split. "
+        "PGD-50-10 (the worst of ten starts) where a defense claims to hold. PGD and AutoAttack are measured on up to 1,000 "
+        "images, all else on the whole split. "
         "The table can be sorted, searched and downloaded."
     )
 
@@ -140,8 +152,10 @@ def detail(item: checkpoints.Checkpoint) -> None:
     at, colour = figures.claimed_epsilon(item), role_colour(item.recipe.defense)
     whole = f"{item.metrics.get('images', 0):,} images"
     shown = [Tile("Clean", percent(item.metrics["clean"]), whole, colour)] if "clean" in item.metrics else []
-    for attack in ("FGSM", "PGD", "random noise"):
-        if (found := figures.under(item.metrics, attack, at)) is not None:
+    strongest = autoattack(item, at)
+    for attack in ("AutoAttack", "FGSM", "PGD", "random noise"):
+        found = strongest if attack == "AutoAttack" else figures.under(item.metrics, attack, at)
+        if found is not None:
             title, images = str(found["attack"]), found.get("images", 0)
             note = f"at ε = {at:.3g}, {images:,} images"
             shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), note, colour))
@@ -156,7 +170,9 @@ def detail(item: checkpoints.Checkpoint) -> None:
     with measured:
         clean = [{"attack": "none", "accuracy": item.metrics.get("clean"), "images": item.metrics.get("images")}]
         st.dataframe(
-            clean + [found for found in item.metrics.get("attacks", []) if isinstance(found, dict)],
+            clean
+            + [found for found in item.metrics.get("attacks", []) if isinstance(found, dict)]
+            + ([strongest] if strongest else []),
             hide_index=True,
             column_order=("attack", "epsilon", "accuracy", "images", "steps", "restarts"),
             placeholder="–",
@@ -195,6 +211,8 @@ def actions(item: checkpoints.Checkpoint) -> None:
     """Links to where the model can be used, and the actions on a user's model."""
     dataset = item.recipe.dataset
     st.link_button("Attack it", f"/?{urlencode({'dataset': dataset, 'b': item.id})}", icon=":material/bolt:", type="primary")
+    checks = urlencode({"dataset": dataset, "model": item.id})
+    st.link_button("Can it be believed?", f"/believe?{checks}", icon=":material/verified:")
     onward = {"dataset": dataset, "architecture": item.recipe.architecture, "start": item.id, "job": "new"}
     st.link_button("Train it further", f"/retrain?{urlencode(onward)}", icon=":material/school:")
     st.download_button(

@@ -77,7 +77,8 @@ def test_a_model_shows_its_figures_its_recipe_and_its_origin() -> None:
         assert not page.exception
         assert page.selectbox(key="model").value == checkpoint_id
         tables = [table.value for table in page.dataframe]
-        assert list(tables[1]["attack"]) == ["none", *(row["attack"] for row in item.metrics["attacks"])]
+        strongest = ["AutoAttack"] if "autoattack" in item.metrics else []
+        assert list(tables[1]["attack"]) == ["none", *(row["attack"] for row in item.metrics["attacks"]), *strongest]
         assert item.recipe.architecture in list(tables[2]["value"])
         assert item.provenance["command"] == page.code[0].value
 
@@ -90,6 +91,13 @@ def test_masked_robustness_is_said(own: str) -> None:
             {"attack": "FGSM", "epsilon": 0.2, "images": 360, "accuracy": 0.9},
             {"attack": "PGD-20", "epsilon": 0.2, "images": 360, "accuracy": 0.1, "steps": 20, "restarts": 1},
         ],
+        "autoattack": {
+            "epsilon": 0.2,
+            "norm": "linf",
+            "images": 100,
+            "accuracy": 0.05,
+            "survivors": {"clean": 90, "AutoAttack": 5},
+        },
     }
     names, hostile = item.class_names, {"<b>who</b>": "[x](javascript:alert(1)) $a$", "command": "rm -rf `x`"}
     recipe = replace(item.recipe, defense="fgsm", epsilon=0.2)
@@ -97,6 +105,9 @@ def test_masked_robustness_is_said(own: str) -> None:
     page = open_page("models", model=own)
     assert not page.exception
     assert any("masked" in warning.value for warning in page.warning)
+    shown = page.dataframe[0].value
+    row = shown[shown["model"] == own].iloc[0]
+    assert row["AutoAttack"] == 0.05
     assert "⚠ masked" in list(page.dataframe[0].value["masked"])
 
 
