@@ -31,7 +31,8 @@ LIGHTS = {
 _CSS = """<style>
 .checks { list-style: none; margin: 0 !important; padding: 0 !important; display: grid; gap: .5rem; }
 .checks li { display: grid; grid-template-columns: 1.3rem 7rem 1fr; gap: .2rem .7rem; align-items: baseline;
-  margin: 0 !important; border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; padding: .55rem .8rem; }
+  margin: 0 !important; padding: .55rem .8rem;
+  border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; }
 .checks .number { font-weight: 650; opacity: .6; text-align: right; }
 .checks .light { font-weight: 650; white-space: nowrap; }
 .checks .light i { font-style: normal; color: #fff; background: var(--light); border-radius: 50%; display: inline-block;
