@@ -21,7 +21,7 @@ from ui.worker import worker
 COUNTS = (50, 100, 200, 500, 1000)
 SECONDS = 0.5
 NAMED = ("Standard", "Madry2018Towards", "Carmon2019Unlabeled", "Wong2020Fast", "Bartoldson2024Adversarial_WRN-94-16")
-"""The published models that are named in the chart itself; the others are when pointed at."""
+"""The published models whose names are in the chart; the other names appear on hover."""
 LIGHTS = {
     "holds": ("✓", "holds", DEFENDED),
     "doubtful": ("?", "doubtful", OTHERS[0]),
@@ -45,11 +45,11 @@ _CSS = """<style>
 
 
 def page() -> None:
-    """The verdict on one model, the ten checks behind it, and where CIFAR-10's best models stand."""
+    """The verdict on one model, the ten checks behind it, and a comparison with published CIFAR-10 models."""
     st.markdown("## Can it be believed?")
     st.caption(
         "A defended model can look robust only because the attack is too weak for it. These ten checks, from the field's own "
-        "rules, tell robustness that is real from robustness that is masked."
+        "rules, distinguish real robustness from masked robustness."
     )
     with st.sidebar:
         info = dataset_picker()
@@ -72,7 +72,7 @@ def page() -> None:
 
 
 def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
-    """The model to look at."""
+    """The model to check."""
     defended = next((item.id for item in known.values() if item.defended), default_pair(known)[0])
     key = chosen("model", list(known), defended, key=f"model:{info.name}")
     return known[st.selectbox("Model", list(known), format_func=lambda name: known[name].title, key=key)]
@@ -92,7 +92,7 @@ def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
 
 
 def measure(info: data.Dataset, images: data.LabeledImages, model: Checkpoint, epsilon: float) -> None:
-    """Run the checks here: how far they are, a button to start, stop or go on, and what they have found."""
+    """Run the checks: progress, a button to start, stop or continue, and the results so far."""
     counts = sorted({min(count, len(images)) for count in COUNTS})
     count = st.sidebar.select_slider(
         "Test images", counts, key=chosen("images", counts, counts[min(1, len(counts) - 1)], key=f"believe images:{info.name}")
@@ -118,7 +118,7 @@ def measure(info: data.Dataset, images: data.LabeledImages, model: Checkpoint, e
 
 
 def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnosis] | None, running: bool) -> None:
-    """How far the checks are, and the button."""
+    """The progress of the checks, and the button."""
     text, button = st.columns([4, 1], vertical_alignment="center")
     share, check, _ = found or (0.0, None, None)
     if running:
@@ -176,7 +176,7 @@ def check_row(place: int, check: Check) -> str:
 
 def published(model: Checkpoint) -> None:
     """Clean accuracy against accuracy under AutoAttack: RobustBench's CIFAR-10 models and ours."""
-    st.markdown("##### Where published models stand, and ours")
+    st.markdown("##### Published CIFAR-10 models and ours")
     ours, counts = [], set()
     for item in load.catalog("cifar10").values():
         found = item.metrics.get("autoattack")

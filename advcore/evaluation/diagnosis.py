@@ -661,5 +661,5 @@ CHECKS: dict[str, CheckSpec] = {
 
 UPPER_BOUND = (
     "Attacks give upper bounds only: an image that they do not fool may be fooled by another attack. "
-    "The certified radius is the other side."
+    "A certified radius gives a lower bound."
 )

@@ -38,7 +38,7 @@ class RobustAccuracy:
 
     @property
     def survivors(self) -> dict[str, int]:
-        """How many images the model is right about: `clean`, then after each component."""
+        """How many images the model classifies correctly: `clean`, then after each component."""
         names = ("clean", *self.components)
         return {name: sum(place > number for place in self.fooled_by) for number, name in enumerate(names)}
 
@@ -80,7 +80,7 @@ def robust_accuracy(
     attacks.check_epsilon(epsilon, attack.norm)
     components = tuple(attack.components) if isinstance(attack, AutoAttack) else (attacks.title(attack),)
     if len(done) > len(data) or not all(type(place) is int and 0 <= place <= len(components) + 1 for place in done):
-        raise AdvcoreError("What is known of this evaluation does not belong to these images; start it again.")
+        raise AdvcoreError("The saved part of this evaluation is of other images; start it again.")
     device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     precision = precision or fastest_precision(device.type)
     exact = Padded(prepared(model, device, "fp32"))
