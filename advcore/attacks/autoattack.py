@@ -113,6 +113,8 @@ class AutoAttack(Attack):
             return self._run(model, Batch(images, labels, budgets, indices), fast, progress)
 
     def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
+        if isinstance(model, FastSearch):  # which images hold is decided by the exact model here too
+            return self._run(model.exact, batch, model.fast).images
         return self._run(model, batch).images
 
     def _run(

@@ -295,3 +295,12 @@ def test_a_fast_search_only_counts_what_the_exact_model_confirms(model: nn.Modul
         search = attacks.FastSearch(Overconfident(model), model)
         attacked = attack.perturb(search, images, predict(model, images), 1e-6)
         assert torch.equal(predict(model, attacked), predict(model, images))
+
+
+def test_autoattack_leaves_the_same_images_whichever_way_it_is_given_a_fast_model(
+    model: nn.Module, digits: LabeledImages
+) -> None:
+    images, labels, fast = digits[:12].pixels(), digits[:12].labels, Overconfident(model)
+    run = QUICK.run(model, images, labels, 0.3, fast=fast)
+    assert run.survivors["Square"] < run.survivors["clean"]
+    assert torch.equal(QUICK.perturb(attacks.FastSearch(fast, model), images, labels, 0.3), run.images)
