@@ -12,10 +12,10 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load
-from ui.frame import chosen, remember, report_unavailable
+from ui.frame import chosen, drop_controls, remember, report_unavailable
 from ui.training import job as job_views
 from ui.training.cards import cards
-from ui.training.form import advanced, drawn_before, fill, recipe_form
+from ui.training.form import advanced, drawn_before, fill, forget, recipe_form
 from ui.words import markdown_safe
 
 NEW = "new"
@@ -40,23 +40,33 @@ def page() -> None:
             label_visibility="collapsed",
         )
     note_shown(shown)
-    if problem := st.session_state.pop("job problem", None):
-        st.error(markdown_safe(problem))
-    if deleted := st.session_state.get("deleted job"):
-        offer_undo(deleted)
+    with st.container():
+        if problem := st.session_state.pop("job problem", None):
+            st.error(markdown_safe(problem))
+        if deleted := st.session_state.get("deleted job"):
+            offer_undo(deleted)
+    # Each view has a place of its own, and the other's is emptied first: nothing of it stays while this one is drawn.
     if shown == NEW:
-        remember(job=NEW if known else None)
-        new_training(busy=running is not None)
+        with st.container():
+            remember(job=NEW if known else None)
+            new_training(busy=running is not None)
+        st.empty()
     else:
-        report_unavailable()
-        remember(job=shown)
-        one_training(known[shown])
+        st.empty()
+        with st.container():
+            report_unavailable()
+            remember(job=shown)
+            one_training(known[shown])
 
 
 def note_shown(shown: str) -> None:
     """Keep the order in which trainings were looked at: after a deletion the page shows the one before."""
-    earlier = [item for item in st.session_state.get("jobs shown", []) if item != shown]
-    st.session_state["jobs shown"] = [*earlier, shown]
+    earlier = st.session_state.get("jobs shown", [])
+    if earlier[-1:] != [shown]:
+        st.session_state["jobs shown"] = [*(item for item in earlier if item != shown), shown]
+        # The form's controls are set again when it is drawn again: Streamlit would show the first option of each.
+        drop_controls(keep="job")
+        forget()
 
 
 def offer_undo(job_id: str) -> None:
@@ -147,9 +157,11 @@ def new_training(*, busy: bool) -> None:
     report_unavailable()
     cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
-    if st.session_state.get("filled for") != (info.name, architecture, picked) or not drawn_before():
+    if st.session_state.get("filled for") != (info.name, architecture, picked):
         st.session_state["filled for"] = (info.name, architecture, picked)
         fill(preset)
+    elif not drawn_before():
+        fill(st.session_state.get("form", preset))
     summary = st.container(border=True)
     with st.expander("Change the recipe", icon=":material/tune:"):
         values = recipe_form(info, architecture, load.catalog(info.name), None if start == SCRATCH else start)
@@ -165,6 +177,7 @@ def new_training(*, busy: bool) -> None:
             st.error(markdown_safe(str(error)))
             return
         timing = offer(recipe)
+    st.session_state["form"] = recipe
     job_views.recipe_details(recipe)
     say_how_long(recipe, timing, busy=busy)
 

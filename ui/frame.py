@@ -58,14 +58,20 @@ def _another_page() -> None:
 
 
 def _turn_to(page: str) -> None:
-    """Note which page is shown, and drop the controls of the page before.
-
-    Streamlit gives a control that has the same key as one of another page its first option, not the key's value.
-    """
+    """Note which page is shown, and drop the controls of the page before."""
     if st.session_state.get(_PAGE) != page:
-        for key in st.session_state.pop(_CONTROLS, ()):
-            st.session_state.pop(key, None)
+        drop_controls()
         st.session_state[_PAGE] = page
+
+
+def drop_controls(*, keep: str | None = None) -> None:
+    """Drop the values of all controls that `chosen` set, except the one with the key `keep`.
+
+    For a page, or a part of one, that takes another's place: Streamlit gives a control that has the same key as an earlier one
+    its first option, not the key's value.
+    """
+    for key in st.session_state.get(_CONTROLS, set()) - {keep}:
+        st.session_state.pop(key, None)
 
 
 def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = None, text: Callable[[T], str] = str) -> str:

@@ -154,7 +154,15 @@ _BUILT_IN = (
         foolbox="mnist",
         digit_form=DigitForm(20),  # LeCun et al. 1998
         architecture="srivathsav_cnn",
-        quick={"defense": "fgsm", "epsilon": 0.2, "epochs": 3, "images": 6000},
+        quick={
+            "defense": "pgd",
+            "attack_steps": 3,
+            "epsilon": 0.2,
+            "epochs": 3,
+            "images": 8000,
+            "batch_size": 64,
+            "learning_rate": 0.0007,
+        },
         credit="Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
     ),
     Dataset(

@@ -27,6 +27,12 @@ def fill(recipe: Recipe) -> None:
     st.session_state[_key("epsilon")] = recipe.epsilon or data.dataset(recipe.dataset).epsilon
 
 
+def forget() -> None:
+    """Drop the values of the controls: the form that is drawn next fills them in again."""
+    for name in Recipe.__dataclass_fields__:
+        st.session_state.pop(_key(name), None)
+
+
 def drawn_before() -> bool:
     """Whether the controls still hold their values: Streamlit forgets those of controls that a run does not draw."""
     return _key("defense") in st.session_state

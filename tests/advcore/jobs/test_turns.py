@@ -117,7 +117,18 @@ def test_a_waiting_job_is_stopped_resumed_and_deleted(launched: list[str]) -> No
     assert queue.find(second.name).state == "queued"
     queue.delete(second.name)
     assert [job.id for job in queue.listing()] == [first.name]
-    assert [path.name for path in queue.root().iterdir() if path.is_dir()] == [first.name]
+    queue.restore(second.name)
+    assert queue.find(second.name).state == "queued"
+
+
+def test_only_the_last_deletion_can_be_undone(launched: list[str]) -> None:
+    first, second = make(number=1), make(number=2)
+    queue.delete(first.name)
+    queue.delete(second.name)
+    for cannot in (first.name, "../x", second.name + "/.."):
+        with pytest.raises(queue.JobError, match="can no longer be restored"):
+            queue.restore(cannot)
+    assert [path.name for path in queue.root().iterdir() if path.is_dir()] == [f".{second.name}.deleted"]
 
 
 def test_a_job_that_does_not_stop_is_killed_after_a_while(sleeper: subprocess.Popen[bytes], launched: list[str]) -> None:
