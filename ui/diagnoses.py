@@ -51,12 +51,13 @@ def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
 
 
 def shipped(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:
-    """The diagnosis in the checkpoint's header, if it is at this ε."""
+    """The diagnosis in the checkpoint's header, if it is at this ε in L∞."""
     try:
         found = diagnosis_of(checkpoint)
     except AdvcoreError:
         return None
-    return found if found and math.isclose(found.epsilon, epsilon, abs_tol=1e-6) else None
+    here = found is not None and found.norm == "linf" and math.isclose(found.epsilon, epsilon, abs_tol=1e-6)
+    return found if here else None
 
 
 def progress(of: Request) -> tuple[float, str | None, Diagnosis] | None:
