@@ -39,6 +39,7 @@ from advcore.models import checkpoints
 
 MODELS = ("cifar10/preact_resnet18-fgsm_rs-0.03137", "mnist/lee_cnn-standard")
 STEPS, BATCH = 20, 96
+ALL = Savings()
 Fooled = Callable[[nn.Module, data.LabeledImages, Sequence[float]], Tensor]
 """Whether each image is fooled at each ε: bool E×N."""
 
@@ -96,7 +97,7 @@ PEERS: dict[str, Fooled] = {"torchattacks": by_torchattacks, "foolbox": by_foolb
 
 
 def ours(
-    model: nn.Module, part: data.LabeledImages, grid: Sequence[float], precision: Precision, savings: Savings = Savings()
+    model: nn.Module, part: data.LabeledImages, grid: Sequence[float], precision: Precision, savings: Savings = ALL
 ) -> Tensor:
     """Our worst-case curve, as whether each image is fooled up to each ε."""
     options = {"precision": precision, "savings": savings, "device": pick_device()}
@@ -137,7 +138,7 @@ def pgd(checkpoint_id: str, count: int, peers: Sequence[str], precision: Precisi
     works: dict[str, Callable[[data.LabeledImages], Tensor]] = {"ours": lambda part: ours(model, part, grid, precision)}
     works |= {name: peer(name) for name in peers}
     if ablation:
-        without = {name.replace("_", " "): replace(Savings(), **{name: False}) for name in vars(Savings())}
+        without = {name.replace("_", " "): replace(ALL, **{name: False}) for name in vars(ALL)}
         works |= {f"without {name}": lambda part, of=of: ours(model, part, grid, precision, of) for name, of in without.items()}
         works["without bf16"] = lambda part: ours(model, part, grid, "fp32")
         none = Savings(up_the_grid=False, early_stop=False, warm_start=False, leave_far=False)

@@ -65,3 +65,22 @@ def test_the_training_benchmark_races_all_and_prints_one_object(
         "trades": 19,
     }
     assert len(list(script["table"](found))) == 2 + 5 + 2 + 5
+
+
+def test_the_worst_case_benchmark_compares_with_the_peers_own_worst_case(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("foolbox")
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "worst_case_vs_peers.py"))
+    options = ["--checkpoint", "digits/digits_cnn-standard", "--images", "16", "--autoattack-images", "0", "--ablation"]
+    monkeypatch.setattr(sys, "argv", ["x", *options, "--peers", "foolbox", "--precision", "fp32", "--json"])
+    script["main"]()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    (row,) = found["pgd"]
+    assert found["ratio_pgd"] == row["ratio"] == row["seconds"]["foolbox"] / row["seconds"]["ours"]
+    assert found["max_excess"] == row["excess"] <= 0.2
+    assert {"without up the grid", "without warm start", "without bf16", "without any"} <= set(row["seconds"])
+    for curve in row["accuracy"].values():
+        assert curve == sorted(curve, reverse=True), "a worst case never rises"
+    script["table"](found)
+    assert "digits/digits_cnn-standard" in capsys.readouterr().out

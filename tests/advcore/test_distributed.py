@@ -18,8 +18,9 @@ from torch import distributed
 
 from advcore import data
 from advcore import distributed as several
-from advcore.attacks import FGSM
+from advcore.attacks import FGSM, PGD
 from advcore.evaluation.curves import robustness_curve
+from advcore.evaluation.robust_accuracy import robust_accuracy
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import loop
@@ -82,6 +83,15 @@ def test_two_processes_measure_the_curve_of_one() -> None:
     *_, curve = robustness_curve(model, images, FGSM(), [0, 0.1, 0.3], precision="fp32")
     assert found["points"] == curve.points()
     assert found["images"] == 101
+
+
+def test_two_processes_evaluate_as_one() -> None:
+    words = ["--attack", "pgd", "--steps", "3", "--epsilon", "0.1", "--limit", "21", "--json", "--precision", "fp32"]
+    command = ["advcore", "evaluate", "--checkpoint", "digits/digits_cnn-standard", *words]
+    (found,) = json.loads(run([*TWO, "-m", *command]))["results"]
+    model, images = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits", limit=21)
+    *_, last = robust_accuracy(model, images, PGD(steps=3), 0.1, precision="fp32")
+    assert (found["points"], found["survivors"]) == (last.curve.points(), last.survivors)
 
 
 def steps(output: Iterator[str]) -> Iterator[int]:

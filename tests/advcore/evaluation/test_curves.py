@@ -12,6 +12,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from advcore import data
 from advcore.attacks import FGSM, PGD, Attack, UniformNoise, predict
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError, AttackError
@@ -260,6 +261,27 @@ def test_bf16_answers_as_fp32_does(attack: FGSM | PGD, shipped: nn.Module, digit
         answers.append(torch.cat([part.predicted for part in parts], 1))
     assert answers[0].shape == (len(GRID), 360)
     assert (answers[0] != answers[1]).sum() <= 1
+
+
+def one_of_each_kind() -> list[str]:
+    """A shipped checkpoint for every architecture, of the datasets that are here."""
+    here = [item for item in checkpoints.catalog().values() if item.recipe.dataset in data.available()]
+    return sorted({item.architecture: item.id for item in here}.values())
+
+
+def test_shipped_models_answer_in_bf16_nearly_always_as_in_fp32() -> None:
+    differing = total = 0
+    for checkpoint_id in one_of_each_kind():
+        checkpoint = checkpoints.find(checkpoint_id)
+        images, epsilon = data.load(checkpoint.recipe.dataset)[:10], data.dataset(checkpoint.recipe.dataset).epsilon
+        model, answers = checkpoint.model(), []
+        for precision in ("fp32", "bf16"):
+            parts = curves.predictions(model, images, FGSM(), (0.0, epsilon), precision=precision)
+            answers.append(torch.cat([part.predicted for part in parts], 1))
+        differing += int((answers[0] != answers[1]).sum())
+        total += answers[0].numel()
+    assert total >= 80
+    assert differing <= 1
 
 
 def test_batch_norms_stay_in_fp32() -> None:
