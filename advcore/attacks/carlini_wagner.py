@@ -40,7 +40,7 @@ class CarliniWagner(SmallestAttack):
 
     def _closest(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            best_size = torch.where(self.succeeded(model(images).float(), labels), 0.0, torch.inf)
+            best_size = torch.where(self.fooled(model, images, model(images).float(), labels), 0.0, torch.inf)
         best = images.clone()
         low, high = torch.zeros_like(best_size), torch.full_like(best_size, torch.inf)
         weight = torch.full_like(best_size, self.weight)
@@ -64,7 +64,7 @@ class CarliniWagner(SmallestAttack):
             at = (tanh / _INSIDE / 2 + 0.5).clamp(0, 1)
             logits, _, gradient = loss_gradient(model, at, lambda out: weight * self._behind(out, labels).clamp(min=0))
             size = length(at - images).flatten().to(weight)
-            better = self.succeeded(logits, labels) & (self._behind(logits, labels) <= 0) & (size < best_size)
+            better = self.fooled(model, at, logits, labels) & (self._behind(logits, labels) <= 0) & (size < best_size)
             best, best_size = torch.where(per_image(better), at, best), torch.where(better, size, best_size)
             change.grad = (gradient + 2 * (at - images)) * (1 - tanh**2) / 2
             adam.step()

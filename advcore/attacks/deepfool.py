@@ -37,7 +37,7 @@ class DeepFool(SmallestAttack):
         clean, at, classes = images, images, None
         for _ in range(self.steps):
             logits, values, gradients, classes = self._linearized(model, at, labels, classes)
-            held = ~self.succeeded(logits, labels)
+            held = ~self.fooled(model, at, logits, labels)
             if not held.all():
                 result[where[~held]] = at[~held]
                 where, clean, at, labels = where[held], clean[held], at[held], labels[held]
@@ -46,7 +46,7 @@ class DeepFool(SmallestAttack):
                     return result
             at = self._beyond(clean, at, values, gradients)
         with torch.no_grad():
-            fooled = self.succeeded(model(at).float(), labels)
+            fooled = self.fooled(model, at, model(at).float(), labels)
         result[where[fooled]] = at[fooled]
         return result
 

@@ -45,7 +45,7 @@ class JSMA(SmallestAttack):
         pairs = int(self.share * unused.shape[1]) // 2
         for step in range(pairs + 1):
             logits, raised, lowered = self._effects(model, at, targets)
-            done = self.succeeded(logits, labels)
+            done = self.fooled(model, at, logits, labels)
             result[where[done]] = at[done]
             held = ~done
             where, at, labels, targets, unused = where[held], at[held], labels[held], targets[held], unused[held]

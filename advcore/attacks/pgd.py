@@ -72,7 +72,7 @@ class PGD(Attack):
         for _ in range(self.steps):
             labels = batch.labels
             logits, _, gradient = loss_gradient(model, attacked, lambda out, of=labels: self.sign * LOSSES[self.loss](out, of))
-            if self.stop_early and (done := self.succeeded(logits, labels)).any():
+            if self.stop_early and (done := self.fooled(model, attacked, logits, labels)).any():
                 result[where[done]] = attacked[done]
                 held = ~done
                 where, batch, attacked, gradient = where[held], batch[held], attacked[held], gradient[held]
@@ -94,7 +94,7 @@ class PGD(Attack):
         """Whether each image has what the attack wants (bool N), and the loss that the attack raises (float N)."""
         with torch.no_grad():
             logits = model(images).float()
-            return self.succeeded(logits, labels), self.sign * LOSSES[self.loss](logits, labels)
+            return self.fooled(model, images, logits, labels), self.sign * LOSSES[self.loss](logits, labels)
 
 
 def random_start(budget: Budget, indices: Tensor, seed: int, restart: int) -> Tensor:

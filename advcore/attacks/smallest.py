@@ -36,7 +36,7 @@ class SmallestAttack(Attack):
             found = halve_when_full(lambda *part: self._closest(model, *part), images, labels)
             logits = halve_when_full(lambda part: model(part).detach().float(), found)
         distance = self._distance(found - images)
-        return found, distance.where(self.succeeded(logits, labels), torch.inf)
+        return found, distance.where(self.fooled(model, found, logits, labels), torch.inf)
 
     def _closest(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The nearest image found that fools the model for each image, or the image itself; N×C×H×W within [0, 1]."""
