@@ -13,14 +13,14 @@ from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load
 from ui.frame import chosen, number, remember, report_unavailable
-from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, dataset_picker, images_and_models
 from ui.tiles import Tile, tiles
 from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
 from ui.worker import worker
 
 COUNTS = (50, 100, 200, 500, 1000)
-SECONDS = 0.5
-NAMED = ("Standard", "Madry2018Towards", "Carmon2019Unlabeled", "Wong2020Fast", "Bartoldson2024Adversarial_WRN-94-16")
+SECONDS = 1.0
+NAMED = ("Standard", "Madry2018Towards", "Carmon2019Unlabeled", "Bartoldson2024Adversarial_WRN-94-16")
 """The published models whose names are in the chart; the other names appear on hover."""
 LIGHTS = {
     "holds": ("✓", "holds", DEFENDED),
@@ -72,9 +72,9 @@ def page() -> None:
 
 
 def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
-    """The model to check."""
-    defended = next((item.id for item in known.values() if item.defended), default_pair(known)[0])
-    key = chosen("model", list(known), defended, key=f"model:{info.name}")
+    """The model to check: at first a defended one, which was checked when it was made if there is such a one."""
+    first = min(known.values(), key=lambda item: ("diagnosis" not in item.metrics, not item.defended)).id
+    key = chosen("model", list(known), first, key=f"model:{info.name}")
     return known[st.selectbox("Model", list(known), format_func=lambda name: known[name].title, key=key)]
 
 

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import functools
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -210,6 +211,8 @@ class Worker:
 @functools.cache
 def worker() -> Worker:
     """The worker of this process."""
+    # A thread that draws a page would otherwise keep Python's lock for 5 ms at every operation of torch.
+    sys.setswitchinterval(0.0005)
     return Worker()
 
 
