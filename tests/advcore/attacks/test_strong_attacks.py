@@ -304,3 +304,12 @@ def test_autoattack_leaves_the_same_images_whichever_way_it_is_given_a_fast_mode
     run = QUICK.run(model, images, labels, 0.3, fast=fast)
     assert run.survivors["Square"] < run.survivors["clean"]
     assert torch.equal(QUICK.perturb(attacks.FastSearch(fast, model), images, labels, 0.3), run.images)
+
+
+def test_pgd_goes_on_until_the_exact_model_is_fooled(model: nn.Module, digits: LabeledImages) -> None:
+    images, labels = digits[:12].pixels(), digits[:12].labels
+    attack = attacks.PGD(steps=3, restarts=2, stop_early=True, random_start=False)
+    plain = attack.perturb(model, images, labels, 0.3)
+    assert torch.equal(attack.perturb(attacks.FastSearch(model, model), images, labels, 0.3), plain)
+    search = attacks.FastSearch(Overconfident(model), model)  # takes every image for fooled before the first step
+    assert not torch.equal(attack.perturb(search, images, labels, 0.3), images)
