@@ -48,10 +48,10 @@ def quick(dataset: str) -> Preset | None:
     values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start} | dict(info.quick)
     recipe = Recipe(dataset=dataset, architecture=architecture, **values)
     few = f"{recipe.images:,} images" if recipe.images else "all images"
-    how = f"PGD with {recipe.attack_steps} steps" if recipe.defense == "pgd" else "clean + FGSM"
+    how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else "clean + FGSM"
     about = (
         f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = {recipe.epsilon:g} "
-        f"on {few}, {recipe.epochs} epochs."
+        f"({few}, {recipe.epochs} epochs)."
     )
     return Preset("quick", "See it work", about, recipe)
 
