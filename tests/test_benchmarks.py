@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -19,7 +20,9 @@ def test_the_curve_benchmark_prints_one_object(tmp_path: Path) -> None:
     pytest.importorskip("art")
     script = REPOSITORY / "benchmarks" / "curve_vs_peers.py"
     options = ["--images", "40", "--repeats", "1", "--checkpoint", "digits/digits_cnn-standard", "--json"]
-    ran = subprocess.run([sys.executable, str(script), *options], cwd=tmp_path, capture_output=True, text=True)
+    # One thread: on so few images several of them wait for each other, and waiting costs more than the work.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, str(script), *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.strip().splitlines()[-1])
     assert set(found["peers"]) == {"torchattacks", "foolbox", "art"}
@@ -84,3 +87,19 @@ def test_the_worst_case_benchmark_compares_with_the_peers_own_worst_case(
         assert curve == sorted(curve, reverse=True), "a worst case never rises"
     script["table"](found)
     assert "digits/digits_cnn-standard" in capsys.readouterr().out
+
+
+def test_the_autoattack_benchmark_counts_both_sides(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchattacks")
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "autoattack_parity.py"))
+    options = ["--images", "8", "--batch", "5", "--steps", "2", "--queries", "4", "--checkpoint", "digits/digits_cnn-standard"]
+    monkeypatch.setattr(sys, "argv", ["autoattack_parity.py", *options, "--json"])
+    script["main"]()
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    for side in ("ours", "torchattacks"):
+        assert list(row[side]) == ["clean", "APGD-CE", "APGD-T", "FAB-T", "Square"]
+        assert list(row[side].values()) == sorted(row[side].values(), reverse=True)
+    assert (row["images"], row["ours"]["clean"]) == (8, row["torchattacks"]["clean"])
+    assert row["difference_points"] == pytest.approx(100 * (row["ours"]["Square"] - row["torchattacks"]["Square"]) / 8)
