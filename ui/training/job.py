@@ -311,7 +311,7 @@ def _line(what: str, accuracy: Sequence[float]) -> str:
         return f"<div>{escape(what)}: <b>{words}</b></div>"
     points = round(100 * (accuracy[-1] - accuracy[0]), 1)
     arrow, colour = ("▲", DEFENDED) if points > 0 else ("▼", FOOLED) if points < 0 else ("", "inherit")
-    delta = f"{arrow} {points:+.1f} points".replace("-", "−") if points else "no change"
+    delta = f"<i>{arrow}</i> {points:+.1f} points".replace("-", "−") if points else "no change"
     return f"<div>{escape(what)}: <b>{words}</b> <span class='delta' style='--delta: {colour}'>{delta}</span></div>"
 
 
@@ -320,7 +320,7 @@ _CSS = """<style>
 .outcome div:first-child { font-size: clamp(1.3rem, 2.6vw, 2rem); line-height: 1.35; margin-bottom: .35rem; }
 .outcome b, .outcome .delta { white-space: nowrap; }
 .outcome .delta { border-left: .3rem solid var(--delta); padding-left: .45rem; margin-left: .35rem; font-weight: 600; }
-.outcome .delta::first-letter { color: var(--delta); }
+.outcome i { color: var(--delta); font-style: normal; }
 .st-key-attack-new-model a { background: #0072B2; border-radius: .6rem; padding: .45rem .9rem; }
 .st-key-attack-new-model a * { color: #fff !important; }
 .st-key-attack-new-model a:hover { background: #005a8c; }
