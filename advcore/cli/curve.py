@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
+import operator
 import time
 from typing import Any
 
 from advcore import attacks, data, distributed
 from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon_grid, progress_bar
 from advcore.device import describe, fastest_precision, pick_device
-from advcore.evaluation.curves import RobustnessCurve, robustness_curve
+from advcore.evaluation.curves import READINGS, RobustnessCurve, predictions
+from advcore.evaluation.worst_case import worst_case
 from advcore.models import checkpoints
 
 
@@ -23,6 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=epsilon_grid,
         default="0:0.5:0.05",
         help="0,0.1,0.3 or 0,6/255,8/255 or start:stop:step, in pixel space",
+    )
+    parser.add_argument(
+        "--worst-case", action="store_true", help="an image fooled at a smaller ε counts as fooled (default: at exactly each ε)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N test images")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
@@ -55,12 +62,14 @@ def _curve(
     checkpoint.require(test)
     share = test[world.rank :: world.size]
     start = time.perf_counter()
-    curve = RobustnessCurve(tuple(options.epsilons), (0,) * len(options.epsilons), 0, attack.norm)
-    for curve in robustness_curve(checkpoint.model(), share, attack, options.epsilons, device=device, precision=precision):
+    measure, reading = (worst_case, "worst") if options.worst_case else (predictions, "exact")
+    curve = RobustnessCurve(tuple(options.epsilons), (0,) * len(options.epsilons), 0, attack.norm, reading)
+    parts = measure(checkpoint.model(), share, attack, options.epsilons, device=device, precision=precision)
+    for curve in itertools.accumulate(part.curve for part in parts):
         if show:
             progress_bar(curve.total / len(share), f"{checkpoint.id} · {attacks.title(attack)}")
-    parts: list[Any] = distributed.gather(curve)
-    whole = sum(parts[1:], parts[0])
+    shares: list[RobustnessCurve] = distributed.gather(curve)
+    whole = functools.reduce(operator.add, shares)
     return {
         "checkpoint": checkpoint.id,
         "dataset": checkpoint.recipe.dataset,
@@ -79,8 +88,8 @@ def _print(result: dict[str, Any]) -> None:
     note = " (samples only)" if result["samples"] else ""
     title = f"{result['checkpoint']} under {result['attack']}: {result['images']} images{note}"
     print(f"{title}, {result['device']}, {result['seconds']} s")
-    norm = result["points"][0]["norm"]
-    print(f"  ε, {attacks.NORM_TITLES[norm]:<2}                 right   accuracy   95 % interval")
+    norm, reading = result["points"][0]["norm"], result["points"][0]["reading"]
+    print(f"  ε, {attacks.NORM_TITLES[norm]:<2}                 right   accuracy   95 % interval   ({READINGS[reading]})")
     for point in result["points"]:
         low, high = (100 * point[end] for end in ("low", "high"))
         epsilon = f"{point['epsilon']:.4f}" + (f" ({point['epsilon'] * 255:.1f}/255)" if norm == "linf" else "")

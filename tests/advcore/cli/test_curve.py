@@ -110,6 +110,17 @@ def test_only_l_infinity_budgets_are_shown_in_grey_levels(
 def test_a_process_without_images_gives_an_empty_curve_in_the_attacks_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curve_command.distributed, "world", lambda: distributed.World(rank=3, size=4))
     monkeypatch.setattr(curve_command.distributed, "gather", lambda value: [value])
-    options = argparse.Namespace(epsilons=[0.5], limit=2, device="cpu", precision="fp32")
+    options = argparse.Namespace(epsilons=[0.5], limit=2, device="cpu", precision="fp32", worst_case=False)
     found = curve_command._curve(checkpoints.find(STANDARD), FGSM(norm="l2"), options, show=False)
     assert (found["images"], found["points"][0]["norm"]) == (0, "l2")
+
+
+@pytest.mark.parametrize("words", [["--attack", "pgd", "--steps", "3"], ["--attack", "fgsm", "--norm", "l2"]])
+def test_a_worst_case_curve_says_so_and_never_rises(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["curve", "--checkpoint", STANDARD, "--epsilons", "0,0.05,0.1", "--limit", "20", "--json", "--precision", "fp32"]
+    (result,) = result_of(capsys, *command, "--worst-case", *words)["results"]
+    assert {point["reading"] for point in result["points"]} == {"worst"}
+    assert {point["norm"] for point in result["points"]} == {"l2" if "l2" in words else "linf"}
+    counts = [point["correct"] for point in result["points"]]
+    assert counts == sorted(counts, reverse=True)
+    assert result["images"] == 20
