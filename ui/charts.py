@@ -172,7 +172,7 @@ def smallest_epsilon_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Fi
             hovertemplate="%{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
         )
     figure.update_layout(barmode="group", bargap=0.15)
-    layout(figure, x="smallest ε of the grid that fools (0: wrong without an attack)", y="images (%)")
+    layout(figure, x="smallest ε that fools (0: wrong anyway)", y="images (%)")
     figure.update_xaxes(type="category")
     return figure
 

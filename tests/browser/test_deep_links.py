@@ -6,6 +6,7 @@ Until the first session has called `st.navigation`, Streamlit itself runs the fi
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,8 @@ def fresh_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 def test_the_first_request_of_a_server_reaches_its_page(page: Page, fresh_servers: dict[str, str], path: str) -> None:
     page.goto(f"{fresh_servers[path]}/{path}?dataset=digits")
     expect(page.get_by_role("heading", name=HEADINGS[path])).to_be_visible()
+    # Nothing of the page's file is drawn above its heading.
+    expect(page.get_by_test_id("stMainBlockContainer")).to_have_text(re.compile(rf"^\s*{re.escape(HEADINGS[path])}"))
     expect(page.get_by_role("link", name="Accuracy vs ε")).to_be_visible()
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
