@@ -21,7 +21,6 @@ from advcore.attacks.base import (
     option,
     predict,
     probabilities,
-    uniform_noise,
 )
 from advcore.attacks.carlini_wagner import CarliniWagner
 from advcore.attacks.deepfool import DeepFool

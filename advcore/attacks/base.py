@@ -183,12 +183,6 @@ class Budget:
         return (self.images - self._reach).clamp_(0, 1), (self.images + self._reach).clamp_(0, 1)
 
 
-def uniform_noise(images: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
-    """Noise uniform in [−ε, ε], the shape of `images`, drawn where the generator lives."""
-    noise = torch.empty(images.shape, device=generator.device).uniform_(-1, 1, generator=generator)
-    return noise.to(images).mul_(epsilon)
-
-
 def ascend(
     gradient: Callable[[Tensor], Tensor], images: Tensor, epsilon: float, step: float, steps: int, start: Tensor | None
 ) -> Tensor:
