@@ -1,6 +1,10 @@
-"""The class names of the built-in datasets, in label order."""
+"""Class names: those of the built-in datasets, in label order, and what any dataset's must be like."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST, _LONGEST, _TOGETHER = 10_000, 200, 64 << 10
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
@@ -72,3 +76,20 @@ TINY_IMAGENET = {
     "n07720875": "bell pepper",
     "n07734744": "mushroom",
 }
+
+
+def problem(names: Sequence[object]) -> str | None:
+    """What is wrong with the class names of a dataset, after "it has …"; None where a model can be trained with them.
+
+    They are shown in pages and stored in the header of every checkpoint, which must stay small.
+    """
+    if not 2 <= len(names) <= _MOST:
+        return f"{len(names):,} class{'' if len(names) == 1 else 'es'}, and a model needs 2 to {_MOST:,}"
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            return f"a class named {ascii(name)[:60]}, which cannot be shown: use visible characters and plain spaces"
+        if len(name) > _LONGEST:
+            return f"a class whose name has {len(name):,} characters ('{name[:30]}…'), and {_LONGEST} are the most"
+    if sum(len(str(name).encode()) for name in names) > _TOGETHER:
+        return f"class names of more than {_TOGETHER >> 10} KiB together"
+    return None

@@ -130,7 +130,9 @@ def _by_shape(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """A key that sorts numbers by their value: the longer one is larger. A name may hold more digits than `int` takes."""
+    parts = ((part, part.lstrip("0")) for part in re.split(r"([0-9]+)", name))
+    return [(len(digits), digits) if part.isdecimal() else (-1, part) for part, digits in parts]
 
 
 def _size(tensor: Tensor) -> str:

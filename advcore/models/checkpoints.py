@@ -129,6 +129,9 @@ def _scan(dataset: str | None) -> tuple[dict[str, Checkpoint], dict[Path, str]]:
             except CheckpointError as error:
                 refused[path] = str(error)
                 continue
+            except Exception as error:  # a parser of untrusted bytes: one file must not hide the others
+                refused[path] = f"{path.name} cannot be read ({type(error).__name__}); leave it out."
+                continue
             found.setdefault(checkpoint.id, checkpoint)
     return found, refused
 

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advcore.data import class_names
 from advcore.errors import CheckpointError, RecipeError
 from advcore.models.architectures import ARCHITECTURES, Shape
 from advcore.models.storage import read_metadata
 from advcore.recipe import Recipe
 
 FORMAT = 1
-_MAX_CLASSES = 10_000
 _MAX_COMPONENTS, _MAX_CHECKS = 20, 50
+_MAX_ROWS, _MAX_HISTORY = 200, 1000
+_MAX_DEPTH, _MAX_VALUES, _MAX_TEXT = 8, 20_000, 2000
+# The provenance that training and importing write.
+_ORIGIN = ("command", "date", "device", "seconds", "torch", "python", "advcore", "data", "job")
+_ORIGIN += ("imported", "weights", "normalization")
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,15 @@ def read(path: Path) -> Header:
     whole = isinstance(shape, list) and all(type(size) is int for size in shape)
     if not whole or len(shape) != 3 or shape[0] not in (1, 3) or not all(1 <= size <= 1024 for size in shape):
         raise CheckpointError(f"{path.name} says its images are {str(shape)[:60]}, which no model here takes; leave it out.")
-    if not isinstance(names, list) or not 2 <= len(names) <= _MAX_CLASSES or not all(_printable(name) for name in names):
+    if not isinstance(names, list) or class_names.problem(names):
         raise CheckpointError(f"{path.name} has no usable class names; leave it out.")
     metrics, provenance = header.get("metrics", {}), header.get("provenance", {})
     if not _usable_metrics(metrics):
         raise CheckpointError(f"{path.name} has figures in its header that are no numbers or out of range; leave it out.")
     if not isinstance(provenance, dict):
         raise CheckpointError(f"{path.name} has a header that this app cannot read; leave it out.")
-    return Header(recipe, tuple(shape), tuple(names), metrics, provenance)
+    origin = {name: provenance[name] for name in _ORIGIN if name in provenance and _is_short(provenance[name])}
+    return Header(recipe, tuple(shape), tuple(names), metrics, origin)
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -80,6 +86,30 @@ def _values(path: Path) -> dict[str, Any]:
     return header
 
 
+def _is_plain(metrics: dict[str, Any]) -> bool:
+    """Whether the figures, those of unknown names too, can be copied, stored and shown: bounded depth, length and numbers."""
+    left, seen = [(metrics, 0)], 0
+    while left:
+        value, depth = left.pop()
+        seen += 1
+        if depth > _MAX_DEPTH or seen > _MAX_VALUES:
+            return False
+        if isinstance(value, dict):
+            left += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, list):
+            left += [(item, depth + 1) for item in value]
+        elif not _is_short(value):
+            return False
+    return True
+
+
+def _is_short(value: object) -> bool:
+    """Whether it is a text of one printable line, or a number that fits a float."""
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT and value.isprintable()
+    return value is None or (isinstance(value, int | float) and abs(value) < 1e300)  # false for NaN
+
+
 def _printable(name: object) -> bool:
     return isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()
 
@@ -91,7 +121,10 @@ def _usable_metrics(metrics: object) -> bool:
     if not isinstance(history := metrics.get("history", []), list) or not all(_is_evaluation(seen) for seen in history):
         return False
     return (
-        _is_share(metrics.get("clean", 0))
+        _is_plain(metrics)
+        and len(rows) <= _MAX_ROWS
+        and len(history) <= _MAX_HISTORY
+        and _is_share(metrics.get("clean", 0))
         and ("autoattack" not in metrics or _is_robust_accuracy(metrics["autoattack"]))
         and ("diagnosis" not in metrics or _is_diagnosis(metrics["diagnosis"]))
         and _is_count(metrics.get("images", 0))

@@ -18,7 +18,7 @@ from advcore.files import write_whole
 
 _SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
 _INT8_ABOVE = 1 << 20  # values
-_MAX_BYTES = 1 << 30
+_MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -54,6 +54,10 @@ def _open(path: Path) -> Any:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB, more than any model here; leave it out.")
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if _MAX_HEADER < length < path.stat().st_size:  # a truncated file is refused below
+            raise CheckpointError(f"{path.name} has a header of more than {_MAX_HEADER >> 10} KiB; leave it out.")
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, CheckpointError):

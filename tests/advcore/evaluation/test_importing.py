@@ -92,6 +92,14 @@ def test_a_model_that_answers_with_no_number_is_refused(tmp_path: Path) -> None:
 # --- import plain weights --------------------------------------------------------------------------------------------------
 
 
+def test_a_weight_named_with_more_digits_than_a_number_may_have(
+    tmp_path: Path, shipped_weights: dict[str, torch.Tensor]
+) -> None:
+    named = {f"{name}{'1' * 5000}": value for name, value in shipped_weights.items()}
+    with pytest.raises(CheckpointError):
+        importing.import_weights(put(tmp_path, named | {"2" * 5000: torch.ones(3)}), RECIPE)
+
+
 class Plain(nn.Module):
     """The digits network as somebody else might write it down."""
 

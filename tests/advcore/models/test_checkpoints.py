@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from advcore import data
 from advcore.errors import CheckpointError
-from advcore.models import checkpoints, storage
+from advcore.models import checkpoints, headers, storage
 from advcore.recipe import Recipe
 from tests.makers import DIGIT_NAMES, RECIPE, SHIPPED_DIGITS, fresh, save_checkpoint
 
@@ -352,6 +352,14 @@ EVALUATED = ("clean", "fgsm", "pgd", "epsilon")
 BEYOND_1 = {"attack": "PGD-20", "epsilon": 1.5, "accuracy": 0.1, "images": 10}
 
 
+def nested(levels: int) -> Any:
+    """A value within that many dictionaries."""
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 def with_header(**changes: Any) -> Callable[[Path], Path]:
     return lambda path: write(path, **changes)
 
@@ -378,7 +386,7 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (text_header("not JSON"), "no recipe"),
     "empty text": (text_header(""), "no recipe"),
     "deep JSON": (text_header("[" * 200_000), "no recipe"),
-    "deep object": (text_header('{"format": ' * 100_000), "no recipe"),
+    "deep object": (text_header('{"format": ' * 15_000), "no recipe"),
     "a list": (text_header("[1]"), "no recipe"),
     "a number": (text_header("1"), "no recipe"),
     "no format": (with_header(format=...), "no recipe"),
@@ -403,7 +411,7 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no class names": (with_header(class_names=...), "incomplete"),
     "class names in a row": (with_header(class_names="0123456789"), "class names"),
     "one class": (with_header(class_names=["0"]), "class names"),
-    "huge class count": (with_header(class_names=["x"] * 100_000), "class names"),
+    "huge class count": (with_header(class_names=["x"] * 20_000), "class names"),
     "an endless class name": (with_header(class_names=["0", "x" * 100_000]), "class names"),
     "numbers as class names": (with_header(class_names=[0, 1, 2]), "class names"),
     "unprintable class names": (with_header(class_names=["0", "a\nb"]), "class names"),
@@ -434,7 +442,37 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "a norm that is a list": (with_header(metrics={"attacks": [BEYOND_1 | {"norm": ["l2"]}]}), "figures"),
     "an attack without a name": (with_header(metrics={"attacks": [{"epsilon": 0.1, "accuracy": 0.1}]}), "figures"),
     "a list for provenance": (with_header(provenance=[1]), "cannot read"),
+    "deep figures": (with_header(metrics={"clean": 0.5, "more": nested(500)}), "figures"),
+    "a half character in the figures": (with_header(metrics={"more": "\ud800"}), "figures"),
+    "figures without end": (with_header(metrics={str(number): 0 for number in range(16_000)}), "figures"),
+    "a header of a megabyte": (with_header(provenance={"device": "x" * 1_000_000}), "more than 256 KiB"),
+    "empty weights without end": (
+        lambda path: save_file({str(number): torch.ones(0) for number in range(5000)}, path),
+        "more than 256 KiB",
+    ),
+    "rows without end": (with_header(metrics={"attacks": [BEYOND_1 | {"epsilon": 0.1}] * 201}), "figures"),
 }
+
+
+def test_only_what_is_known_of_the_provenance_is_kept(own_checkpoints: Path) -> None:
+    path = own_checkpoints / "digits" / "a.safetensors"
+    hostile = {"evil": "x", "torch": nested(500), "job": ["x"], "device": "x" * 10_000, "command": "\ud800"}
+    write(path, provenance={"date": "today", "seconds": 1.5, **hostile})
+    assert checkpoints.find("digits/a").provenance == {"date": "today", "seconds": 1.5}
+
+
+def test_a_file_that_breaks_the_reader_is_named_and_skipped(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = save_checkpoint(own_checkpoints), save_checkpoint(own_checkpoints, name="digits/bad")
+    whole = headers.read
+
+    def breaks(path: Path) -> headers.Header:
+        if path == bad.path:
+            raise RecursionError("too deep")
+        return whole(path)
+
+    monkeypatch.setattr(headers, "read", breaks)
+    assert list(checkpoints.catalog()) == [good.id]
+    assert "bad.safetensors" in checkpoints.problems()[bad.path]
 
 
 @pytest.mark.parametrize("kind", NO_CHECKPOINT)
