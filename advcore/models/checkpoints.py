@@ -5,6 +5,7 @@ Shipped ones live in `checkpoints/`, a user's own in `runs/models/`; the id is t
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -84,8 +85,8 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """How many weights its network has, computed without reading them."""
-        return architectures.parameter_count(_blank(self.recipe, self.shape, len(self.class_names)))
+        """How many weights its network has, computed without reading them; raises CheckpointError if none can be built."""
+        return _parameters(self.recipe, self.shape, len(self.class_names))
 
     def model(self) -> nn.Module:
         """The model with its weights, on the CPU, in fp32, eval mode, frozen. Raises CheckpointError when they do not fit."""
@@ -143,6 +144,10 @@ def _listed(path: Path, own: bool) -> Checkpoint:
     checkpoint = read(path, own=own)
     if checkpoint.recipe.dataset != path.parent.name:
         raise CheckpointError(f"{path.name} was trained on {checkpoint.recipe.dataset}; move it to the folder of that name.")
+    try:
+        _ = checkpoint.parameters
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name} is left out: {error}") from error
     return checkpoint
 
 
@@ -168,6 +173,11 @@ def _blank(recipe: Recipe, shape: architectures.Shape, classes: int) -> nn.Modul
             return build(recipe, shape, classes)
     except ModelError as error:
         raise CheckpointError(f"No model can be built from the header ({error})") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _parameters(recipe: Recipe, shape: architectures.Shape, classes: int) -> int:
+    return architectures.parameter_count(_blank(recipe, shape, classes))
 
 
 def build(recipe: Recipe, shape: architectures.Shape, classes: int) -> nn.Module:

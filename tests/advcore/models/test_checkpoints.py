@@ -404,6 +404,7 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "two channels": (with_header(shape=[2, 8, 8]), "which no model here takes"),
     "a shape of nothing": (with_header(shape=[1, 0, 8]), "which no model here takes"),
     "a shape of two": (with_header(shape=[8, 8]), "which no model here takes"),
+    "a shape too small for the architecture": (with_header(shape=[1, 1, 1]), "at least 2 px"),
     "an endless shape": (with_header(shape=[1, float("inf"), 8]), "which no model here takes"),
     "a shape that is no number": (with_header(shape=[1, float("nan"), 8]), "which no model here takes"),
     "a broken shape": (with_header(shape=[1, 8.5, 8]), "which no model here takes"),
@@ -547,9 +548,7 @@ def test_weights_that_do_not_fit_their_recipe(tensors: dict[str, torch.Tensor], 
     assert words in sentence(error)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"shape": [3, 8, 8]}, {"shape": [1, 1024, 1024]}, {"class_names": ["x"] * 10_000}, {"shape": [1, 1, 1]}]
-)
+@pytest.mark.parametrize("changes", [{"shape": [3, 8, 8]}, {"shape": [1, 1024, 1024]}, {"class_names": ["x"] * 10_000}])
 def test_weights_that_do_not_fit_their_header(changes: dict[str, Any], own_checkpoints: Path) -> None:
     write(own_checkpoints / "digits" / "a.safetensors", **changes)
     checkpoint = checkpoints.find("digits/a")
