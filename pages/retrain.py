@@ -222,6 +222,8 @@ def watch(job_id: str, usual: float | None) -> None:
         job = queue.find(job_id)
     except AdvcoreError:
         st.rerun()
+    if pace(job) != usual:
+        st.rerun()  # before anything is drawn: what is opened or clicked here would be lost
     job_views.panel(job)
     made = job_views.made_by(job)
     if made:
@@ -230,8 +232,6 @@ def watch(job_id: str, usual: float | None) -> None:
             job_views.measure(made)
     elif job.state == "finished":
         st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
-    if pace(job) != usual:
-        st.rerun()
 
 
 if __name__ == "__main__":

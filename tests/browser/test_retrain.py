@@ -39,8 +39,6 @@ def test_a_training_is_stopped_and_resumed(page: Page, app_url: str) -> None:
     expect(page.get_by_text(re.compile(r"Step \d+ of"))).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text(re.compile("Stopped; resuming continues from step"))).to_be_visible(timeout=60_000)
-    # The page draws itself anew when a training has ended; a click in that moment goes to what is no longer there.
-    page.wait_for_timeout(1000)
     settled(page)
     page.get_by_role("link", name="Models").click()
     expect(page.get_by_role("heading", name="The models")).to_be_visible()
