@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
-def test_the_curve_benchmark_prints_one_object(tmp_path: Path) -> None:
+def test_the_curve_benchmark_prints_one_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torchattacks")
     pytest.importorskip("art")
-    script = REPOSITORY / "benchmarks" / "curve_vs_peers.py"
-    options = ["--images", "40", "--repeats", "1", "--checkpoint", "digits/digits_cnn-standard", "--json"]
-    # One thread: on so few images several of them wait for each other, and waiting costs more than the work.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, str(script), *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout.strip().splitlines()[-1])
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "curve_vs_peers.py"))
+    options = ["--images", "20", "--repeats", "1", "--checkpoint", "digits/digits_cnn-standard", "--json"]
+    monkeypatch.setattr(sys, "argv", ["curve_vs_peers.py", *options])
+    script["main"]()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(found["peers"]) == {"torchattacks", "foolbox", "art"}
     assert {"fp32_s", "default_s", "floor_s", "ratio_fp32", "ratio_default", "ratio_floor", "device"} <= set(found)
     assert found["ratio_fp32"] == pytest.approx(min(found["peers"].values()) / found["fp32_s"])
@@ -75,6 +71,7 @@ def test_the_worst_case_benchmark_compares_with_the_peers_own_worst_case(
 ) -> None:
     pytest.importorskip("foolbox")
     script = runpy.run_path(str(REPOSITORY / "benchmarks" / "worst_case_vs_peers.py"))
+    monkeypatch.setitem(script["main"].__globals__, "STEPS", 5)
     options = ["--checkpoint", "digits/digits_cnn-standard", "--images", "16", "--autoattack-images", "0", "--ablation"]
     monkeypatch.setattr(sys, "argv", ["x", *options, "--peers", "foolbox", "--precision", "fp32", "--json"])
     script["main"]()

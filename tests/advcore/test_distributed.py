@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from torch import distributed
 from advcore import data
 from advcore import distributed as several
 from advcore.attacks import FGSM, PGD
+from advcore.cli.main import main
 from advcore.evaluation.curves import robustness_curve
 from advcore.evaluation.robust_accuracy import robust_accuracy
 from advcore.models import checkpoints
@@ -49,18 +51,34 @@ def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
 
 
-def run(command: list[str]) -> str:
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def both(folder: Path, *words: str) -> str:
+    """What two processes print for the command: copies of this one, with torchrun's variables, which start at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
+    children = []
+    for rank in (0, 1):
+        if child := os.fork():
+            children.append(child)
+            continue
+        code = 1
+        try:
+            os.environ.update(place, RANK=str(rank), LOCAL_RANK=str(rank))
+            sys.stdout = sys.stderr = (folder / f"{rank}.txt").open("w")
+            code = main(words)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    told = [(folder / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert codes == [0, 0], told
+    return "".join(told)
 
 
 def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
     recipe, out = tmp_path / "recipe.json", tmp_path / "digits" / "two.safetensors"
     recipe.write_text(RECIPE.to_json())
-    told = run(
-        [*TWO, "-m", "advcore", "train", "--recipe", str(recipe), "--out", str(out), "--device", "cpu", "--precision", "fp32"]
-    )
+    told = both(tmp_path, "train", "--recipe", str(recipe), "--out", str(out), "--device", "cpu", "--precision", "fp32")
     *moments, last = loop.train(RECIPE, device=torch.device("cpu"), precision="fp32")
     images = data.load("digits", "train")
     start = loop.initial_model(RECIPE, images).state_dict()
@@ -76,19 +94,19 @@ def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
     assert len(re.findall("Saved", told)) == 1
 
 
-def test_two_processes_measure_the_curve_of_one() -> None:
-    command = ["advcore", "curve", "--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0,0.1,0.3", "--limit", "101"]
-    (found,) = json.loads(run([*TWO, "-m", *command, "--json", "--precision", "fp32"]))["results"]
+def test_two_processes_measure_the_curve_of_one(tmp_path: Path) -> None:
+    words = ["--checkpoint", "digits/digits_cnn-standard", "--epsilons", "0,0.1,0.3", "--limit", "101", "--precision", "fp32"]
+    (found,) = json.loads(both(tmp_path, "curve", *words, "--json"))["results"]
     model, images = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits", limit=101)
     *_, curve = robustness_curve(model, images, FGSM(), [0, 0.1, 0.3], precision="fp32")
     assert found["points"] == curve.points()
     assert found["images"] == 101
 
 
-def test_two_processes_evaluate_as_one() -> None:
+def test_two_processes_evaluate_as_one(tmp_path: Path) -> None:
     words = ["--attack", "pgd", "--steps", "3", "--epsilon", "0.1", "--limit", "21", "--json", "--precision", "fp32"]
-    command = ["advcore", "evaluate", "--checkpoint", "digits/digits_cnn-standard", *words]
-    (found,) = json.loads(run([*TWO, "-m", *command]))["results"]
+    told = both(tmp_path, "evaluate", "--checkpoint", "digits/digits_cnn-standard", *words)
+    (found,) = json.loads(told[told.index("{") : told.rindex("}") + 1])["results"]
     model, images = checkpoints.find("digits/digits_cnn-standard").model(), data.load("digits", limit=21)
     *_, last = robust_accuracy(model, images, PGD(steps=3), 0.1, precision="fp32")
     assert (found["points"], found["survivors"]) == (last.curve.points(), last.survivors)

@@ -226,7 +226,7 @@ def test_the_records_agree_with_one_another() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_few_images_measured_again_agree_with_the_record(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The quick form on the first 60 images (PGD: 10, C&W: 4 of one network): image by image where the record says which
+    """The quick form on the first 30 images (PGD: 6, C&W: 3 of one network): image by image where the record says which
     were right, else within the interval that the record gives so few images."""
     checkpoint = replication.shipped_model(model)  # a recorded model that is not there fails
     dataset = checkpoint.recipe.dataset
@@ -234,8 +234,8 @@ def test_a_few_images_measured_again_agree_with_the_record(model: str, monkeypat
         if REAL_DATA is None or not (REAL_DATA / dataset / "test.parquet").is_file():
             pytest.skip(f"needs the real {dataset}: set ADVCORE_DATA to a folder with {dataset}/test.parquet")
         monkeypatch.setenv("ADVCORE_DATA", str(REAL_DATA))
-    net, images, cpu = checkpoint.model(), data.load(dataset, limit=60), torch.device("cpu")
-    for attack, few in {"FGSM": 60, "PGD": 10, "C&W": 4}.items():
+    net, images, cpu = checkpoint.model(), data.load(dataset, limit=30), torch.device("cpu")
+    for attack, few in {"FGSM": 30, "PGD": 6, "C&W": 3}.items():
         parts = sorted(part for part in MODELS[model] if part.attack == attack)
         # One gradient serves every ε of FGSM; PGD takes one for each step.
         parts = parts if attack == "FGSM" else parts[len(parts) // 2 :][:1]
