@@ -12,43 +12,57 @@ from advcore.papers.study import Study
 from ui import frame
 from ui.frame import chosen, remember, report_unavailable
 from ui.papers import drawings, report, sections
-from ui.tiles import GREY, Tile, tiles
-from ui.words import DEFENDED, FOOLED, markdown_safe
+from ui.words import markdown_safe
 
 OPEN = "Q"
-COLOURS = {"reproduced": DEFENDED, "within 3 points": DEFENDED, "not reproduced here": FOOLED}
+CHARTS = {"curves": "Accuracy against ε", "training": "The training, on held-out images"}
 
 
 def page() -> None:
-    """A study, or the open questions, with their figures and exports."""
-    st.markdown("## What do the studies' numbers say when measured again?")
-    st.caption(
-        "Four studies of FGSM and adversarial training, each figure beside ours under every reading of its ε. Beside every "
-        "single step stands what PGD-20 leaves of the same model."
-    )
-    st.html(f"<style>{report.TABLE_CSS}</style>")
-    titles = {key: f"{key} · {of.name}" for key, of in STUDIES.items() if of.claim} | {OPEN: "Open questions"}
+    """A card for each study, and one for the open questions; the chosen one with its chart, and details to open."""
+    st.markdown("# What do the studies' numbers say when measured again?")
+    st.html(f"<style>{report.TABLE_CSS}{CARDS_CSS}</style>")
+    cards = {key: card(of) for key, of in STUDIES.items() if of.claim}
+    questions = [of for of in STUDIES.values() if not of.claim]
+    cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies leave open, measured here."
     shown = st.pills(
         "Study",
-        list(titles),
-        format_func=titles.get,
-        key=chosen("study", list(titles), next(iter(titles))),
+        list(cards),
+        format_func=cards.get,
+        key=chosen("study", list(cards), next(iter(cards))),
         label_visibility="collapsed",
+        required=True,
     )
     report_unavailable()
-    for of in [of for of in STUDIES.values() if not of.claim] if shown == OPEN else [STUDIES[shown]]:
-        with st.container(border=shown == OPEN):
-            study(of)
-    st.divider()
+    asked = None
+    if shown == OPEN:
+        keys = [of.key for of in questions]
+        asked = st.pills(
+            "Question",
+            keys,
+            format_func=lambda key: f"{key} · {markdown_safe(STUDIES[key].title)}",
+            key=chosen("question", keys, keys[0]),
+            label_visibility="collapsed",
+            required=True,
+        )
+        question(STUDIES[asked])
+    else:
+        study(STUDIES[shown])
     st.download_button(
         "All studies and questions as one report",
-        report.report([(of, recorded(of, say=False)) for of in STUDIES.values()]),
+        lambda: report.report([(of, recorded(of, say=False)) for of in STUDIES.values()]),
         file_name="papers-report.html",
         mime="text/html",
         icon=":material/print:",
         on_click="ignore",
     )
-    remember(study=shown, data=st.session_state.get(f"data:{shown}"))
+    read = st.session_state.get(f"read:{shown}") or None
+    remember(study=shown, data=st.session_state.get(f"data:{shown}"), read=read, question=asked)
+
+
+def card(of: Study) -> str:
+    """A study's card: its name, and one sentence about what the measurements say."""
+    return f"**{of.key} · {markdown_safe(of.name)}** {markdown_safe(verdicts.verdict(of, recorded(of, say=False)))}"
 
 
 def recorded(of: Study, *, say: bool = True) -> Record | None:
@@ -62,38 +76,80 @@ def recorded(of: Study, *, say: bool = True) -> Record | None:
 
 
 def study(of: Study) -> None:
-    """A study from its claim to its exports; of an open question there is no claim and nothing published."""
+    """A study: its claim, its figures beside ours, and the details."""
     found = recorded(of)
-    st.markdown(f"#### {'' if of.claim else f'{of.key} · '}{markdown_safe(of.title)}")
-    if of.claim:
-        source = f" · [arXiv {of.arxiv}](https://arxiv.org/abs/{of.arxiv})" if of.arxiv else ""
-        st.caption(f"{markdown_safe(of.authors)}{source}")
-        st.markdown(f"> **It claims:** {markdown_safe(of.claim)}")
-    st.caption(markdown_safe(of.conditions))
-    kinds = [row.kind for row in verdicts.table(of, found) if row.figure.percent is not None]
-    counted = [(kind, kinds.count(kind)) for kind in report.ICONS if kind in kinds]
-    tiles([Tile(f"{report.ICONS[kind]} {kind}", str(n), f"of {len(kinds)}", COLOURS.get(kind, GREY)) for kind, n in counted])
-    if summary := verdicts.summary(of, found):
-        st.markdown("##### What we found\n" + "\n".join(f"- {markdown_safe(words)}" for words in summary))
-    st.markdown("##### The claims, checked")
-    answers(of, found)
+    source = f" · [arXiv {of.arxiv}](https://arxiv.org/abs/{of.arxiv})" if of.arxiv else ""
+    st.markdown(f"## {markdown_safe(of.title)}")
+    st.markdown(f"**It claims:** {markdown_safe(of.claim)} :small[:gray[{markdown_safe(of.authors)}{source}]]")
+    places = list(range(len(of.readings)))
+    reading = of.readings[0]
+    if len(places) > 1:
+        place = st.pills(
+            "Read its ε as",
+            places,
+            format_func=lambda place: markdown_safe(of.readings[place].words),
+            key=chosen("read", places, 0, key=f"read:{of.key}"),
+            required=True,
+        )
+        reading = of.readings[place]
     if found:
-        drawings.study_charts(of, found)
-    st.markdown("##### Every figure, under every reading" if of.claim else "##### Every figure")
+        drawings.comparison(of, found, reading)
+        st.caption(
+            "Bars join each published figure to ours. Blue: undefended; green: adversarially trained. Thin lines: 95 % "
+            "intervals."
+        )
+    with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
+        st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+        answers(of, found)
+    with st.expander("Every figure, under every reading", icon=":material/table:"):
+        table(of, found)
+        if fits := report.fit_table(of, found):
+            st.markdown("**How well each reading fits the whole table**")
+            st.html(fits)
+    if found:
+        for name in of.charts:
+            with st.expander(CHARTS[name], icon=":material/show_chart:"):
+                drawings.study_charts(of, found, reading)
+    conditions(of, found)
+
+
+def question(of: Study) -> None:
+    """An open question: its answers, its models under each attack, and the details."""
+    found = recorded(of)
+    st.markdown("\n".join(f"- {answered(answer)}" for answer in verdicts.answers(of, found)))
+    if found:
+        drawings.study_charts(of, found, of.readings[0])
+    with st.expander("What we found, case by case", icon=":material/fact_check:"):
+        st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+        answers(of, found)
+    with st.expander("Every figure", icon=":material/table:"):
+        table(of, found)
+    conditions(of, found)
+
+
+def answered(answer: verdicts.Answer) -> str:
+    """A claim and what the measurements say to it, as Markdown."""
+    return f"{markdown_safe(answer.claim.words)} **{markdown_safe(answer.words)}**"
+
+
+def table(of: Study, found: Record | None) -> None:
+    """Every figure with its interval, and what the words mean."""
     st.html(report.table(of, found))
     st.caption(
         "In percent on the test split (drops in points), with 95 % intervals over the choice of test images and of seeds; ± is "
         f"the standard deviation over the seeds. {verdicts.RULE if of.claim else ''}"
     )
-    if fits := report.fit_table(of, found):
-        st.markdown("##### How well each reading fits the whole table")
-        st.html(fits)
-    for words in of.notes:
-        st.markdown(f":material/info: {markdown_safe(words)}")
+
+
+def conditions(of: Study, found: Record | None) -> None:
+    """How it was measured; its models on other pages, exports, and measuring again."""
+    with st.expander("Conditions and notes", icon=":material/info:"):
+        st.markdown(markdown_safe(of.conditions))
+        st.markdown("\n".join(f"- {markdown_safe(words)}" for words in of.notes))
+        st.caption(markdown_safe(report.origin(of, found)))
+    sections.again(of)
     sections.links(of)
     sections.exports(of, found)
-    sections.again(of)
-    st.caption(markdown_safe(report.origin(of, found)))
 
 
 def answers(of: Study, found: Record | None) -> None:
@@ -104,7 +160,7 @@ def answers(of: Study, found: Record | None) -> None:
     )
     told = {True: "yes", False: "no", None: "too close"}
     for answer in verdicts.answers(of, found):
-        st.markdown(f"- {markdown_safe(answer.claim.words)} **{markdown_safe(answer.words)}**")
+        st.markdown(f"- {answered(answer)}")
         cases = {words: one for words, one in answer.cases.items() if one}
         if len(cases) > 1:
             parts = (
@@ -112,6 +168,18 @@ def answers(of: Study, found: Record | None) -> None:
                 for words, one in cases.items()
             )
             st.caption(markdown_safe("; ".join(parts)))
+
+
+CARDS_CSS = """
+[data-testid="stMain"] h2 { font-size: 1.25rem !important; }
+[class*="st-key-read-"] button, .st-key-question button { height: auto; max-width: 100%; text-align: left; }
+[class*="st-key-read-"] button p, .st-key-question button p { white-space: normal; }
+.st-key-study [role="radiogroup"] { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .6rem; }
+.st-key-study button { height: 100%; width: 100%; max-width: none; border-radius: .7rem; padding: .7rem .9rem;
+  justify-content: flex-start; align-items: flex-start; text-align: left; white-space: normal; }
+.st-key-study button p { white-space: normal; font-size: .82rem; line-height: 1.4; overflow: visible; }
+.st-key-study button strong { display: block; font-size: .95rem; margin-bottom: .15rem; }
+"""
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ FIFTH = Study(
     claim="Digits are hard.",
     conditions="None.",
     pgd_images=60,
-    charts=("bars", "curves"),
+    charts=("curves",),
     figures=(
         Figure("before", STANDARD, "clean", 0.0, 94.0),
         Figure("before", STANDARD, "FGSM", 0.5, 62.0),

@@ -326,43 +326,120 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
 
 
 @dataclass(frozen=True)
-class Phases:
-    """Accuracies in percent over the four phases of adversarial training, None where there is no figure."""
+class Compared:
+    """A published figure beside ours, in percent; None where there is none. `place` is its row, or its ε.
 
-    measured: tuple[float | None, ...]
-    published: tuple[float | None, ...]
-    pgd: tuple[float | None, ...]
+    `published` is a range (of one figure: twice the same), `interval` the 95 % one of ours, `pgd` what PGD-20 leaves.
+    """
+
+    place: str | float
+    colour: str
+    published: tuple[float, float] | None
+    ours: float | None
+    interval: tuple[float, float] | None = None
+    pgd: float | None = None
+    group: str = ""
 
 
-PHASES = ("trained", "attacked", "retrained", "attacked<br>again")
+_ABOVE = {"xref": "container", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"}
+_NAMES = 128  # pixels for the names at the left
 
 
-def cycle_chart(phases: Phases, before: str, after: str) -> go.Figure:
-    """Trained, attacked, retrained, attacked again; `before` and `after` are the colours of the two models."""
-    figure = go.Figure()
-    colours = [before, before, after, after]
-    figure.add_scatter(
-        x=list(PHASES),
-        y=list(phases.measured),
-        mode="lines+markers+text",
-        name="measured (FGSM)",
-        line={"color": GREY.replace("0.25", "0.8"), "width": 2},
-        marker={"size": 14, "color": colours},
-        text=["" if value is None else f"{value:.0f}" for value in phases.measured],
-        textposition="top center",
-        hovertemplate="%{y:.1f} % measured",
-    )
-    for name, values, symbol in (("published", phases.published, "x-open"), ("PGD-20, measured", phases.pgd, "diamond-open")):
-        if any(value is not None for value in values):
-            figure.add_scatter(
-                x=list(PHASES),
-                y=list(values),
-                mode="markers",
-                name=name,
-                marker={"symbol": symbol, "size": 11, "color": colours, "line": {"width": 2, "color": colours}},
-                hovertemplate=f"%{{y:.1f}} % {name}",
+def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
+    """Published, ours and PGD-20 on one line a figure, joined by a bar; a group's name stands above its lines."""
+    heights, names, height = [], [], 0.0
+    for place, figure in enumerate(figures):
+        if place == 0 or figure.group != figures[place - 1].group:
+            height += 1.0 if place else 0.7
+            names.append((height, figure.group))
+            height += 0.9
+        heights.append(height)
+        height += 1.0
+    chart = go.Figure()
+    _add_compared(chart, figures, heights, lying=True)
+    layout(chart, x="accuracy (%)", y="", height=round(100 + 25 * height))
+    chart.update_layout(hovermode="closest", legend=_ABOVE, margin={"l": _NAMES})
+    chart.update_xaxes(range=[-3, 103])
+    words = [str(figure.place) for figure in figures]
+    chart.update_yaxes(tickvals=heights, ticktext=words, range=[height, 0], showgrid=False, automargin=False)
+    for at, name in names:
+        head = f"<b>{escape(name)}</b>"
+        chart.add_annotation(x=0, xref="paper", y=at, xanchor="left", xshift=8 - _NAMES, showarrow=False, text=head)
+    return chart
+
+
+def reading_chart(figures: Sequence[Compared]) -> go.Figure:
+    """Published, ours and PGD-20 over ε as a study writes it, each joined by a bar to the published figure."""
+    chart = go.Figure()
+    for colour in dict.fromkeys(figure.colour for figure in figures):
+        line = [figure for figure in figures if figure.colour == colour]
+        for values, dash in (([one.ours for one in line], "solid"), ([one.pgd for one in line], "dot")):
+            chart.add_scatter(
+                x=[one.place for one in line],
+                y=values,
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 2},
+                hoverinfo="skip",
+                showlegend=False,
             )
-    layout(figure, x="", y="accuracy (%)", height=330)
-    figure.update_xaxes(type="category", tickangle=0)
-    figure.update_yaxes(range=[-4, 112], tickvals=[0, 25, 50, 75, 100])
-    return figure
+    _add_compared(chart, figures, [float(figure.place) for figure in figures], lying=False)
+    layout(chart, x="ε as the study writes it", y="accuracy (%)", height=420)
+    chart.update_layout(hovermode="closest", transition={"duration": 600, "easing": "cubic-in-out"})
+    chart.update_layout(legend=_ABOVE)
+    chart.update_yaxes(range=[-3, 103])
+    return chart
+
+
+def _add_compared(chart: go.Figure, figures: Sequence[Compared], places: Sequence[float], *, lying: bool) -> None:
+    """The bars and the three kinds of marks, along x where the chart is lying, else along y."""
+    along, across = ("x", "y") if lying else ("y", "x")
+
+    def add(places: Sequence[Any], values: Sequence[Any], **drawn: Any) -> None:
+        chart.add_scatter(**{along: list(values), across: list(places)}, **drawn)
+
+    pairs = list(zip(places, figures, strict=True))
+    for colour in dict.fromkeys(figure.colour for figure in figures):
+        bars = [
+            (place, value)
+            for place, one in pairs
+            if one.colour == colour and one.published and one.ours is not None
+            for value in (sum(one.published) / 2, one.ours, None)
+        ]
+        add(
+            [place for place, _ in bars],
+            [value for _, value in bars],
+            mode="lines",
+            line={"color": _faint(colour, 0.45), "width": 5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    told = [(place, sum(one.published) / 2, one) for place, one in pairs if one.published]
+    ours = [(place, one.ours, one) for place, one in pairs if one.ours is not None]
+    pgd = [(place, one.pgd, one) for place, one in pairs if one.pgd is not None]
+    for name, symbol, size, found in (
+        ("published", "x-thin", 9, told),
+        ("ours", "circle", 12, ours),
+        ("PGD-20, ours", "diamond-open", 11, pgd),
+    ):
+        edge = [one.colour for _, _, one in found] if name != "published" else "#888888"
+        error = {}
+        if name == "published":
+            error = {
+                "array": [(one.published[1] - one.published[0]) / 2 for _, _, one in found],
+                "width": 5,
+                "color": "#888888",
+            }
+        elif name == "ours":
+            ends = [(one.interval or (value, value), value) for _, value, one in found]
+            error = {"array": [end[1] - value for end, value in ends], "arrayminus": [value - end[0] for end, value in ends]}
+            error |= {"width": 3, "thickness": 1.5}
+        add(
+            [place for place, _, _ in found],
+            [value for _, value, _ in found],
+            mode="markers",
+            name=name,
+            marker={"symbol": symbol, "size": size, "color": edge, "line": {"width": 2.5, "color": edge}},
+            customdata=[f"{one.group} {one.place}" if lying else f"ε = {one.place:g}" for _, _, one in found],
+            hovertemplate=f"%{{customdata}}<br>{name} %{{{along}:.1f}} %<extra></extra>",
+            **{f"error_{along}": error} if error else {},
+        )

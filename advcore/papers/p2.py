@@ -15,7 +15,7 @@ P2 = Study(
     name="Lee",
     title="Understanding Adversarial Vulnerabilities and Defenses in Machine Learning: A Practical Approach Using FGSM",
     authors="Lee",
-    charts=("curves",),
+    charts=(),
     claim="A plain CNN keeps 68 % at ε = 0.3, and adversarial training lifts that to 94 %.",
     conditions=(
         "MNIST, two convolutions without pooling, PyTorch. Accuracy against ε, before and after training on clean + FGSM "

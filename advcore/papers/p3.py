@@ -13,7 +13,7 @@ P3 = Study(
     name="Deepthi S et al.",
     title="Robust Training of Convolutional Neural Networks Against Adversarial Attacks Using Fast Gradient Sign Method",
     authors="Deepthi S, Kuragayala, Pamu, Sharma, Salapakshi",
-    charts=("bars", "training"),
+    charts=("training",),
     claim="FGSM training makes a network better under attack than on clean images: 97 % against 83 %.",
     conditions=(
         "CIFAR-10, six convolutions and three linear layers; widths and epochs are not given. Every channel is normalized "

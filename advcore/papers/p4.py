@@ -13,7 +13,7 @@ P4 = Study(
     name="Srivathsav et al.",
     title="Adversarial Defense for MNIST: Investigating Adversarial Training and FGSM",
     authors="Srivathsav, Pulakonti, Anudeep, Srinivas, Poojitha",
-    charts=("bars", "curves"),
+    charts=("curves",),
     pgd_images=1000,
     claim="At ε = 0.1 FGSM halves a CNN's accuracy, and adversarial training recovers 14 points.",
     conditions=(

@@ -14,7 +14,8 @@ from advcore.papers.study import Figure, Study
 
 # A new study or question is one entry here.
 STUDIES: dict[str, Study] = {study.key: study for study in (P1, P2, P3, P4, Q1, Q2, Q3)}
-_FEWEST = 4  # points that make a curve
+FEWEST = 4
+"""Points that make a published curve."""
 
 
 def find(key: str) -> Study:
@@ -47,7 +48,7 @@ def published_curves(dataset: str) -> list[PublishedCurve]:
             if figure.dataset == dataset and figure.measures != "drop" and figure.percent is not None:
                 rows.setdefault((figure.row, figure.model), []).append(figure)
         for (_, model), row in rows.items():
-            for reading in study.readings if len(row) >= _FEWEST else ():
+            for reading in study.readings if len(row) >= FEWEST else ():
                 kind = "adversarially trained" if row[0].defended else "standard"
                 title, at = f"{study.name} ({study.key}), {kind}: {reading.words}", tuple(map(reading.epsilon, row))
                 shares = tuple(round((figure.percent or 0.0) / 100, 6) for figure in row)

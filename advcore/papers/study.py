@@ -11,8 +11,8 @@ from advcore.papers.record import Accuracy, Record, Sum, add
 
 Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
 """Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
-Chart = Literal["cycle", "curves", "bars", "training", "models"]
-"""What is drawn: the four phases, accuracy against ε, published beside measured, the trainings, or models under attacks."""
+Chart = Literal["curves", "training", "models"]
+"""What is drawn besides published against measured: accuracy against ε, the trainings, or models under attacks."""
 JPEG_COPY = "CIFAR-10 is measured on a JPEG copy of its images, so its figures are not exactly those of the original files."
 _GRID = 8  # ε of the curve drawn for every model
 

@@ -17,11 +17,19 @@ WITHIN = 3.0
 SEEDS, IMAGES = 3, 1000
 """The seeds and test images from which on a figure can count as reproduced."""
 _PUBLISHED = {"epsilon", "percent", "up_to"}
-Kind = Literal["reproduced", "within 3 points", "not reproduced here", "not comparable", "not measured", "not published"]
+Kind = Literal[
+    "reproduced",
+    "within 3 points",
+    "differs: ours is higher",
+    "differs: ours is lower",
+    "not comparable",
+    "not measured",
+    "not published",
+]
 RULE = (
     f"Reproduced: the published figure lies in our 95 % interval over images and seeds ({SEEDS} seeds and {IMAGES:,} images or "
-    f"more). Within {WITHIN:g} points: the looser word, also for one seed. Not reproduced here: neither. Both are said of the "
-    "figure as written; the other readings are judged over the whole table. ⚠ masked: at an ε that the model was trained for, "
+    f"more). Within {WITHIN:g} points: the looser word, also for one seed. Differs: neither. All are said of the figure as "
+    "written; the other readings are judged over the whole table. ⚠ masked: at an ε that the model was trained for, "
     "FGSM leaves 30 points more than PGD-20, or more."
 )
 
@@ -60,6 +68,11 @@ class Row:
     cells: tuple[Cell, ...]
     kind: Kind
     words: str
+
+    def under(self, reading: Reading) -> Cell:
+        """The cell that holds what is measured under a reading; readings that measure the same share one."""
+        wanted = reading.quantity(self.figure)
+        return next(cell for cell in self.cells if cell.reading.quantity(self.figure) == wanted)
 
 
 def table(study: Study, record: Record | None) -> list[Row]:
@@ -107,10 +120,9 @@ def _verdict(study: Study, figure: Figure, literal: Cell, record: Record | None)
     if literal.near:
         return "within 3 points", f"Within 3 points: {abs(away):.1f} points away; {ours}."
     masked = " and is masked" if literal.masked else _where(figure, record)
-    return (
-        "not reproduced here",
-        f"Not reproduced here: {abs(away):.1f} points {'above' if away > 0 else 'below'}; {ours}{masked}.",
-    )
+    if away > 0:
+        return "differs: ours is higher", f"Differs: ours is {away:.1f} points higher; {ours}{masked}."
+    return "differs: ours is lower", f"Differs: ours is {-away:.1f} points lower; {ours}{masked}."
 
 
 def _where(figure: Figure, record: Record | None) -> str:
@@ -156,6 +168,42 @@ def fits(study: Study, rows: Sequence[Row]) -> list[Fit]:
     return sorted(found, key=lambda fit: fit.mean)
 
 
+def held(rows: Sequence[Row]) -> tuple[int, int]:
+    """How many published figures hold as written (reproduced, or within 3 points), and how many can be compared."""
+    kinds = [row.kind for row in rows if row.kind in ("reproduced", "within 3 points") or row.kind.startswith("differs")]
+    return sum(not kind.startswith("differs") for kind in kinds), len(kinds)
+
+
+def verdict(study: Study, record: Record | None) -> str:
+    """What the measurements say of a study, in one sentence: what holds, how the rest differs, what is masked."""
+    rows = table(study, record)
+    holding, compared = held(rows)
+    if not compared:
+        return "Not measured here yet."
+    told = [f"{holding} of {compared} figures hold as written"]
+    ways = {row.kind for row in rows if row.kind.startswith("differs")}
+    best = next(iter(fits(study, rows)), None)
+    if len(ways) == 1 and not any(row.figure.measures == "drop" for row in rows):
+        told.append(f"in the {compared - holding} others ours is {ways.pop().split()[-1]}")
+    elif best and best.largest <= best.literal:
+        told.append(f"read as “{best.reading.words}” they lie {best.mean:.1f} points away, not {best.literal:.1f}")
+    if masked := _most_masked(rows):
+        fgsm, pgd = (f"{found.percent:.1f}\u00a0%" for found in (masked[0].measured, masked[0].pgd) if found)
+        told.append(f"its defense is masked: FGSM leaves {fgsm}, PGD-20 {pgd}")
+    return "; ".join(told) + "."
+
+
+def _most_masked(rows: Sequence[Row]) -> list[Cell]:
+    """Of each masked model the cell with the widest gap between FGSM and PGD-20, the widest of all first."""
+
+    def gap(cell: Cell) -> float:
+        return abs(cell.measured.percent - cell.pgd.percent) if cell.measured and cell.pgd else 0.0
+
+    cells = sorted((cell for row in rows for cell in row.cells if cell.masked and cell.measured and cell.pgd), key=gap)
+    # The widest gap of each model comes last, and stays.
+    return sorted({cell.model: cell for cell in cells}.values(), key=gap, reverse=True)
+
+
 def summary(study: Study, record: Record | None) -> list[str]:
     """What was found, in sentences: how many figures hold, which reading fits, what is masked; and the study's own findings."""
     rows = table(study, record)
@@ -176,10 +224,7 @@ def summary(study: Study, record: Record | None) -> list[str]:
             + "".join(f" “{fit.reading.words}”: {fit.mean:.1f} points." for fit in others if fit.figures == best.figures)
             + "".join(f" It measures {new} in the place of {old}." for old, new in best.reading.instead.items())
         )
-    masked = [cell for row in rows for cell in row.cells if cell.masked and cell.measured and cell.pgd]
-    masked.sort(key=lambda cell: abs(cell.measured.percent - cell.pgd.percent) if cell.measured and cell.pgd else 0.0)
-    # The widest gap of each model comes last, and stays.
-    told += [f"⚠ {model} {cell.masked}." for model, cell in {cell.model: cell for cell in masked}.items()]
+    told += [f"⚠ {cell.model} {cell.masked}." for cell in _most_masked(rows)]
     return told + (study.findings(record) if record else [])
 
 

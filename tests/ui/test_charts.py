@@ -79,15 +79,15 @@ def test_bars_lie_in_the_order_they_are_given_with_their_errors() -> None:
     assert drawn.layout.yaxis.autorange == "reversed"
 
 
-def test_the_four_phases_are_drawn_with_what_is_known() -> None:
-    phases = charts.Phases((99.0, 15.0, 98.0, None), (86.2, None, None, 80.3), (None, 1.0, None, None))
-    measured, published, pgd = charts.cycle_chart(phases, "#0072B2", "#009E73").data
-    assert list(measured.y) == [99.0, 15.0, 98.0, None]
-    assert list(measured.text) == ["99", "15", "98", ""]
-    assert list(measured.marker.color) == ["#0072B2"] * 2 + ["#009E73"] * 2
-    assert (list(published.y), list(pgd.y)) == ([86.2, None, None, 80.3], [None, 1.0, None, None])
-    nothing = charts.Phases((99.0, None, None, None), (None,) * 4, (None,) * 4)
-    assert [line.name for line in charts.cycle_chart(nothing, "#0072B2", "#009E73").data] == ["measured (FGSM)"]
+def test_published_and_ours_stand_on_one_line_joined_by_a_bar() -> None:
+    known = charts.Compared("FGSM 0.3", "#0072B2", (10.0, 15.0), 40.0, (38.0, 43.0), 2.0, "MNIST")
+    figures = [known, charts.Compared("clean", "#009E73", None, 98.0, group="MNIST")]
+    drawn = charts.dumbbell_chart(figures)
+    bar, _, published, ours, pgd = drawn.data
+    assert (list(bar.x)[:2], list(published.x), list(ours.x), list(pgd.x)) == ([12.5, 40.0], [12.5], [40.0, 98.0], [2.0])
+    assert bar.y[0] == published.y[0] == ours.y[0] == pgd.y[0] == drawn.layout.yaxis.tickvals[0]
+    assert (list(published.error_x.array), list(ours.error_x.array)) == ([2.5], [3.0, 0.0])
+    assert list(ours.error_x.arrayminus) == [2.0, 0.0]
 
 
 def test_published_models_and_ours_are_drawn_at_their_accuracies() -> None:

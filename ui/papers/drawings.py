@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -10,7 +11,8 @@ from advcore import data
 from advcore.evaluation.curves import RobustnessCurve
 from advcore.papers import verdicts
 from advcore.papers.record import Record, value
-from advcore.papers.study import Figure, Reading, Study, quantity
+from advcore.papers.studies import FEWEST
+from advcore.papers.study import Figure, Reading, Study
 from ui import charts, load
 from ui.frame import chosen
 from ui.papers.report import MEASURES
@@ -29,48 +31,47 @@ def short(model: str) -> str:
     return model.split("/")[1]
 
 
-def study_charts(study: Study, record: Record) -> None:
-    """Everything that is drawn of a study."""
-    draw = {"cycle": _cycles, "curves": _curves, "bars": _bars, "training": _training, "models": _models}
-    for name in study.charts:
-        draw[name](study, record)
-
-
-def _cycles(study: Study, record: Record) -> None:
-    """The four phases of every row that has them."""
-    rows: dict[str, list[Figure]] = {}
-    for figure in study.figures:
-        rows.setdefault(figure.row, []).append(figure)
-    drawn = {row: phases for row, found in rows.items() if (phases := _phases(study, found, record))}
-    if not drawn:
+def comparison(study: Study, record: Record, reading: Reading) -> None:
+    """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models."""
+    rows = verdicts.table(study, record)
+    curve = [row for row in rows if row.figure.measures == "FGSM" and row.figure.percent is not None]
+    lies = len(curve) < 2 * FEWEST
+    shown = [_compared(study, record, row, reading, lies) for row in (rows if lies else curve)]
+    figures = [one for one in shown if one.ours is not None]
+    if not figures:
         return
-    st.markdown("##### The four phases, measured")
-    st.caption("Trained → attacked with FGSM → retrained on clean + FGSM images → attacked again. Crosses: published.")
-    for start in range(0, len(drawn), 2):
-        for column, (row, phases) in zip(st.columns(2), list(drawn.items())[start : start + 2], strict=False):
-            epsilon = max(figure.epsilon for figure in rows[row])
-            column.markdown(f"**{markdown_safe(row)}**, ε = {epsilon:g}")
-            column.plotly_chart(
-                charts.cycle_chart(phases, STANDARD, DEFENDED), key=f"cycle {study.key} {row}", config=charts.CONFIG
-            )
+    draw = charts.dumbbell_chart if lies else charts.reading_chart
+    st.plotly_chart(draw(figures), key=f"compared {study.key}", config=charts.CONFIG)
 
 
-def _phases(study: Study, found: Sequence[Figure], record: Record) -> charts.Phases | None:
-    """Clean and attacked, before and after; None where a row has no such figures or none was measured."""
-    pairs = {figure.defended: figure for figure in found if figure.single_step}
-    if set(pairs) != {True, False}:
-        return None
-    measured, published, pgd = [], [], []
-    for defended in (False, True):
-        attacked = pairs[defended]
-        epsilon = study.readings[0].epsilon(attacked)
-        for name, into in (("clean", measured), ("FGSM", measured), ("PGD", pgd)):
-            seen = value(record, quantity(attacked.model, name, epsilon))
-            into.append(seen.percent if seen else None)
-        published += [_clean(attacked, found), _left(attacked, found)]
-    if not any(percent is not None for percent in measured):
-        return None
-    return charts.Phases(tuple(measured), tuple(published), (None, pgd[0], None, pgd[1]))
+def _compared(study: Study, record: Record, row: verdicts.Row, reading: Reading, lies: bool) -> charts.Compared:
+    """A figure of the table as a line of the chart; of a drop, what it leaves."""
+    figure, part = row.figure, row.under(reading).part
+    ours = value(record, {part: 1.0})
+    pgd = value(record, {replace(part, attack="PGD"): 1.0}) if figure.single_step else None
+    left = _left(figure, study.figures)
+    kind = MEASURES["FGSM" if figure.measures == "drop" else figure.measures].removeprefix("under ").removesuffix(" accuracy")
+    words = ("defended: " if figure.defended else "") + kind + (f" {figure.epsilon:g}" if figure.epsilon else "")
+    return charts.Compared(
+        place=words if lies else figure.epsilon,
+        colour=colour(figure.model),
+        published=None if left is None else (left, figure.up_to or left),
+        ours=ours.percent if ours else None,
+        interval=(ours.low, ours.high) if ours else None,
+        pgd=pgd.percent if pgd else None,
+        group=figure.row,
+    )
+
+
+def study_charts(study: Study, record: Record, reading: Reading) -> None:
+    """What is drawn of a study besides the comparison, under one reading of its ε."""
+    for name in study.charts:
+        if name == "curves":
+            _curves(study, record, reading)
+        elif name == "training":
+            _training(study)
+        else:
+            _models(study, record)
 
 
 def _clean(figure: Figure, among: Sequence[Figure]) -> float | None:
@@ -98,20 +99,15 @@ def _crosses(among: Sequence[Figure], reading: Reading, defended: bool) -> list[
     return [charts.Points(name, tint, "x", *zip(*told, strict=True))] if told else []
 
 
-def _curves(study: Study, record: Record) -> None:
-    """Accuracy against ε of the study's models, FGSM and PGD-20, with what it published under the chosen reading."""
+def _curves(study: Study, record: Record, reading: Reading) -> None:
+    """Accuracy against ε of the study's models, FGSM and PGD-20, with what it published under the reading."""
     names = [name for name in study.datasets if any(item.model.startswith(f"{name}/") for item in record.measured)]
     if not names:
         return
-    st.markdown("##### Accuracy against ε")
-    left, right = st.columns([1, 2]) if len(names) > 1 else (st, st)
     dataset = names[0]
     if len(names) > 1:
         key = chosen("data", names, names[0], key=f"data:{study.key}")
-        dataset = left.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
-    words = [reading.words for reading in study.readings]
-    said = right.selectbox("Read the study's ε as", words, key=f"reading of {study.key}")
-    reading = study.readings[words.index(said)]
+        dataset = st.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
     here = [figure for figure in study.figures if figure.dataset == dataset]
     traces: list[tuple[charts.Trace, RobustnessCurve]] = []
     for model in dict.fromkeys(reading.model(figure) for figure in here):
@@ -141,31 +137,11 @@ def _curve(record: Record, model: str, attack: str) -> RobustnessCurve | None:
     return RobustnessCurve(tuple(item.epsilon for item in kept), tuple(item.right for item in kept), kept[0].images)
 
 
-def _bars(study: Study, record: Record) -> None:
-    """Every published figure beside what was measured as written and under the best reading, and what PGD leaves."""
-    rows = [row for row in verdicts.table(study, record) if row.figure.percent is not None]
-    if not any(row.cells[0].measured for row in rows):
-        return
-    st.markdown("##### Published and measured")
-    best = next((fit for fit in verdicts.fits(study, rows) if fit.mean < fit.literal), None)
-    shown = [
-        charts.Bars("published", PUBLISHED, tuple(row.figure.percent for row in rows), pattern="/"),
-        charts.Bars("measured as written", STANDARD, tuple(_percent(row.cells[0].measured) for row in rows)),
-        charts.Bars("PGD-20, as written", PUBLISHED, tuple(_percent(row.cells[0].pgd) for row in rows), pattern="x"),
-    ]
-    if best:
-        cells = [next((cell for cell in row.cells if cell.reading == best.reading), None) for row in rows]
-        under = tuple(_percent(cell.measured) if cell else None for cell in cells)
-        shown.insert(2, charts.Bars(best.reading.words, OTHERS[2], under))
-    places = [f"{row.figure.row}<br>{MEASURES[row.figure.measures]}" for row in rows]
-    st.plotly_chart(charts.bars_chart(places, shown), key=f"bars {study.key}", config=charts.CONFIG)
-
-
 def _percent(found: verdicts.Value | None) -> float | None:
     return found.percent if found else None
 
 
-def _training(study: Study, record: Record) -> None:
+def _training(study: Study) -> None:
     """The accuracies on held-out images during the training of its models, where their headers have them."""
     known = load.catalog()
     watched = {
@@ -175,7 +151,6 @@ def _training(study: Study, record: Record) -> None:
     }
     if not watched:
         return
-    st.markdown("##### The training, watched on held-out images")
     st.caption("Where FGSM accuracy rises while PGD accuracy falls, the model learns to read the label from the single step.")
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
@@ -197,4 +172,4 @@ def _models(study: Study, record: Record) -> None:
             bars.append(charts.Bars(MEASURES[kind], tint, tuple(_percent(found.get(model)) for model in models), error))
     if bars:
         st.plotly_chart(charts.bars_chart(places, bars), key=f"models {study.key}", config=charts.CONFIG)
-        st.caption("Error bars: half the width of the 95 % interval, over test images and seeds.")
+        st.caption("Error bars: 95 % intervals over test images and seeds.")

@@ -18,12 +18,18 @@ from ui.words import epsilon_text
 ICONS = {
     "reproduced": "✓",
     "within 3 points": "≈",
-    "not reproduced here": "✗",
+    "differs: ours is higher": "▲",
+    "differs: ours is lower": "▼",
     "not comparable": "≠",
     "not measured": "…",
     "not published": "·",
 }
-_EDGES = {"reproduced": "reproduced", "within 3 points": "near", "not reproduced here": "not"}
+_EDGES = {
+    "reproduced": "reproduced",
+    "within 3 points": "near",
+    "differs: ours is higher": "not",
+    "differs: ours is lower": "not",
+}
 MEASURES = {"clean": "clean accuracy", "FGSM": "under FGSM", "PGD": "under PGD", "drop": "drop under FGSM", "C&W": "under C&W"}
 TABLE_CSS = """
 .study-scroll { overflow-x: auto; }
@@ -38,7 +44,7 @@ TABLE_CSS = """
 .study small { opacity: .75; display: block; }
 .study .near, .study .reproduced { border-left: 4px solid #009E73; }
 .study .near { border-left-style: dashed; }
-.study .not { border-left: 4px solid #D55E00; }
+.study .not { border-left: 4px solid #888888; }
 .study .masked { color: #D55E00; font-weight: 600; opacity: 1; }
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -17,6 +16,7 @@ from advcore.papers.studies import published_curves
 from advcore.papers.study import Study
 from advcore.training import estimate
 from ui import load
+from ui.frame import link
 from ui.papers import report
 from ui.tables import csv_text
 from ui.words import markdown_safe
@@ -32,8 +32,8 @@ def links(of: Study) -> None:
     models, epsilon = here[name]
     info = data.dataset(models[0].split("/")[0])
     with st.container(horizontal=True):
-        st.link_button("Attack them", attack_link(models, epsilon), icon=":material/bolt:")
-        st.link_button("Their accuracy against ε", accuracy_link(of, models, epsilon), icon=":material/show_chart:")
+        link("Attack them", "", icon=":material/bolt:", **attack_query(models, epsilon))
+        link("Their accuracy against ε", "accuracy", icon=":material/show_chart:", **accuracy_query(of, models, epsilon))
     if epsilon > info.epsilon_max:
         st.caption(f"Both pages end at ε = {info.epsilon_max:.3f} on {info.title}; the study's {epsilon:g} lies beyond.")
 
@@ -49,15 +49,15 @@ def _offered(of: Study) -> dict[str, tuple[tuple[str, ...], float]]:
     return offered
 
 
-def attack_link(models: Sequence[str], epsilon: float) -> str:
-    """The Attack page with these models, at this ε as far as its track goes."""
+def attack_query(models: Sequence[str], epsilon: float) -> dict[str, str]:
+    """What a link to the Attack page carries: these models, at this ε as far as its track goes."""
     dataset = models[0].split("/")[0]
     at = min(epsilon, data.dataset(dataset).epsilon_max)
-    return f"/?{urlencode({'dataset': dataset, 'a': models[0], 'b': models[-1], 'epsilon': f'{at:.6g}'})}"
+    return {"dataset": dataset, "a": models[0], "b": models[-1], "epsilon": f"{at:.6g}"}
 
 
-def accuracy_link(of: Study, models: Sequence[str], epsilon: float) -> str:
-    """The Accuracy page with these models under FGSM and PGD-20, up to the smallest end that holds this ε."""
+def accuracy_query(of: Study, models: Sequence[str], epsilon: float) -> dict[str, str]:
+    """What a link to the Accuracy page carries: these models under FGSM and PGD-20, up to an end that holds this ε."""
     dataset = models[0].split("/")[0]
     ends = data.dataset(dataset).curve_ends
     # A study that published a curve is shown up to that curve's end.
@@ -65,7 +65,7 @@ def accuracy_link(of: Study, models: Sequence[str], epsilon: float) -> str:
     reach = max([epsilon, *(at for curve in curves for at in curve.epsilons)])
     end = next((end for end in ends if end >= reach), ends[-1])
     query = {"dataset": dataset, "models": "~".join(dict.fromkeys(models)), "attacks": "fgsm~pgd", "end": f"{end:.6g}"}
-    return f"/accuracy?{urlencode(query | ({'published': 'True'} if curves else {}))}"
+    return query | ({"published": "True"} if curves else {})
 
 
 def exports(of: Study, record: Record | None) -> None:
@@ -73,7 +73,7 @@ def exports(of: Study, record: Record | None) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Table (CSV)",
-            csv_text(list(verdicts.rows(of, record))),
+            lambda: csv_text(list(verdicts.rows(of, record))),
             file_name=f"{of.key}.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -82,7 +82,7 @@ def exports(of: Study, record: Record | None) -> None:
         )
         st.download_button(
             "Report to print",
-            report.report([(of, record)]),
+            lambda: report.report([(of, record)]),
             file_name=f"{of.key}-report.html",
             mime="text/html",
             icon=":material/print:",
@@ -136,6 +136,6 @@ def _train_again(of: Study) -> None:
         if st.button("Start training", icon=":material/school:", key=f"start {of.key}"):
             job = queue.start(replication.recipe(model))
             st.success("The training has started.", icon=":material/check_circle:")
-            st.link_button("Watch it", f"/retrain?{urlencode({'job': job.id})}", icon=":material/visibility:")
+            link("Watch it", "retrain", icon=":material/visibility:", job=job.id)
     except (AdvcoreError, OSError) as error:
         st.error(markdown_safe(str(error)))

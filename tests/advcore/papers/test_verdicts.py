@@ -44,9 +44,9 @@ def row(of: Figure, given: Record | None, **changes: object) -> verdicts.Row:
         (40.0, "within 3 points"),
         (43.04, "within 3 points"),
         (36.96, "within 3 points"),
-        (43.06, "not reproduced here"),
-        (67.5, "not reproduced here"),  # another reading would: it is judged over the whole table
-        (20.0, "not reproduced here"),
+        (43.06, "differs: ours is lower"),
+        (67.5, "differs: ours is lower"),  # another reading would: it is judged over the whole table
+        (20.0, "differs: ours is higher"),
         (None, "not published"),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_hundred_images_do_not_reproduce_a_figure() -> None:
 
 def test_a_range_is_met_anywhere_within() -> None:
     assert row(figure(35.0, up_to=41.0), record(LITERAL)).kind == "within 3 points"
-    assert row(figure(30.0, up_to=36.0), record(LITERAL)).kind == "not reproduced here"
+    assert row(figure(30.0, up_to=36.0), record(LITERAL)).kind == "differs: ours is higher"
     assert row(figure(30.0, up_to=38.0), record(LITERAL, seeds=3)).kind == "reproduced"
 
 
@@ -199,3 +199,19 @@ def test_the_deeper_network_loses_more_of_its_clean_accuracy() -> None:
         dataclasses.replace(item, right=item.images // 2) if "preact" in item.model else item for item in given.measured
     )
     assert "ceiling effect" not in " ".join(of.findings(dataclasses.replace(given, measured=half)))
+
+
+def test_the_verdict_of_a_study_says_what_holds_how_the_rest_differs_and_what_fits() -> None:
+    assert "Not measured" in verdicts.verdict(study(figure(40.0)), None)
+    told = verdicts.verdict(study(figure(40.0), figure(30.0), figure(20.0)), record(LITERAL, HALVED))
+    assert told.startswith("1 of 3 figures hold")
+    assert "ours is higher" in told
+    told = verdicts.verdict(
+        study(figure(70.0), figure(69.0), figure(20.0, "clean")), record(LITERAL, HALVED, (PLAIN, "FGSM", 0.0, 900))
+    )
+    assert "“halved” they lie 0.5 points away, not 29.5" in told
+
+
+def test_readings_that_measure_the_same_share_a_cell() -> None:
+    clean = row(figure(90.0, "clean"), record((PLAIN, "FGSM", 0.0, 900)))
+    assert [clean.under(reading).model for reading in READINGS] == [PLAIN, PLAIN, SWAPPED]
