@@ -24,7 +24,7 @@ from torch import Tensor
 
 from advcore.errors import DataError
 from advcore.files import fetched_into
-from advcore.images.decode import PhotoError, decode_levels, read_header
+from advcore.images.levels import PhotoError, decode_levels, read_header
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 _MODES = {1: "L", 3: "RGB"}

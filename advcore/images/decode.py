@@ -1,57 +1,17 @@
-"""The one decoder of image files: untrusted bytes to 8-bit pixels, or an error of one sentence.
-
-Name, header and pixels are all untrusted. The size is known, and limited, before a pixel is decoded, and only the decoders of
-`FORMATS` are used: Pillow would pass others, such as EPS, to external programs.
-"""
+"""Photos: image files decoded to uint8 pixels."""
 
 from __future__ import annotations
 
-import io
-import json
-import re
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from advcore.errors import AdvcoreError
-from advcore.images.encode import NOTE_KEY
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_BYTES = 64 << 20
-MAX_PIXELS = 50_000_000
-MIN_SIDE = 8  # the image size of the smallest model, so that its downloaded images can be opened again
-MAX_ASPECT = 50
-LIMITS = (
-    f"PNG, JPEG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 10**6} megapixels, "
-    f"at least {MIN_SIDE} pixels a side"
-)
-_MAX_NOTE = 4000
-_ORIENTATION = 0x0112
-
-
-class PhotoError(AdvcoreError):
-    """An image file cannot be read, is too large, or too small."""
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """An image file as `image` in mode L (grey files) or RGB (all others), 8 bits a value.
-
-    `notes` say in words what was done to bring it there; `note` is the JSON that this app itself wrote into the file, if any:
-    as untrusted as the rest.
-    """
-
-    image: Image.Image
-    format: str
-    notes: tuple[str, ...]
-    note: dict[str, Any] | None
+from advcore.images.levels import MAX_BYTES, PhotoError, decode_photo, shown_name, too_heavy
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,205 +41,20 @@ def read(file: Path) -> Photo:
         if not stat.S_ISREG(info.st_mode):
             raise PhotoError(f"{name} is not a file; give the path of an image file.")
         if info.st_size > MAX_BYTES:
-            raise _too_heavy(name)
+            raise too_heavy(name)
         return decode(file.read_bytes(), name)
     except OSError as error:
         raise PhotoError(f"{name} cannot be opened: {error.strerror or 'it is not there'}.") from error
 
 
 def decode(data: bytes, name: str = "image") -> Photo:
-    """Decode a photo as `decode_levels` does. Raises PhotoError also for one too small or too narrow for any model."""
+    """Decode a photo in this process. Raises PhotoError as `levels.decode_photo` does."""
     name = shown_name(name)
-    decoded = decode_levels(data, name)
-    width, height = decoded.image.size
-    if min(width, height) < MIN_SIDE:
-        raise PhotoError(f"{name} is {width}×{height} pixels; a model needs at least {MIN_SIDE} a side.")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise PhotoError(f"{name} is {width}×{height} pixels, too narrow a strip for a model; crop it and try again.")
-    array = np.array(decoded.image)
-    pixels = torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
-    return Photo(name, decoded.format, pixels, decoded.notes, decoded.note)
+    decoded = decode_photo(data, name)
+    return photo_of(np.array(decoded.image), name, decoded.format, decoded.notes, decoded.note)
 
 
-def decode_levels(data: bytes, name: str = "image", *, upright: bool = True) -> Decoded:
-    """Decode an image file: its first frame, turned as its EXIF data say if `upright`, 8 bits a value.
-
-    Transparent parts come out white, or black where what is drawn is itself nearly white. 16-bit values are scaled, wider
-    ones stretched from their darkest to their brightest; palettes, CMYK and other colour spaces become RGB.
-    Raises PhotoError, in one sentence, for anything that is no image of `FORMATS` or is larger than the limits.
-    """
-    if len(data) > MAX_BYTES:
-        raise _too_heavy(name)
-    if problem := _not_an_image(data):
-        raise PhotoError(f"{name} {problem}")
-    if data[8:12] == b"WEBP":  # the one decoder that fills memory while it opens
-        _check_size(name, *_webp_size(name, data))
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(name, *image.size)
-            return _decoded(image, upright)
-    except PhotoError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
-    except MemoryError as error:
-        raise PhotoError(f"{name} needs more memory than there is; save it smaller and try again.") from error
-    except Exception as error:  # on broken files the decoders raise any exception
-        raise PhotoError(
-            f"{name} is damaged, cut off or of a rare kind and cannot be decoded; save it again as PNG."
-        ) from error
-
-
-def read_header(file: Path) -> tuple[tuple[int, int], str]:
-    """Width and height of the upright image in a file, and its colour mode. Raises PhotoError when it is no image."""
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            return image.size[::-1] if _orientation(image) >= 5 else image.size, image.mode
-    except Exception as error:  # as in `decode_levels`
-        raise PhotoError(f"{shown_name(file.name)} is not an image file that can be read.") from error
-
-
-def shown_name(name: str) -> str:
-    """A file name fit to be shown: its last part, printable, at most 60 characters."""
-    last = re.split(r"[/\\]", name)[-1]
-    clean = "".join(character for character in last if character.isprintable()).strip()
-    return (clean if len(clean) <= 60 else f"{clean[:40]}…{clean[-16:]}") or "image"
-
-
-# --- before decoding ---------------------------------------------------------------------------------------------------
-
-
-def _too_heavy(name: str) -> PhotoError:
-    return PhotoError(f"{name} is larger than {MAX_BYTES >> 20} MiB; save it smaller and try again.")
-
-
-def _too_large(name: str) -> PhotoError:
-    return PhotoError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; save it smaller and try again.")
-
-
-def _check_size(name: str, width: int, height: int) -> None:
-    """Raise PhotoError unless an image of that size may be decoded."""
-    if width < 1 or height < 1:
-        raise PhotoError(f"{name} has no pixels ({width}×{height}); choose another image.")
-    if width * height > MAX_PIXELS:
-        raise _too_large(name)
-
-
-def _not_an_image(data: bytes) -> str | None:
-    """What is wrong with bytes that do not begin like one of `FORMATS`; the file's name is never trusted."""
-    head = data[:1024]
-    if not data:
-        return "is empty (0 bytes); choose another file."
-    known = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    if head.startswith(known) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return None
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in text and text.startswith(b"<"):
-        return "is an SVG drawing, which has lines and no pixels; export it as PNG."
-    if head[4:8] == b"ftyp":
-        still = head[8:12] in (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc", b"avif", b"avis")
-        return f"is {'a HEIC or AVIF image' if still else 'a video'}, which cannot be read here; save it as JPEG or PNG."
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "is a web page, not an image; save the image itself."
-    if head.startswith((b"%PDF", b"PK\x03\x04")):
-        return "is a PDF or ZIP file, not an image; export the image as PNG or JPEG."
-    return "is not an image file that can be read here; use a PNG or JPEG file."
-
-
-def _webp_size(name: str, data: bytes) -> tuple[int, int]:
-    """Width and height from a WebP header, after the container specification (extended, lossless and lossy form)."""
-    kind, body = data[12:16], data[20:30]
-    if len(body) == 10 and kind == b"VP8X":
-        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
-    if len(body) == 10 and kind == b"VP8L" and body[0] == 0x2F:
-        bits = int.from_bytes(body[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if len(body) == 10 and kind == b"VP8 ":
-        width, height = struct.unpack("<HH", body[6:10])
-        return width & 0x3FFF, height & 0x3FFF
-    raise PhotoError(f"{name} is damaged or cut off: its WebP header is not whole; save it again as PNG.")
-
-
-# --- decoding ------------------------------------------------------------------------------------------------------------
-
-
-def _decoded(image: Image.Image, upright: bool) -> Decoded:
-    notes = ["only its first frame is used"] if getattr(image, "is_animated", False) else []
-    kind, note = "JPEG" if image.format == "MPO" else str(image.format), _own_note(image)
-    orientation = _orientation(image)
-    image.load()
-    levels, words = _levels(image)
-    notes += words
-    if upright and orientation > 1:
-        levels = levels.copy()
-        levels.info = {}  # ImageOps then sees the orientation alone: other EXIF data may be broken
-        levels.getexif()[_ORIENTATION] = orientation
-        levels = ImageOps.exif_transpose(levels)
-        notes.append("turned as its EXIF data say")
-    return Decoded(levels, kind, tuple(notes), note)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where EXIF data are missing or broken, and for TIFF, whose decoder turns."""
-    if image.format == "TIFF":
-        return 1
-    try:
-        value = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a parser of untrusted bytes
-        return 1
-    return value if 1 <= value <= 8 else 1
-
-
-def _own_note(image: Image.Image) -> dict[str, Any] | None:
-    """The JSON object that `encode_png` left in the file."""
-    text = image.info.get(NOTE_KEY)
-    if not isinstance(text, str) or len(text) > _MAX_NOTE:
-        return None
-    try:
-        note = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return note if isinstance(note, dict) else None
-
-
-def _levels(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The image in mode L or RGB, 8 bits, and what was done to bring it there."""
-    if image.mode.startswith("I;16"):
-        return _from_values(np.asarray(image).astype(np.float32) / 65535), ["16 bits brought to 8"]
-    if image.mode in ("I", "F"):
-        return _stretched(np.asarray(image).astype(np.float64))
-    if image.has_transparency_data:
-        return _on_paper(image)
-    if image.mode in ("L", "RGB"):
-        return image, []
-    words = ["CMYK brought to RGB"] if image.mode == "CMYK" else []
-    return image.convert("L" if image.mode == "1" else "RGB"), words
-
-
-def _from_values(values: np.ndarray) -> Image.Image:
-    """Values in [0, 1] as a grey image."""
-    return Image.fromarray((values * 255).round().astype(np.uint8))
-
-
-def _stretched(values: np.ndarray) -> tuple[Image.Image, list[str]]:
-    """32-bit values: 8- and 16-bit ranges and [0, 1] are kept as such, any other is stretched to what it holds."""
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    for top in (1.0, 255.0, 65535.0):
-        if low >= 0 and top / 4 < high <= top:
-            return _from_values(values / top), ["32 bits brought to 8"]
-    return _from_values((values - low) / (high - low or 1.0)), ["stretched from its darkest to its brightest value"]
-
-
-def _on_paper(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Lay transparent parts on white; on black where what is drawn is nearly white and would vanish."""
-    grey = image.mode in ("L", "LA", "La", "1")
-    layered = image.convert("LA" if grey and image.mode != "La" else "RGBA")
-    alpha = np.asarray(layered.getchannel("A"), dtype=np.float32)
-    if alpha.min() == 255:
-        return layered.convert("L" if grey else "RGB"), []
-    luminance = np.asarray(layered.convert("L"), dtype=np.float32)
-    white_ink = alpha.any() and float((luminance * alpha).sum() / alpha.sum()) > 0.9 * 255
-    paper = Image.new(layered.mode, layered.size, (*([0] if white_ink else [255]) * (len(layered.getbands()) - 1), 255))
-    paper.paste(layered, mask=layered.getchannel("A"))
-    return paper.convert("L" if grey else "RGB"), [f"transparent parts laid on {'black' if white_ink else 'white'}"]
+def photo_of(levels: np.ndarray, name: str, kind: str, notes: tuple[str, ...], note: dict[str, Any] | None) -> Photo:
+    """A photo of decoded levels, uint8 H×W or H×W×3."""
+    pixels = torch.from_numpy(levels[:, :, None] if levels.ndim == 2 else levels).permute(2, 0, 1)
+    return Photo(name, kind, pixels, notes, note)

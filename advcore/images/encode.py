@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn import functional as F
 
-NOTE_KEY = "advcore"
-"""The PNG text chunk that holds this app's own note."""
+from advcore.images.levels import NOTE_KEY
+
 _LARGE = 3_000_000
 
 

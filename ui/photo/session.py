@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 import torch
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 from advcore.attacks import Attack, UniformNoise, spec_of
@@ -21,8 +23,10 @@ from advcore.data import LabeledImages
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError
 from advcore.evaluation import scrub
-from advcore.images.decode import MAX_PIXELS, Photo, decode, shown_name
+from advcore.images import apart
+from advcore.images.decode import Photo
 from advcore.images.encode import encode_png, to_bytes
+from advcore.images.levels import MAX_PIXELS, shown_name
 from advcore.models.architectures import Shape
 from advcore.photos import examples, fullsize
 from advcore.photos.attack import attack_own
@@ -58,7 +62,7 @@ class Uploads:
         if photo_id in self.photos:
             return photo_id
         try:
-            photo = decode(content, name)
+            photo = decoded(content, name)
             self._check_room(photo)
         except AdvcoreError as error:
             self.problems[photo_id] = str(error)
@@ -73,6 +77,14 @@ class Uploads:
                 f"{photo.name} was left out: a session holds {MAX_PHOTOS} pictures and {MAX_HELD // 10**6} megapixels; "
                 "remove some first."
             )
+
+
+def decoded(content: bytes, name: str) -> Photo:
+    """Decode an untrusted file in a separate process, which ends when the visitor leaves. Raises PhotoError."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return apart.decode(content, name)
+    return apart.decode(content, name, wanted=lambda: runtime.get_instance().is_active_session(context.session_id))
 
 
 def uploads() -> Uploads:

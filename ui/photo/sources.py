@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from advcore.errors import AdvcoreError
-from advcore.images.decode import LIMITS, Photo, decode
+from advcore.images import apart
+from advcore.images.decode import Photo
+from advcore.images.levels import LIMITS
 from advcore.photos import digits
 from ui.components.drawing_pad import drawing_pad
 from ui.components.gallery import gallery
@@ -29,6 +31,8 @@ Given = tuple[str, Photo] | None
 
 def photo_from(source: str, dataset: str) -> Given:
     """Draw the controls of a source; returns the photo chosen there. What is wrong with a file is said on the page."""
+    if source != "examples":
+        apart.warm()
     try:
         match source:
             case "upload":
@@ -120,7 +124,7 @@ def _from_pad(dataset: str) -> Given:
     if drawing is None:
         return None
     photo_id = session.identity(drawing)
-    return photo_id, session.made(("drawing", photo_id), lambda: decode(drawing, "drawing.png"))
+    return photo_id, session.made(("drawing", photo_id), lambda: session.decoded(drawing, "drawing.png"))
 
 
 def _from_uploads(ids: tuple[str, ...], key: str, noun: str) -> Given:

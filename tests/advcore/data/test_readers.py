@@ -14,7 +14,7 @@ from PIL import Image
 from advcore import data
 from advcore.data import class_names, readers
 from advcore.errors import DataError
-from advcore.images.decode import FORMATS, PhotoError
+from advcore.images.levels import FORMATS, PhotoError
 from tests.makers import (
     as_images,
     encoded,

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from advcore.errors import AdvcoreError
-from advcore.images.decode import FORMATS, MAX_BYTES, PhotoError, decode, read, shown_name
+from advcore.images.decode import decode, read
 from advcore.images.encode import encode_png
+from advcore.images.levels import FORMATS, MAX_BYTES, PhotoError, shown_name
 from tests.corpus import HEIGHT, PLACES, WIDTH, bad_files, good_files, quarters, saved
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

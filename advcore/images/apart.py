@@ -1,0 +1,128 @@
+"""Decodes uploads in processes of their own, `advcore.images.child`, whose memory and time are limited.
+
+A file that makes a decoder loop, fill memory or crash ends such a process, and not the app.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcore.device import cores
+from advcore.images.decode import Photo, photo_of
+from advcore.images.levels import MAX_BYTES, PhotoError, shown_name, too_heavy
+
+MEMORY_BYTES, CPU_SECONDS = 1 << 30, 10
+"""What a picture may take."""
+SECONDS = 60.0
+"""How long it may take, on a busy machine."""
+_LOOK_SECONDS = 0.5
+_turns = threading.BoundedSemaphore(cores())
+_idle: list[subprocess.Popen[bytes]] = []
+
+
+def warm() -> None:
+    """Start a process if none waits, without waiting for it: the next picture is decoded at once."""
+    if not _idle:
+        _idle.append(_start())
+
+
+def decode(data: bytes, name: str = "image", *, wanted: Callable[[], bool] = lambda: True) -> Photo:
+    """Decode a photo as `decode.decode` does, in a separate process; as many at a time as there are cores.
+
+    Raises PhotoError for the same files, for one that takes more than the process may, and when `wanted`, asked twice a
+    second, becomes false: then nobody waits for the photo any more.
+    """
+    name = shown_name(name)
+    if len(data) > MAX_BYTES:
+        raise too_heavy(name)
+    with _turns:
+        process = None
+        try:
+            process = _waiting() or _start()
+            with _ended_in_time(process, wanted):
+                answer, levels = _asked(process, data, name)
+        except (OSError, ValueError) as error:  # it was ended, or it crashed
+            raise PhotoError(
+                f"{name} takes too long or too much memory to decode; save it again as PNG, or smaller."
+            ) from error
+        else:
+            _idle.append(process)
+        finally:
+            if process is not None and process not in _idle:
+                _end(process)
+    if levels is None:
+        raise PhotoError(answer["error"])
+    return photo_of(levels, name, answer["format"], tuple(answer["notes"]), answer["note"])
+
+
+def _asked(process: subprocess.Popen[bytes], data: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What the process answers, and the levels. Raises OSError or ValueError when it has ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps({"name": name, "bytes": len(data)}).encode() + b"\n")
+    process.stdin.write(data)
+    process.stdin.flush()
+    answer = json.loads(process.stdout.readline())
+    if "error" in answer:
+        return answer, None
+    levels = np.empty(answer["shape"], np.uint8)
+    if process.stdout.readinto(memoryview(levels).cast("B")) < levels.size:  # type: ignore[attr-defined]
+        raise OSError("the process ended")
+    return answer, levels
+
+
+def _waiting() -> subprocess.Popen[bytes] | None:
+    """A process that waits and lives, if there is one."""
+    while _idle:
+        with contextlib.suppress(IndexError):  # another thread may take the last one
+            if (process := _idle.pop()).poll() is None:
+                return process
+    return None
+
+
+@contextlib.contextmanager
+def _ended_in_time(process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> Iterator[None]:
+    """Kill the process if it does not answer in time, or when nobody waits for it any more."""
+    answered, last = threading.Event(), time.monotonic() + SECONDS
+
+    def watch() -> None:
+        while not answered.wait(_LOOK_SECONDS):
+            if time.monotonic() > last or not wanted():
+                process.kill()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        answered.set()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "advcore.images.child", str(MEMORY_BYTES), str(CPU_SECONDS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pipesize=1 << 20,
+        # One thread: each of those that OpenBLAS starts reserves address space.
+        env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
