@@ -87,6 +87,7 @@ class Dataset:
     images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
     `sklearn` that scikit-learn brings it, `wordnet` the ids of its classes in label order. `folder_limit` is how many images of
     a folder are decoded unless the caller says otherwise. `digit_form` is set for datasets of handwritten digits.
+    `subject` is what its images show, a name in `advcore.photos.subjects`; empty where only its owner knows.
     `architecture` is the network that pages offer first. `quick` and `robust` are what the recipes of those names set: `quick`
     trains the standard model of `architecture` further, must start, train and be measured within a minute on two cores, and is
     empty where that cannot be. `credit` names the origin
@@ -110,6 +111,7 @@ class Dataset:
     wordnet: tuple[str, ...] = ()
     folder_limit: int | None = None
     digit_form: DigitForm | None = None
+    subject: str = ""
     architecture: str = "general_cnn"
     quick: Mapping[str, Any] = field(default_factory=dict)
     robust: Mapping[str, Any] = field(default_factory=dict)
@@ -144,6 +146,7 @@ _BUILT_IN = (
         "handwritten digits",
         shape=(1, 28, 28),
         class_names=class_names.DIGITS,
+        subject="digit",
         mean=(0.1307,),
         std=(0.3081,),
         epsilon=0.1,
@@ -171,6 +174,7 @@ _BUILT_IN = (
         "pieces of clothing",
         shape=(1, 28, 28),
         class_names=class_names.FASHION,
+        subject="clothing",
         mean=(0.2860,),
         std=(0.3530,),
         epsilon=0.1,
@@ -196,6 +200,7 @@ _BUILT_IN = (
         "photographs in ten classes",
         shape=(3, 32, 32),
         class_names=class_names.CIFAR10,
+        subject="photo",
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
         sizes={"train": 50_000, "test": 10_000},
@@ -209,6 +214,7 @@ _BUILT_IN = (
         "ImageNet downscaled to 64×64",
         shape=(3, 64, 64),
         class_names=tuple(class_names.TINY_IMAGENET.values()),
+        subject="photo",
         mean=(0.48, 0.45, 0.40),
         std=(0.28, 0.27, 0.28),
         l2_budget=1.0,
@@ -240,6 +246,7 @@ _BUILT_IN = (
         "scikit-learn's handwritten digits, part of the installation",
         shape=(1, 8, 8),
         class_names=class_names.DIGITS,
+        subject="digit",
         mean=(0.3053,),
         std=(0.3760,),
         epsilon=0.1,
@@ -380,6 +387,8 @@ def _check(info: Dataset, names: tuple[str, ...], raw: readers.RawImages, source
             f"{where} holds images of {readers.size_text(raw.images.shape[1:])}, but {info.title} has "
             f"{readers.size_text(info.shape)}; replace it with a copy of {info.title}."
         )
+    if problem := class_names.problem(names):  # a checkpoint could not hold them, which must be known before training
+        raise DataError(f"{where} cannot be used: it has {problem}; correct the names of its classes.")
     low, high = int(raw.labels.min()), int(raw.labels.max())
     if low < 0 or high >= len(names):
         wrong = low if low < 0 else high

@@ -18,20 +18,20 @@ import datetime
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from advcore import data
-from advcore.errors import AdvcoreError, CheckpointError
+from advcore.errors import AdvcoreError
 from advcore.files import read_object
 from advcore.jobs import processes, turns
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from advcore.training.state import state_step
+from advcore.training.state import STATE_FILE, DamagedState, state_step
 
 State = Literal["queued", "running", "stopped", "failed", "finished"]
-_STAMP = "%Y%m%d-%H%M%S-%f"
 _MAX_LINE = 10_000
 
 
@@ -41,7 +41,10 @@ class JobError(AdvcoreError):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its folder shows it at one moment. `message` says in a sentence how it ended."""
+    """A job as its folder shows it at one moment.
+
+    `message` says in a sentence how it ended; `damaged` that its saved state cannot be used, so that it must start again.
+    """
 
     id: str
     folder: Path
@@ -50,11 +53,12 @@ class Job:
     message: str = ""
     checkpoint: str | None = None
     stopping: bool = False
+    damaged: bool = False
 
     @property
     def created(self) -> datetime.datetime:
         """When it was made, in local time."""
-        return datetime.datetime.strptime(self.id, _STAMP)
+        return turns.made_at(self.id) or datetime.datetime.min
 
     @property
     def over(self) -> bool:
@@ -64,7 +68,12 @@ class Job:
     @property
     def resumable(self) -> bool:
         """Whether `resume` can continue it."""
-        return self.state in {"stopped", "failed"} and self.recipe is not None
+        return self.state in {"stopped", "failed"} and self.recipe is not None and not self.damaged
+
+    @property
+    def restartable(self) -> bool:
+        """Whether `start_again` can begin it anew: what it saved is damaged."""
+        return self.state in {"stopped", "failed"} and self.recipe is not None and self.damaged
 
 
 def root() -> Path:
@@ -82,7 +91,7 @@ def listing() -> list[Job]:
 
 def find(job_id: str) -> Job:
     """The job with that id; raises JobError when there is none. Only an id of the queue's own form becomes a path."""
-    folder = root() / job_id if turns.JOB_ID.fullmatch(job_id) else None
+    folder = root() / job_id if turns.made_at(job_id) else None
     if folder is None or not folder.is_dir():
         raise JobError(f"There is no job '{job_id[:40]}'; it may have been deleted.")
     return read(folder)
@@ -102,15 +111,16 @@ def read(folder: Path) -> Job:
         state = result["state"] if result.get("state") in {"stopped", "failed", "finished"} else "failed"
         checkpoint = result.get("checkpoint")
         checkpoint = checkpoint if isinstance(checkpoint, str) else None
-        return Job(folder.name, folder, state, recipe, str(result.get("message", "")), checkpoint)
+        message = str(result.get("message", ""))
+        return Job(folder.name, folder, state, recipe, message, checkpoint, damaged=result.get("damaged") is True)
     if alive:
         return Job(folder.name, folder, "running", recipe, stopping=stopping)
     if recipe is None:
         return Job(folder.name, folder, "failed", None, trouble)
     if stopping:
-        return Job(folder.name, folder, "stopped", recipe, f"Stopped; {kept(folder)}")
+        return Job(folder.name, folder, "stopped", recipe, f"Stopped; {kept(folder)}", damaged=_damaged(folder))
     if (folder / "process.json").exists():
-        return Job(folder.name, folder, "failed", recipe, _how_it_died(folder))
+        return Job(folder.name, folder, "failed", recipe, _how_it_died(folder), damaged=_damaged(folder))
     return Job(folder.name, folder, "queued", recipe)
 
 
@@ -142,11 +152,19 @@ def log_tail(folder: Path, lines: int = 40) -> str:
 
 def kept(folder: Path) -> str:
     """What of the training is saved, in words."""
-    try:
-        step = state_step(folder)
-    except CheckpointError:
-        step = 0
+    if _damaged(folder):
+        return "its saved state is damaged, so it can only start again."
+    step = state_step(folder)
     return f"resuming continues from step {step}." if step else "resuming starts it from the beginning."
+
+
+def _damaged(folder: Path) -> bool:
+    """Whether the header of the saved state cannot be read; whether its weights are whole shows when it is resumed."""
+    try:
+        state_step(folder)
+    except DamagedState:
+        return True
+    return False
 
 
 def _how_it_died(folder: Path) -> str:
@@ -173,7 +191,7 @@ def start(recipe: Recipe) -> Job:
         if needed:
             checkpoints.find(needed)
     root().mkdir(parents=True, exist_ok=True)
-    job_id = datetime.datetime.now().strftime(_STAMP)
+    job_id = datetime.datetime.now().strftime(turns.STAMP)
     # Renamed when complete: no reader sees half a job.
     making = root() / f".{job_id}"
     making.mkdir()
@@ -198,12 +216,21 @@ def stop(job_id: str) -> None:
 
 def resume(job_id: str) -> None:
     """Put a stopped or failed job back into the queue; it continues from its state."""
+    _again(job_id, lambda job: job.resumable)
+
+
+def start_again(job_id: str) -> None:
+    """Put a job whose saved state is damaged back into the queue, without that state: it starts from the beginning."""
+    _again(job_id, lambda job: job.restartable, STATE_FILE)
+
+
+def _again(job_id: str, allowed: Callable[[Job], bool], *dropped: str) -> None:
     with turns.lock(root()):
         job = find(job_id)
-        if not job.resumable:
-            raise JobError(f"This job is {job.state} and cannot be resumed.")
+        if not allowed(job):
+            raise JobError(f"This job is {job.state} and cannot be resumed{' from what it saved' if job.damaged else ''}.")
         processes.end(job.folder, gently=False)  # after its result is written, the process may live a moment longer
-        for name in ("stop", "result.json", "process.json"):
+        for name in (*dropped, "stop", "result.json", "process.json"):
             (job.folder / name).unlink(missing_ok=True)
     advance()
 
@@ -225,7 +252,7 @@ def delete(job_id: str) -> None:
 def restore(job_id: str) -> None:
     """Take back the last deletion; raises JobError when the job is no longer there. A waiting one waits again."""
     with turns.lock(root()):
-        if not turns.JOB_ID.fullmatch(job_id) or not _deleted(job_id).is_dir():
+        if not turns.made_at(job_id) or not _deleted(job_id).is_dir():
             raise JobError("This training can no longer be restored; only the last deletion can be undone.")
         _deleted(job_id).replace(root() / job_id)
     advance()

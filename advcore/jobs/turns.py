@@ -7,6 +7,7 @@ to end, however they end, and then calls it, so that a killed job does not block
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import sys
@@ -21,7 +22,9 @@ from advcore.jobs import processes
 
 GRACE_SECONDS = 20.0
 """How long a job that was asked to stop may take to save its state before it is killed."""
-JOB_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # the moment it was made, to the microsecond
+STAMP = "%Y%m%d-%H%M%S-%f"
+"""A job's id is the moment it was made, in local time."""
+_JOB_ID = re.compile(r"\d{8}-\d{6}-\d{6}", re.ASCII)
 _LOOK_SECONDS = 5.0  # how often the waiting process looks for jobs that do not stop
 
 
@@ -37,9 +40,19 @@ def limit() -> int:
     return max(1, int(text)) if text.isdecimal() else 1
 
 
+def made_at(job_id: str) -> datetime.datetime | None:
+    """When the job with that id was made, in local time; None where it is no job's id."""
+    if not _JOB_ID.fullmatch(job_id):
+        return None
+    try:
+        return datetime.datetime.strptime(job_id, STAMP)
+    except ValueError:  # the 32nd of a month
+        return None
+
+
 def folders(root: Path) -> list[Path]:
     """The folders of the jobs in `root`, the oldest first."""
-    return sorted(folder for folder in root.glob("*") if JOB_ID.fullmatch(folder.name) and folder.is_dir())
+    return sorted(folder for folder in root.glob("*") if made_at(folder.name) and folder.is_dir())
 
 
 def has_result(folder: Path) -> bool:

@@ -19,7 +19,7 @@ import torch
 
 from advcore import data
 from advcore.device import pick_device
-from advcore.errors import AdvcoreError
+from advcore.errors import AdvcoreError, CheckpointError
 from advcore.evaluation import figures
 from advcore.files import remove_parts, write_whole
 from advcore.jobs import processes, turns
@@ -28,7 +28,7 @@ from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import measure
 from advcore.training.loop import Progress, train
-from advcore.training.state import STATE_FILE, state_step
+from advcore.training.state import STATE_FILE, DamagedState, state_step
 
 _NICENESS = 5  # the page that shows the job must stay quick
 _WRITING_SECONDS = 600.0  # a file that nothing was written to for so long was left by a process that was killed
@@ -113,6 +113,10 @@ def _result(folder: Path) -> dict[str, Any]:
             return _carry_out(folder, signals)
     except _StopRequested:
         return {"state": "stopped", "message": f"Stopped; {kept(folder)}"}
+    except DamagedState as error:
+        return {"state": "failed", "message": str(error), "damaged": True}
+    except AdvcoreError as error:  # expected: its sentence says all
+        return {"state": "failed", "message": _reason(error, folder)}
     except Exception as error:
         traceback.print_exc()
         return {"state": "failed", "message": _reason(error, folder)}
@@ -164,8 +168,14 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
         path = checkpoints.free_path(recipe.checkpoint_id)
         names = test.class_names
         checkpoints.save(path, last.model, recipe, shape=test.shape, class_names=names, metrics=metrics, provenance=origin)
+    try:
+        made = checkpoints.read(path, own=True)
+        made.model()
+    except CheckpointError:
+        path.unlink(missing_ok=True)  # the state is kept, and makes it again
+        raise
     (folder / STATE_FILE).unlink(missing_ok=True)
-    return _finished(checkpoints.read(path, own=True), recipe, last.warning)
+    return _finished(made, recipe, last.warning)
 
 
 def _train(recipe: Recipe, folder: Path, signals: _StopSignals, lines: _Lines) -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +21,10 @@ from advcore.training.watch import Evaluation
 
 STATE_FILE = "state.safetensors"
 Weights = dict[str, Tensor]
+
+
+class DamagedState(CheckpointError):
+    """A file does not hold the state of the training that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def save(folder: Path, recipe: Recipe, state: State) -> None:
         "seconds": state.seconds,
         "precision": state.precision,
         "history": [asdict(item) for item in state.history],
+        "checksum": _checksum(tensors),
     }
     storage.write_safetensors(folder / STATE_FILE, tensors, {"training": json.dumps(facts)})
 
@@ -60,17 +66,22 @@ def save(folder: Path, recipe: Recipe, state: State) -> None:
 def load(folder: Path | None, recipe: Recipe) -> State | None:
     """The state in `folder`, on the CPU; None where there is none. The first process reads it for all.
 
-    Raises RecipeError when it belongs to another recipe and CheckpointError when it is damaged.
+    Raises RecipeError when it belongs to another recipe and DamagedState when it is damaged.
     """
     if folder is None:
         return None
     path = folder / STATE_FILE
     exists = distributed.world().rank == 0 and path.exists()
-    found = distributed.from_first(storage.read_safetensors(path) if exists else None)
+    try:
+        found = distributed.from_first(storage.read_safetensors(path) if exists else None)
+    except CheckpointError as error:
+        raise damaged(folder) from error
     if found is None:
         return None
     tensors, metadata = found
     facts = _facts(path, metadata)
+    if facts.get("checksum", _checksum(tensors)) != _checksum(tensors):
+        raise damaged(folder)
     if facts["recipe"] != recipe.to_dict():
         raise RecipeError(f"{folder} holds the state of another recipe; choose another folder or delete that one.")
     try:
@@ -90,17 +101,30 @@ def load(folder: Path | None, recipe: Recipe) -> State | None:
 def state_step(folder: Path) -> int:
     """How many steps the state saved in `folder` has behind it, from the file's header alone; 0 when there is none.
 
-    Raises CheckpointError when the file is damaged.
+    Raises DamagedState when the file is damaged.
     """
     path = folder / STATE_FILE
-    return _facts(path, storage.read_metadata(path))["step"] if path.exists() else 0
+    if not path.exists():
+        return 0
+    try:
+        return _facts(path, storage.read_metadata(path))["step"]
+    except CheckpointError as error:
+        raise damaged(folder) from error
 
 
-def damaged(folder: Path) -> CheckpointError:
+def damaged(folder: Path) -> DamagedState:
     """The error for a state that cannot be used."""
-    return CheckpointError(
-        f"{folder / STATE_FILE} does not hold the state of this training; delete it to start again from the beginning."
+    return DamagedState(
+        f"{folder.name}/{STATE_FILE} does not hold the state of this training; delete it to start again from the beginning."
     )
+
+
+def _checksum(tensors: Weights) -> int:
+    """CRC-32 of the tensors' bytes, in the order of their names."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].contiguous().flatten().view(torch.uint8).numpy(), total)
+    return total
 
 
 def laid_out_like(values: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> Weights:

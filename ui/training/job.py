@@ -131,6 +131,8 @@ def buttons(job: queue.Job) -> None:
         offered.append(("Stop", ":material/stop:", queue.stop, "Saves its state and ends; it can be resumed."))
     if job.resumable:
         offered.append(("Resume", ":material/play_arrow:", queue.resume, "Continues from the saved state."))
+    if job.restartable:
+        offered.append(("Start again", ":material/restart_alt:", queue.start_again, "Its saved state is damaged."))
     with st.container(horizontal=True):
         for label, icon, what, help in offered:
             key = f"{label} {job.id}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from advcore import data
-from advcore.data import readers
+from advcore.data import class_names, readers
 from advcore.errors import DataError
 from tests.makers import pictures, write_cifar10, write_folder, write_mnist, write_parquet, write_picture
 
@@ -183,6 +183,24 @@ def test_folders_without_a_test_split_are_no_datasets(data_folder: Path, monkeyp
     write_mnist(data_folder)
     write_cifar10(data_folder, monkeypatch)
     assert set(data.datasets()) == set(data.BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    "name", ["soft\u00adhyphen", "no\u200bspace", "two\nlines", "no\u00a0break", "👩\u200d🔬", None], ids=ascii
+)
+def test_class_names_that_no_checkpoint_can_hold_are_refused_before_training(name: str | None, data_folder: Path) -> None:
+    classes = {"a": pictures(2, 8), **({name: pictures(2, 8)} if name else {})}
+    for split in ("train", "test"):
+        write_folder(data_folder / "shapes" / split, classes)
+    with pytest.raises(DataError, match="correct the names of its classes"):
+        data.load("shapes", "train")
+
+
+def test_what_class_names_must_be_like() -> None:
+    for names in (["a"], ["a", "x" * 201], ["a", ""], ["a", 1], ["a", "\ud800"], ["x" * 100] * 1000, ["x"] * 10_001):
+        assert class_names.problem(names)
+    for names in (["a", "b"], ["ä b", "<b>"], ["x" * 200, "y"], [str(number) for number in range(10_000)]):
+        assert class_names.problem(names) is None
 
 
 def test_hostile_class_names_stay_names(data_folder: Path) -> None:

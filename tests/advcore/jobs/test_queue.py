@@ -63,11 +63,23 @@ def test_an_unusable_result_breaks_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "job_id", ["", ".", "..", "../x", "/etc", "20260102-030405-00000", "20260102-030405-000000/..", "x" * 500, "\x00"]
+    "job_id",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "/etc",
+        "20260102-030405-00000",
+        "20261399-030405-000000",
+        "20260102-030405-000000/..",
+        "x" * 500,
+        "\x00",
+    ],
 )
 def test_an_id_never_becomes_a_path_by_itself(job_id: str) -> None:
     make()
-    for use in (queue.find, queue.stop, queue.resume, queue.delete):
+    for use in (queue.find, queue.stop, queue.resume, queue.start_again, queue.delete):
         with pytest.raises(queue.JobError, match="There is no job"):
             use(job_id)
     assert len(queue.listing()) == 1
@@ -78,7 +90,9 @@ def test_other_files_among_the_jobs_are_ignored() -> None:
     (queue.root() / "notes.txt").write_text("mine")
     (queue.root() / "my folder").mkdir()
     (queue.root() / ".20260102-030405-000009").mkdir()
-    assert len(queue.listing()) == 1
+    (queue.root() / "20260230-030405-000000").mkdir()  # the 30th of February
+    (job,) = queue.listing()
+    assert job.created.isoformat() == "2026-01-02T03:04:05"
 
 
 def test_an_incomplete_line_is_left_out() -> None:

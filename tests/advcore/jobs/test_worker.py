@@ -192,6 +192,44 @@ def test_a_job_that_saved_its_model_but_could_not_say_so_does_not_save_it_twice(
     assert len([item for item in checkpoints.catalog().values() if item.own]) == 1
 
 
+@pytest.mark.parametrize("part", ["the header", "the weights"])
+def test_a_job_whose_state_is_damaged_can_only_start_again(
+    part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(queue, "advance", lambda: None)
+    folder = make()
+    with monkeypatch.context() as patched:
+        stop_at("training", folder, patched)
+        worker.run(folder)
+    path = folder / "state.safetensors"
+    whole = bytearray(path.read_bytes())
+    whole[9 if part == "the header" else -5] ^= 1
+    path.write_bytes(whole)
+    assert worker.run(folder) == 2
+    job = queue.read(folder)
+    assert (job.state, job.resumable, job.restartable) == ("failed", False, True)
+    assert "Traceback" not in capfd.readouterr().err
+    with pytest.raises(queue.JobError):
+        queue.resume(folder.name)
+    (folder / "process.json").unlink()  # it names this process, which must go on
+    queue.start_again(folder.name)
+    assert queue.read(folder).state == "queued"
+    assert worker.run(folder) == 0
+    assert queue.read(folder).state == "finished"
+
+
+def test_the_state_is_kept_until_the_finished_model_was_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints.headers.Header, "to_metadata", lambda header: {"advcore": "{}"})
+        assert worker.run(folder) == 2
+    assert queue.read(folder).resumable
+    assert state_step(folder) == 8
+    assert checkpoints.problems() == {}
+    assert worker.run(folder) == 0
+    assert not (folder / "state.safetensors").exists()
+
+
 def test_a_job_is_carried_out_by_one_process_only(sleeper: subprocess.Popen[bytes]) -> None:
     folder = make()
     claim(folder, sleeper.pid)

@@ -268,8 +268,8 @@ def change_state(folder: Path, tensors: dict[str, Any] | None = None, **facts: A
     """The state with other tensors (None drops one) and other facts in its header."""
     path = folder / state.STATE_FILE
     held, metadata = storage.read_safetensors(path)
-    header = json.loads(metadata["training"]) | facts
     held = {name: value for name, value in (held | (tensors or {})).items() if value is not None}
+    header = json.loads(metadata["training"]) | {"checksum": state._checksum(held)} | facts
     storage.write_safetensors(path, held, {"training": json.dumps(header)})
 
 
@@ -309,10 +309,21 @@ def test_a_truncated_or_foreign_state_is_refused(saved: Path, digits_train: data
     whole = path.read_bytes()
     for broken in (b"", whole[:7], whole[: len(whole) // 2], b"PK" + whole, whole[:8] + b"x" + whole[9:]):
         path.write_bytes(broken)
-        with pytest.raises(CheckpointError):
+        with pytest.raises(state.DamagedState):
             next(train(Recipe(**TINY, averaging=0.5), images=digits_train, device=CPU, folder=saved))
-        with pytest.raises(CheckpointError):
+        with pytest.raises(state.DamagedState):
             state.state_step(saved)
+
+
+def test_a_state_with_one_wrong_bit_among_its_weights_is_refused(saved: Path) -> None:
+    path, recipe = saved / state.STATE_FILE, Recipe(**TINY, averaging=0.5)
+    assert state.load(saved, recipe) is not None
+    whole = bytearray(path.read_bytes())
+    whole[-5] ^= 1
+    path.write_bytes(whole)
+    assert state.state_step(saved) == 1
+    with pytest.raises(state.DamagedState):
+        state.load(saved, recipe)
 
 
 def test_the_state_of_another_recipe_is_left_alone(saved: Path, digits_train: data.LabeledImages) -> None:
