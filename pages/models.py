@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -21,24 +20,24 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load
+from ui.components.model_list import Line, model_list
 from ui.frame import chosen, remember, report_unavailable
+from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
-SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width="small")
 EVERY = "all"
 
 
 def page() -> None:
-    """The table of all models, one of them in detail, and the import of another."""
-    st.markdown("## The models")
-    st.caption("Every model the app knows: shipped ones, and those you trained or imported. Choose one to see its details.")
+    """The list of all models, one of them in detail, and the import of another."""
+    st.markdown("# The models")
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
     message = st.empty()  # drawn with and without a message, so that what follows keeps its place and stays open
     if said := st.session_state.pop("models message", None):
         (message.success if said[0] else message.error)(markdown_safe(said[1]))
     if known:
-        table_and_detail(known)
+        list_and_detail(known)
     else:
         st.info("There is no model yet: train one on the Retrain page, or import one below.")
     report_unavailable()
@@ -48,22 +47,38 @@ def page() -> None:
         upload()
 
 
-def table_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
-    """The table, of one dataset or all, and the model chosen."""
-    here = [EVERY, *dict.fromkeys(item.recipe.dataset for item in known.values())]
+def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
+    """The list, of one dataset or all, and beside it the model chosen."""
+    groups = by_dataset(known.values())
+    here = [EVERY, *groups]
     only = st.pills(
         "Dataset",
         here,
         format_func=lambda name: "All" if name == EVERY else dataset_title(name),
         key=chosen("of", here, EVERY),
         label_visibility="collapsed",
+        required=True,
     )
-    of = {name: item for name, item in known.items() if only in (None, EVERY, item.recipe.dataset)}
-    table(of)
-    name = st.selectbox("Model", list(known), key=chosen("model", list(known), next(iter(of))), on_change=other_model)
-    with st.container(border=True):
+    shown = {name: of for name, of in groups.items() if only in (EVERY, name)}
+    ids = [item.id for of in shown.values() for item in of]
+    name = st.session_state[chosen("model", ids, ids[0])]
+    listed, details = st.columns([1.5, 1], gap="medium")
+    with listed:
+        lines = {dataset_title(name): [line(item) for item in of] for name, of in shown.items()}
+        model_list(lines, name, key="model list", on_pick=lambda picked: st.session_state.update(model=picked))
+    with details:
         detail(known[name])
-    remember(model=name, of=None if only in (None, EVERY) else only)
+    about(known)
+    remember(model=name, of=None if only == EVERY else only)
+
+
+def by_dataset(models: Iterable[checkpoints.Checkpoint]) -> dict[str, list[checkpoints.Checkpoint]]:
+    """The models by dataset, in the order of the datasets; of each the networks together, undefended before defended."""
+    places = {name: place for place, name in enumerate(data.datasets())}
+    found: dict[str, list[checkpoints.Checkpoint]] = {}
+    for item in sorted(models, key=lambda item: (item.architecture, item.defended, item.recipe.epsilon or 0.0, item.id)):
+        found.setdefault(item.dataset, []).append(item)
+    return dict(sorted(found.items(), key=lambda group: (places.get(group[0], len(places)), group[0])))
 
 
 def dataset_title(name: str) -> str:
@@ -72,30 +87,56 @@ def dataset_title(name: str) -> str:
     return info.title if info else name
 
 
-def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
-    """A model as a line of the table."""
+def line(item: checkpoints.Checkpoint) -> Line:
+    """A model as a line of the list."""
     at = figures.claimed_epsilon(item)
+    return Line(
+        id=item.id,
+        title=item.title,
+        colour=role_colour(item.defense),
+        clean=item.metrics.get("clean"),
+        fgsm=figures.accuracy_under(item.metrics, "FGSM", at),
+        strongest=(figures.strongest(item.metrics, at) or {}).get("accuracy"),
+        epsilon=at,
+        masked=masking(item) is not None,
+        own=item.own,
+    )
+
+
+def about(known: Mapping[str, checkpoints.Checkpoint]) -> None:
+    """What the figures of the list mean, and all of them as CSV."""
+    st.caption(
+        "Accuracy in percent on the test split, white-box, at the model's own ε (an undefended one: the dataset's). The bar: "
+        "clean in the lightest shade, FGSM, and the strongest attack measured (PGD, AutoAttack, all checks together) in the "
+        "darkest. Masked: FGSM leaves far more than stronger attacks, or a check fails."
+    )
+    st.download_button(
+        "All figures (CSV)",
+        lambda: csv_text([row(item) for item in known.values()]),
+        file_name="models.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
+    """A model as a row of the CSV file; accuracies are shares in [0, 1]."""
+    shown, strong = line(item), figures.strongest(item.metrics, figures.claimed_epsilon(item)) or {}
     return {
         "model": item.id,
-        "clean": item.metrics.get("clean"),
-        "FGSM": figures.accuracy_under(item.metrics, "FGSM", at),
-        "PGD": figures.accuracy_under(item.metrics, "PGD", at),
-        "AutoAttack": (autoattack(item, at) or {}).get("accuracy"),
-        "at ε": at,
-        "masked": "⚠ masked" if masking(item) else "",
+        "title": item.title,
+        "epsilon": shown.epsilon,
+        "clean": shown.clean,
+        "fgsm": shown.fgsm,
+        "strongest": shown.strongest,
+        "strongest_attack": strong.get("attack"),
+        "strongest_images": strong.get("images"),
+        "masked": shown.masked,
         "weights": item.parameters,
-        "MB": item.path.stat().st_size / 1e6,
-        "trained": str(item.provenance.get("date", item.provenance.get("imported", ""))),
-        "whose": "your own" if item.own else "shipped",
+        "bytes": item.path.stat().st_size,
+        "own": item.own,
     }
-
-
-def autoattack(item: checkpoints.Checkpoint, epsilon: float | None) -> dict[str, Any] | None:
-    """What the header says of AutoAttack in L∞ at this ε, as a row like the others; None if it says nothing."""
-    found = item.metrics.get("autoattack")
-    if not found or found["norm"] != "linf" or epsilon is None or not math.isclose(found["epsilon"], epsilon, abs_tol=1e-6):
-        return None
-    return {"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "images", "accuracy")}}
 
 
 def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
@@ -109,59 +150,21 @@ def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
     return st.session_state["models message"][0]
 
 
-def table(of: Mapping[str, checkpoints.Checkpoint]) -> None:
-    """The table; a click on a line shows that model below."""
-    names = list(of)
-
-    def pick() -> None:
-        if chosen_lines := st.session_state[key].selection.rows:
-            st.session_state["model"] = names[chosen_lines[0]]
-
-    key = f"table {','.join(names)} {st.session_state.get('other model', 0)}"
-    st.dataframe(
-        [row(item) for item in of.values()],
-        hide_index=True,
-        placeholder="–",
-        key=key,
-        on_select=pick,
-        selection_mode="single-row",
-        column_config={
-            "model": st.column_config.TextColumn(width=270),
-            "clean": SHARE,
-            "FGSM": SHARE,
-            "PGD": SHARE,
-            "AutoAttack": SHARE,
-            "at ε": st.column_config.NumberColumn(format="%.3f", width=65),
-            "masked": st.column_config.TextColumn(" ", width=90, help="Robust against one step, not against many."),
-            "weights": st.column_config.NumberColumn(format="compact", width=75),
-            "MB": st.column_config.NumberColumn(format="%.1f", width=55),
-        },
-    )
-    st.caption(
-        "Accuracy on the test split, white-box, at the model's own ε (an undefended one: the dataset's). PGD is PGD-20, and "
-        "PGD-50-10 (the worst of ten starts) where a defense claims to hold. PGD and AutoAttack are measured on up to 1,000 "
-        "images, all else on the whole split. "
-        "The table can be sorted, searched and downloaded."
-    )
-
-
 def detail(item: checkpoints.Checkpoint) -> None:
     """One model: figures, actions, and everything in its header."""
-    whose = ":green-badge[your own]" if item.own else ":gray-badge[shipped]"
-    st.markdown(f"#### {markdown_safe(item.title)} &nbsp; {whose}")
-    at, colour = figures.claimed_epsilon(item), role_colour(item.recipe.defense)
+    st.markdown(f"## {markdown_safe(item.title)}")
+    st.caption(f"{markdown_safe(dataset_title(item.dataset))} · {'your own' if item.own else 'shipped'} · `{item.id}`")
+    at, colour = figures.claimed_epsilon(item), role_colour(item.defense)
     whole = f"{item.metrics.get('images', 0):,} images"
     shown = [Tile("Clean", percent(item.metrics["clean"]), whole, colour)] if "clean" in item.metrics else []
-    strongest = autoattack(item, at)
-    for attack in ("AutoAttack", "FGSM", "PGD", "random noise"):
-        found = strongest if attack == "AutoAttack" else figures.under(item.metrics, attack, at)
+    strongest = figures.strongest(item.metrics, at)
+    for found in (figures.under(item.metrics, "FGSM", at), strongest, figures.under(item.metrics, "random noise", at)):
         if found is not None:
             title, images = str(found["attack"]), found.get("images", 0)
-            note = f"at ε = {at:.3g}, {images:,} images"
-            shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), note, colour))
-    size = item.path.stat().st_size
-    shown.append(Tile("Weights", compact(item.parameters), f"{size / 1e6:.1f} MB on disk"))
+            shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), f"{images:,} images", colour))
     tiles(shown)
+    size = f"{compact(item.parameters)} weights, {item.path.stat().st_size / 1e6:.1f} MB"
+    st.caption(size if at is None else f"Attacks at ε = {epsilon_text(at)}. {size}.")
     if finding := masking(item):
         st.warning(f"This model {markdown_safe(finding)}.", icon=":material/science:")
     with st.container(horizontal=True):
@@ -170,19 +173,21 @@ def detail(item: checkpoints.Checkpoint) -> None:
     with measured:
         clean = [{"attack": "none", "accuracy": item.metrics.get("clean"), "images": item.metrics.get("images")}]
         st.dataframe(
-            clean
-            + [found for found in item.metrics.get("attacks", []) if isinstance(found, dict)]
-            + ([strongest] if strongest else []),
+            [
+                {**found, "accuracy": None if found["accuracy"] is None else 100 * found["accuracy"]}
+                for found in clean + figures.rows_in(item.metrics)
+            ],
             hide_index=True,
-            column_order=("attack", "epsilon", "accuracy", "images", "steps", "restarts"),
+            column_order=("attack", "epsilon", "accuracy", "images"),
             placeholder="–",
             column_config={
-                "accuracy": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+                "accuracy": st.column_config.NumberColumn("right", format="%.1f %%"),
                 "epsilon": st.column_config.NumberColumn("ε", format="%.4f"),
+                "images": st.column_config.NumberColumn(format="localized"),
             },
         )
     with recipe:
-        st.markdown(f"**{DEFENSES[item.recipe.defense].title}**: {markdown_safe(DEFENSES[item.recipe.defense].described)}")
+        st.markdown(f"**{DEFENSES[item.defense].title}**: {markdown_safe(DEFENSES[item.defense].described)}")
         facts(item.recipe.to_dict() | ({"epsilon": epsilon_text(item.recipe.epsilon)} if item.recipe.epsilon else {}))
     with origin:
         facts({key: value for key, value in item.provenance.items() if key != "command"})
@@ -209,15 +214,14 @@ def facts(values: Mapping[str, Any]) -> None:
 
 def actions(item: checkpoints.Checkpoint) -> None:
     """Links to where the model can be used, and the actions on a user's model."""
-    dataset = item.recipe.dataset
-    st.link_button("Attack it", f"/?{urlencode({'dataset': dataset, 'b': item.id})}", icon=":material/bolt:", type="primary")
-    checks = urlencode({"dataset": dataset, "model": item.id})
-    st.link_button("Can it be believed?", f"/believe?{checks}", icon=":material/verified:")
-    onward = {"dataset": dataset, "architecture": item.recipe.architecture, "start": item.id, "job": "new"}
-    st.link_button("Train it further", f"/retrain?{urlencode(onward)}", icon=":material/school:")
+    dataset, architecture = item.dataset, item.architecture
+    frame.link("Attack it", "", icon=":material/bolt:", dataset=dataset, b=item.id)
+    frame.link("Can it be believed?", "believe", icon=":material/verified:", dataset=dataset, model=item.id)
+    onward = {"dataset": dataset, "architecture": architecture, "start": item.id, "job": "new"}
+    frame.link("Train it further", "retrain", icon=":material/school:", **onward)
     st.download_button(
         "Download",
-        item.path.read_bytes(),
+        item.path.read_bytes,
         file_name=f"{dataset}-{item.path.name}",
         mime="application/octet-stream",
         icon=":material/download:",
@@ -257,6 +261,10 @@ def upload() -> None:
     values: dict[str, Any] = {}
     if kind == "weights":
         values = named()
+    if file is not None:
+        name = file_stem(file)
+        prefix = next((f"{known}-" for known in data.datasets() if name.startswith(f"{known}-")), "")
+        values["name"] = st.text_input("Its name here", name.removeprefix(prefix), max_chars=95, key=f"name of {file.file_id}")
     st.button("Import", icon=":material/upload:", disabled=file is None, on_click=take, args=(file, values))
     st.caption(
         "Safetensors only: nothing in a file is ever executed. Every weight is tried on its architecture first; plain weights "
@@ -287,27 +295,28 @@ def named() -> dict[str, Any]:
     return values
 
 
+def file_stem(file: Any) -> str:
+    """The name of an uploaded file without its suffix, of letters, digits and a few signs only."""
+    return re.sub(r"[^\w.+-]+", "-", file.name.removesuffix(checkpoints.SUFFIX), flags=re.ASCII).strip("-.+")[:90] or "upload"
+
+
 def take(file: Any, values: dict[str, Any]) -> None:
-    """Import the uploaded file through a temporary folder."""
+    """Import the uploaded file through a temporary folder, under the name that its owner gave it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload.safetensors"
+        path = Path(folder) / f"{file_stem(file)}{checkpoints.SUFFIX}"
         path.write_bytes(file.getvalue())
 
         def bring() -> None:
+            name = values.pop("name") or None
             if values:
                 normalization = values.pop("normalization")
-                made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization)
+                made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization, name=name)
             else:
-                made = importing.import_checkpoint(path)
+                made = importing.import_checkpoint(path, name=name)
             st.session_state["model"] = made.id
 
-        if attempt("The model is imported, and shown above.", bring):  # a refused file stays for another name
+        if attempt("The model is imported, and open here.", bring):  # a refused file stays for another name
             st.session_state["imports"] = st.session_state.get("imports", 0) + 1
-
-
-def other_model() -> None:
-    """Another model was chosen than the line of the table that is marked."""
-    st.session_state["other model"] = st.session_state.get("other model", 0) + 1
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import nn
 
 from advcore import data
 from advcore.errors import AdvcoreError
-from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, diagnosis_of, other_model
+from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, other_model
 from advcore.files import read_object, write_whole
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
@@ -48,16 +48,6 @@ def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
     source = data.find(checkpoint.recipe.dataset)
     other = other_model(checkpoint, load.catalog(checkpoint.recipe.dataset).values())
     return Request(checkpoint.id, load.written(checkpoint), source, epsilon, images, None if other is None else other.id)
-
-
-def shipped(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:
-    """The diagnosis in the checkpoint's header, if it is at this ε in L∞."""
-    try:
-        found = diagnosis_of(checkpoint)
-    except AdvcoreError:
-        return None
-    here = found is not None and found.norm == "linf" and math.isclose(found.epsilon, epsilon, abs_tol=1e-6)
-    return found if here else None
 
 
 def progress(of: Request) -> tuple[float, str | None, Diagnosis] | None:

@@ -98,12 +98,14 @@ class Defense:
     """A way of training. Every table, form, command and caption reads this entry.
 
     `losses(step, images, labels)` yields the losses of a batch (images N×C×H×W in [0, 1], labels int64 N); the training
-    loop backpropagates each before it asks for the next. `role` is what the screens call such a model, and `defended` says
-    whether it has the colour of defended models. `settings` are the fields of the recipe that it reads besides ε.
+    loop backpropagates each before it asks for the next. `trained` describes such a model in its title (“FGSM-trained”); `role`
+    is what the screens call it where two are compared, and `defended` says whether it has the colour of defended models.
+    `settings` are the fields of the recipe that it reads besides ε.
     """
 
     name: str
     title: str
+    trained: str
     about: str
     losses: Callable[[Step, Tensor, Tensor], Iterator[Tensor]]
     paper: str = ""

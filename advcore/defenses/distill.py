@@ -38,6 +38,7 @@ def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Ten
 DISTILL = Defense(
     name="distill",
     title="Defensive distillation",
+    trained="distilled",
     about="learns a teacher's predictions at a high temperature, with FGSM images if ε > 0",
     losses=losses,
     paper="Papernot et al. 2016, arXiv 1511.04508",

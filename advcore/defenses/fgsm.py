@@ -43,6 +43,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
 FGSM = Defense(
     name="fgsm",
     title="FGSM, as in the studies",
+    trained="FGSM-trained",
     about="the clean batch concatenated with its FGSM batch at full ε",
     losses=losses,
     paper="Goodfellow et al. 2015, arXiv 1412.6572",

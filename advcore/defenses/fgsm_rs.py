@@ -17,6 +17,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
 FGSM_RS = Defense(
     name="fgsm_rs",
     title="FGSM from a random start",
+    trained="FGSM-trained from a random start",
     about="FGSM images from a random start within ε",
     losses=losses,
     paper="Wong et al. 2020, arXiv 2001.03994",

@@ -25,6 +25,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
 N_FGSM = Defense(
     name="n_fgsm",
     title="N-FGSM",
+    trained="N-FGSM-trained",
     about="FGSM images from noise of up to 2ε, without projection back to ε",
     losses=losses,
     paper="de Jorge et al. 2022, arXiv 2202.01181",

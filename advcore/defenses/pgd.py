@@ -17,6 +17,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
 PGD = Defense(
     name="pgd",
     title="PGD",
+    trained="PGD-trained",
     about="PGD images alone",
     losses=losses,
     paper="Madry et al. 2018, arXiv 1706.06083",

@@ -17,6 +17,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
 STANDARD = Defense(
     name="standard",
     title="None (standard training)",
+    trained="standard",
     about="no defense: training on the clean images alone",
     losses=losses,
     role="Standard",

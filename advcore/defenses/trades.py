@@ -47,6 +47,7 @@ def trades_loss(clean: Tensor, attacked: Tensor, labels: Tensor, beta: float, la
 TRADES = Defense(
     name="trades",
     title="TRADES",
+    trained="TRADES-trained",
     about="clean loss + β · divergence of the attacked prediction from the clean one",
     losses=losses,
     paper="Zhang et al. 2019, arXiv 1901.08573",

@@ -33,10 +33,21 @@ def masking(checkpoint: Checkpoint) -> str | None:
     claimed = claimed_epsilon(checkpoint)
     if not checkpoint.defended or claimed is None:
         return None
-    rows, found = rows_in(checkpoint.metrics), checkpoint.metrics.get("autoattack")
-    if found and found["norm"] == "linf":
-        rows.append({"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "images", "accuracy")}})
-    return masking_of(rows, claimed)
+    if sentence := masking_of(rows_in(checkpoint.metrics), claimed):
+        return sentence
+    found = diagnosis_at(checkpoint, claimed)
+    if found is None or found.believable:
+        return None
+    return f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}: its robustness is masked, not real"
+
+
+def diagnosis_at(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:
+    """The diagnosis in a checkpoint's header at one ε in L∞, or None where it has none or one that cannot be read."""
+    try:
+        found = diagnosis_of(checkpoint)
+    except AdvcoreError:
+        return None
+    return found if found and found.norm == "linf" and math.isclose(found.epsilon, epsilon, abs_tol=1e-6) else None
 
 
 def masking_of(rows: Sequence[Mapping[str, Any]], epsilon: float) -> str | None:

@@ -26,8 +26,22 @@ def claimed_epsilon(checkpoint: Checkpoint) -> float | None:
 
 
 def rows_in(metrics: Mapping[str, Any], norm: attacks.Norm = "linf") -> list[dict[str, Any]]:
-    """The rows of a header for attacks in one norm; a row that names none is in L∞."""
-    return [row for row in metrics.get("attacks", []) if row.get("norm", "linf") == norm]
+    """The rows of a header for attacks in one norm, AutoAttack's last; a row that names no norm is in L∞."""
+    found, last = metrics.get("autoattack"), []
+    if found:
+        last = [{"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "norm", "images", "accuracy")}}]
+    return [row for row in [*metrics.get("attacks", []), *last] if row.get("norm", "linf") == norm]
+
+
+def strongest(metrics: Mapping[str, Any], epsilon: float | None) -> dict[str, Any] | None:
+    """The row of the attack that leaves least at one ε (L∞), among PGD, AutoAttack and all checks of the header's diagnosis."""
+    rows, found = rows_in(metrics), metrics.get("diagnosis")
+    if found and found["norm"] == "linf" and found["images"]:
+        accuracy = found["robust"] / found["images"]
+        rows.append({"attack": "all checks", "epsilon": found["epsilon"], "images": found["images"], "accuracy": accuracy})
+    strong = [row for row in rows if row["attack"].startswith(("PGD", "AutoAttack", "all checks"))]
+    here = [row for row in strong if epsilon is not None and math.isclose(row["epsilon"], epsilon, abs_tol=1e-6)]
+    return min(here, key=lambda row: row["accuracy"], default=None)
 
 
 def measure(

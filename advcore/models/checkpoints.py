@@ -43,11 +43,17 @@ class Checkpoint:
 
     @property
     def title(self) -> str:
-        """What people call it: the architecture and the defense with its ε."""
-        budget = f" {self.recipe.epsilon:.3g}" if self.recipe.epsilon else ""
-        name = f"{architectures.ARCHITECTURES[self.recipe.architecture].title} · {self.recipe.defense}{budget}"
-        # A user's file may have any name; where it says more than the recipe does, it is shown.
-        return name if self.id == self.recipe.checkpoint_id else f"{name} ({self.id.split('/', 1)[1]})"
+        """What people call it: the architecture, how it was trained, and ε; before that a name of the user's own."""
+        budget = f", ε {self.recipe.epsilon:.3g}" if self.recipe.epsilon else ""
+        words = (
+            f"{architectures.ARCHITECTURES[self.recipe.architecture].title}, {DEFENSES[self.recipe.defense].trained}{budget}"
+        )
+        name, usual = (of.split("/", 1)[1] for of in (self.id, self.recipe.checkpoint_id))
+        if name == usual:
+            return words
+        # A second file of one recipe has a number behind its usual name.
+        number = re.fullmatch(re.escape(usual) + r"-(\d+)", name)
+        return f"{words} ({number[1]})" if number else f"{name} ({words})"
 
     @property
     def dataset(self) -> str:

@@ -39,11 +39,13 @@ def test_a_model_comes_back_renamed_and_goes(page: Page, app_url: str, tmp_path:
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("The model is imported")).to_be_visible()
     expect(page).to_have_url(re.compile("model=digits%2Fdigits_cnn-standard-\\d"))
+    expect(page.get_by_role("option", selected=True)).to_have_accessible_name(re.compile(r"standard \(\d\).*your own"))
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("New name").fill("a-friends")
     page.get_by_role("button", name="Rename it").click()
     expect(page.get_by_text("Renamed to a-friends.")).to_be_visible()
     expect(page).to_have_url(re.compile("model=digits%2Fa-friends"))
+    expect(page.get_by_role("heading", name="a-friends")).to_be_visible()
     other = page.context.new_page()
     other.goto(f"{app_url}/?dataset=digits&b=digits%2Fa-friends")
     expect(other.locator(".card").nth(1)).to_contain_text("a-friends")
@@ -68,6 +70,18 @@ def test_plain_weights_are_imported_with_their_architecture_named(page: Page, ap
     expect(page.get_by_text("is deleted.")).to_be_visible()
 
 
+def test_a_line_opens_its_model_and_is_marked_by_a_link(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/models?model=mnist/lee_cnn-fgsm-0.3")
+    marked = page.get_by_role("option", selected=True)
+    expect(marked).to_have_accessible_name(re.compile("Lee's CNN, FGSM-trained, ε 0.3: clean 98.9 %.*masked"))
+    marked.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Lee's CNN, FGSM-trained, ε 0.0924")).to_be_visible()
+    expect(page).to_have_url(re.compile("model=mnist%2Flee_cnn-fgsm-0.0924"))
+    page.get_by_role("radio", name="Digits 8×8").click()
+    expect(page.get_by_role("heading", name="Digits CNN, standard")).to_be_visible()
+
+
 def test_a_file_that_is_none_is_refused_with_a_sentence(page: Page, app_url: str, tmp_path: Path) -> None:
     strange = tmp_path / "strange.safetensors"
     torch.save({"weights": torch.zeros(3)}, strange)
@@ -75,6 +89,6 @@ def test_a_file_that_is_none_is_refused_with_a_sentence(page: Page, app_url: str
     settled(page)
     give(page, strange)
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("is not a readable safetensors file")).to_be_visible()
+    expect(page.get_by_text("strange.safetensors is not a readable safetensors file")).to_be_visible()
     settled(page)
     expect(page.get_by_role("button", name="Import", exact=True)).to_be_enabled()  # the file is still there

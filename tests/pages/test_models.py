@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
+from advcore.evaluation import figures
 from advcore.models import checkpoints
+from pages import models
 from tests.pages.conftest import open_page
+from ui.components.model_list import Line
 
 
 @pytest.fixture
@@ -20,15 +25,30 @@ def own() -> str:
     return "digits/mine"
 
 
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the list of models shows after each run: `groups` of lines and the `selected` id; `on_pick` is a click."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(
+        models, "model_list", lambda groups, selected, **rest: seen.update(groups=groups, selected=selected, **rest)
+    )
+    return seen
+
+
+def lines(listed: dict[str, Any]) -> dict[str, Line]:
+    return {line.id: line for of in listed["groups"].values() for line in of}
+
+
 def labels(page) -> list[str]:
     return [button.label for button in page.button]
 
 
-def test_it_lists_every_checkpoint_and_its_figures() -> None:
-    page = open_page("models")
+def test_it_lists_every_checkpoint_by_dataset_and_opens_the_one_asked_for(listed: dict[str, Any]) -> None:
+    page = open_page("models", model="digits/digits_cnn-standard")
     assert not page.exception
-    listed = set(page.dataframe[0].value["model"])
-    assert listed == set(checkpoints.catalog())
+    assert set(lines(listed)) == set(checkpoints.catalog())
+    assert len(listed["groups"]) == len({item.dataset for item in checkpoints.catalog().values()})
+    assert listed["selected"] == "digits/digits_cnn-standard"
 
 
 def test_shipped_models_offer_no_delete() -> None:
@@ -62,11 +82,12 @@ def test_a_broken_file_among_them_is_named_and_left_out(own: str) -> None:
     assert any("broken" in warning.value for warning in page.warning)
 
 
-def test_a_dataset_is_picked_out() -> None:
-    page = open_page("models", of="digits", model="digits/digits_cnn-standard")
+def test_a_filter_leaves_no_model_of_another_dataset_open(listed: dict[str, Any]) -> None:
+    page = open_page("models", model="digits/digits_cnn-standard")
+    page.button_group(key="of").set_value("mnist").run()
     assert not page.exception
-    listed = set(page.dataframe[0].value["model"])
-    assert listed == set(checkpoints.catalog("digits"))
+    assert set(lines(listed)) == set(checkpoints.catalog("mnist"))
+    assert listed["selected"] in lines(listed)
     assert not open_page("models", of="../..", model="/etc/passwd").exception
 
 
@@ -75,15 +96,13 @@ def test_a_model_shows_its_figures_its_recipe_and_its_origin() -> None:
     for checkpoint_id in one_of_each.values():
         item, page = checkpoints.find(checkpoint_id), open_page("models", model=checkpoint_id)
         assert not page.exception
-        assert page.selectbox(key="model").value == checkpoint_id
         tables = [table.value for table in page.dataframe]
-        strongest = ["AutoAttack"] if "autoattack" in item.metrics else []
-        assert list(tables[1]["attack"]) == ["none", *(row["attack"] for row in item.metrics["attacks"]), *strongest]
-        assert item.recipe.architecture in list(tables[2]["value"])
+        assert list(tables[0]["attack"]) == ["none", *(row["attack"] for row in figures.rows_in(item.metrics))]
+        assert item.recipe.architecture in list(tables[1]["value"])
         assert item.provenance["command"] == page.code[0].value
 
 
-def test_masked_robustness_is_said(own: str) -> None:
+def test_masked_robustness_is_said_and_the_strongest_attack_counts(own: str, listed: dict[str, Any]) -> None:
     item = checkpoints.find(own)
     metrics = {
         "clean": 0.9,
@@ -105,23 +124,23 @@ def test_masked_robustness_is_said(own: str) -> None:
     page = open_page("models", model=own)
     assert not page.exception
     assert any("masked" in warning.value for warning in page.warning)
-    shown = page.dataframe[0].value
-    row = shown[shown["model"] == own].iloc[0]
-    assert row["AutoAttack"] == 0.05
-    assert "⚠ masked" in list(page.dataframe[0].value["masked"])
+    line = lines(listed)[own]
+    assert (line.clean, line.fgsm, line.strongest, line.epsilon, line.masked) == (0.9, 0.9, 0.05, 0.2, True)
 
 
 def test_a_model_links_to_where_it_can_be_used(own: str) -> None:
-    links = [link.proto.url for link in open_page("models", model=own).get("link_button")]
-    assert "/?dataset=digits&b=digits%2Fmine" in links
-    assert "/retrain?dataset=digits&architecture=digits_cnn&start=digits%2Fmine&job=new" in links
+    links = {link.proto.page: link.proto.query_string for link in open_page("models", model=own).get("page_link")}
+    assert dict(parse_qsl(links[""])) == {"dataset": "digits", "b": own}
+    assert dict(parse_qsl(links["believe"])) == {"dataset": "digits", "model": own}
+    assert dict(parse_qsl(links["retrain"]))["start"] == own
 
 
-def test_a_renamed_model_stays_in_view(own: str) -> None:
+def test_a_renamed_model_stays_in_view_under_its_new_name(own: str, listed: dict[str, Any]) -> None:
     page = open_page("models", model=own)
     page.text_input[0].set_value("better")
     next(button for button in page.button if button.label == "Rename it").click().run()
-    assert page.selectbox(key="model").value == "digits/better"
+    assert listed["selected"] == "digits/better"
+    assert lines(listed)["digits/better"].title.startswith("better")
 
 
 def test_plain_weights_are_named(own: str) -> None:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from advcore import data
+from advcore.attacks import Norm
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError
 from advcore.evaluation.curves import wilson_interval
-from advcore.evaluation.diagnosis import CHECKS, Check, Diagnosis, Effort, diagnose, masked, masking
+from advcore.evaluation.diagnosis import CHECKS, Check, Diagnosis, Effort, diagnose, diagnosis_at, masked, masking
+from advcore.evaluation.figures import strongest
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
 
@@ -47,6 +49,23 @@ def test_autoattack_counts_among_the_stronger_attacks() -> None:
     held = with_figures(0.8, 0.7)
     found = {"norm": "linf", "epsilon": 0.2, "images": 20, "accuracy": 0.3, "survivors": {"clean": 18, "APGD-CE": 6}}
     assert "AutoAttack" in str(masking(replace(held, metrics=held.metrics | {"autoattack": found})))
+
+
+@pytest.mark.parametrize(("norm", "epsilon", "found"), [("linf", 0.2, True), ("l2", 0.2, False), ("linf", 0.4, False)])
+def test_a_diagnosis_in_the_header_counts_at_its_epsilon_and_in_its_norm(norm: Norm, epsilon: float, found: bool) -> None:
+    seen = Diagnosis(epsilon, norm, 10, 10, True, 1, {"gradients": {"dead": 0}})
+    known = with_figures(0.6, 0.5)
+    known = replace(known, metrics=known.metrics | {"diagnosis": seen.to_dict()})
+    assert (diagnosis_at(known, 0.2) is not None) == found
+    assert (strongest(known.metrics, 0.2) or {})["accuracy"] == (0.1 if found else 0.5)
+
+
+def test_a_diagnosis_that_fails_a_check_is_masking() -> None:
+    known = with_figures(0.6, 0.5)
+    for dead, said in ((0, False), (10, True)):
+        seen = Diagnosis(0.2, "linf", 10, 10, True, 5, {"gradients": {"dead": dead}})
+        there = replace(known, metrics=known.metrics | {"diagnosis": seen.to_dict()})
+        assert (masking(there) is not None) == said == (not seen.believable)
 
 
 # --- a model that passes, and one for each check that fails it -----------------------------------------------------------

@@ -229,9 +229,10 @@ def test_the_catalog_holds_shipped_ones_first_and_the_users_own(own_checkpoints:
 
 def test_titles_are_what_people_call_it(own_checkpoints: Path) -> None:
     defended = dataclasses.replace(RECIPE, defense="fgsm", epsilon=0.2)
-    assert save_checkpoint(own_checkpoints).title == "Digits CNN · standard"
-    assert save_checkpoint(own_checkpoints, defended).title == "Digits CNN · fgsm 0.2"
-    assert save_checkpoint(own_checkpoints, defended, name="digits/best").title == "Digits CNN · fgsm 0.2 (best)"
+    assert save_checkpoint(own_checkpoints).title == "Digits CNN, standard"
+    assert save_checkpoint(own_checkpoints, defended).title == "Digits CNN, FGSM-trained, ε 0.2"
+    assert save_checkpoint(own_checkpoints, defended, name="digits/best").title == "best (Digits CNN, FGSM-trained, ε 0.2)"
+    assert save_checkpoint(own_checkpoints, name="digits/digits_cnn-standard-2").title == "Digits CNN, standard (2)"
 
 
 def test_an_empty_place_has_no_checkpoints(own_checkpoints: Path) -> None:
