@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from advcore import data
-from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis
+from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis, diagnosis_at
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
@@ -60,7 +60,7 @@ def page() -> None:
         about_images(images, "fp32")
     report_unavailable()
     st.markdown(f"##### {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
-    if found := diagnoses.shipped(model, epsilon):
+    if found := diagnosis_at(model, epsilon):
         show(found)
         st.caption("Measured when the model was made, and kept in its file.")
     else:
