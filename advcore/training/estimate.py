@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from advcore import data
 from advcore.attacks import input_gradient
 from advcore.data import readers
+from advcore.defenses import DEFENSES
+from advcore.defenses.base import ATTACK_STEPS
 from advcore.device import Precision, describe, fastest_precision, keep_freed_memory, pick_device
 from advcore.evaluation.curves import prepared
 from advcore.evaluation.figures import PGD_IMAGES
+from advcore.models import checkpoints
+from advcore.models.architectures import ARCHITECTURES, parameter_count
 from advcore.recipe import Recipe
 from advcore.training import watch
 from advcore.training.loop import Trainer, initial_model
@@ -25,6 +30,9 @@ START_SECONDS = 4.0
 _TRIAL_SECONDS = 0.8
 _SAMPLE = 512
 _FORWARD = 1 / 3  # what a forward pass costs beside a gradient
+_MOST_WEIGHTS = 20_000_000  # of a network that is tried: with gradients and moments it takes four times its weights
+_REFERENCE = "preact_resnet18"  # tried in the place of a very large network that has no smaller width
+_FEW_ATTACK_STEPS = (2, 6)  # how many are tried of an attack that takes more
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ def duration(seconds: float) -> str:
 def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: Precision | None = None) -> Estimate:
     """Time a few steps of the recipe on a few of its images, in about two seconds, and extrapolate.
 
+    Of an attack of many steps a few are timed, and a very large network is replaced by a smaller one and its time multiplied,
+    so that an estimate takes neither minutes nor gigabytes.
     Raises as `loop.train` does for a recipe that cannot be carried out.
     """
     keep_freed_memory()
@@ -79,13 +89,14 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     tests, used = _count(recipe.dataset, "test"), min(_count(recipe.dataset, "train"), recipe.images or math.inf)
     batch = min(recipe.batch_size, watch.trained_on(int(used), recipe))
     steps = watch.trained_on(int(used), recipe) // batch * recipe.epochs
-    gradient = _gradient_seconds(initial_model(recipe, few), few, device)
+    tried, times = _tried(recipe, few)
+    gradient = times * _gradient_seconds(initial_model(tried, few), few, device)
     passes = 1 + watch.EVALUATION_STEPS + 3 * _FORWARD  # of a held-out image: FGSM, PGD, and a prediction for each accuracy
     budgets = len({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     measured = tests * (1 + (1 + budgets) * _FORWARD) + min(tests, PGD_IMAGES) * budgets * (20 + 2 * _FORWARD)
     return Estimate(
         start=START_SECONDS + loading * (used + tests),
-        training=steps * _step_seconds(recipe, batch, few, device, precision),
+        training=steps * times * _step_seconds(tried, batch, few, device, precision),
         watching=min(recipe.evaluations, steps) * recipe.held_out * passes * gradient,
         figures=measured * gradient,
         steps=steps,
@@ -93,7 +104,42 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     )
 
 
+def _tried(recipe: Recipe, few: data.LabeledImages) -> tuple[Recipe, float]:
+    """The recipe that is timed, and how many times longer the given one takes by its multiplications."""
+    network = _unfilled(recipe, few)
+    if parameter_count(network) <= _MOST_WEIGHTS:
+        return recipe, 1.0
+    resizable = ARCHITECTURES[recipe.architecture].default_width is not None
+    architecture = recipe.architecture if resizable else _REFERENCE
+    small = replace(recipe, architecture=architecture, width=None, warm_start=None)
+    return small, _operations(network, few) / _operations(_unfilled(small, few), few)
+
+
+def _unfilled(recipe: Recipe, few: data.LabeledImages) -> nn.Module:
+    """The recipe's network without memory for its weights."""
+    with torch.device("meta"):
+        return checkpoints.build(recipe, few.shape, len(few.class_names))
+
+
+def _operations(network: nn.Module, few: data.LabeledImages) -> int:
+    """The floating-point operations of a forward pass on one image."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, *few.shape, device="meta"))
+    return counter.get_total_flops()
+
+
 def _step_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: torch.device, precision: Precision) -> float:
+    """Seconds of a step on `batch` images, extrapolated from few steps of its attack where these are many."""
+    first, second = _FEW_ATTACK_STEPS
+    if ATTACK_STEPS not in DEFENSES[recipe.defense].settings or recipe.attack_steps <= second:
+        return _batch_seconds(recipe, batch, few, device, precision)
+    fewer, more = (
+        _batch_seconds(replace(recipe, attack_steps=steps), batch, few, device, precision) for steps in _FEW_ATTACK_STEPS
+    )
+    return more + max(0.0, more - fewer) / (second - first) * (recipe.attack_steps - second)
+
+
+def _batch_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: torch.device, precision: Precision) -> float:
     """Seconds of a step on `batch` images, extrapolated from a small and, where that is quick, a larger batch."""
 
     def trial(size: int, limit: float) -> float:

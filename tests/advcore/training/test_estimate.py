@@ -15,7 +15,7 @@ from torch import nn
 from advcore import data
 from advcore.errors import AdvcoreError
 from advcore.evaluation import figures
-from advcore.models import checkpoints
+from advcore.models import architectures, checkpoints
 from advcore.recipe import Recipe
 from advcore.training import estimate, loop
 from tests.makers import write_parquet
@@ -23,6 +23,7 @@ from tests.makers import write_parquet
 CPU = torch.device("cpu")
 TINY = Recipe(dataset="digits", architecture="digits_cnn", images=300, held_out=44, batch_size=64, epochs=2, evaluations=2)
 PER_IMAGE = 0.001
+SMALL = replace(architectures.ARCHITECTURES["preact_resnet18"], default_width=4)
 
 
 @pytest.fixture
@@ -79,6 +80,30 @@ def test_an_estimate_of_a_slow_network_takes_no_longer(clock: Callable[[], float
     told = estimate.estimate(replace(TINY, batch_size=256), device=CPU, precision="fp32")
     assert clock() < 5
     assert told.training == pytest.approx(2 * 256 * 0.5)
+
+
+@pytest.mark.parametrize("attack_steps", [40, 1000])
+def test_of_an_attack_of_many_steps_a_few_are_timed(attack_steps: int, clock: Callable[[], float]) -> None:
+    recipe = replace(TINY, defense="pgd", epsilon=0.1, attack_steps=attack_steps)
+    told = estimate.estimate(recipe, device=CPU, precision="fp32")
+    assert clock() < 5
+    assert told.training == pytest.approx(told.steps * 64 * (attack_steps + 1) * PER_IMAGE, rel=0.05)
+
+
+def test_a_very_large_network_is_not_built(clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    built = checkpoints.build
+
+    def watched(*arguments: object, **options: object) -> nn.Module:
+        model = built(*arguments, **options)
+        sizes.append(sum(value.nbytes for value in model.parameters() if not value.is_meta))
+        return model
+
+    monkeypatch.setattr(checkpoints, "build", watched)
+    monkeypatch.setitem(architectures.ARCHITECTURES, "preact_resnet18", SMALL)
+    large = estimate.estimate(replace(TINY, architecture="preact_resnet18", width=256), device=CPU, precision="fp32")
+    assert 0 < max(sizes) < 1_000_000
+    assert large.training > 100 * large.steps * 64 * PER_IMAGE
 
 
 def test_an_estimate_leaves_nothing_behind() -> None:
