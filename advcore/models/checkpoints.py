@@ -147,6 +147,16 @@ def _listed(path: Path, own: bool) -> Checkpoint:
     """The checkpoint in a file whose place gives it an id; raises CheckpointError when they do not match."""
     if not _ID.fullmatch(f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"):
         raise CheckpointError(f"{path.name!r} cannot be a checkpoint's name; rename it with letters, digits, '.', '_' and '-'.")
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}.") from error
+    return _listed_as(path, own, (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@functools.lru_cache(maxsize=2048)
+def _listed_as(path: Path, own: bool, _state: tuple[int, int, int]) -> Checkpoint:
+    """The same for a file in that state: a header is read once, not at every listing."""
     checkpoint = read(path, own=own)
     if checkpoint.recipe.dataset != path.parent.name:
         raise CheckpointError(f"{path.name} was trained on {checkpoint.recipe.dataset}; move it to the folder of that name.")

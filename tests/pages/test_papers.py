@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from advcore.cli import main
@@ -29,6 +28,7 @@ from advcore.recipe import Recipe
 from advcore.training import estimate
 from tests.pages.conftest import open_page
 from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
+from ui import load
 from ui.papers import report, sections
 from ui.tables import csv_text
 
@@ -199,7 +199,7 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
     record.write(made_up("P3"))
     (tmp_path / "shipped").mkdir()
     monkeypatch.setenv("ADVCORE_CHECKPOINTS", str(tmp_path / "shipped"))
-    st.cache_data.clear()
+    load.catalog.clear()
     assert not [chart for chart in open_page("papers", study="P3").get("plotly_chart") if "PGD-10" in chart.proto.spec]
     recipe = replication.recipe("cifar10/even_deeper_cnn-fgsm-0.5")
     history = [{"step": step, "clean": 0.8, "fgsm": 0.9, "pgd": 0.1, "epsilon": 0.5, "images": 500} for step in (10, 20)]
@@ -213,7 +213,7 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
         metrics={"clean": 0.8, "attacks": [], "history": history},
         provenance={},
     )
-    st.cache_data.clear()
+    load.catalog.clear()
     page = open_page("papers", study="P3")
     assert not page.exception
     (drawn,) = [chart.proto.spec for chart in page.get("plotly_chart") if "PGD-10" in chart.proto.spec]

@@ -600,3 +600,17 @@ def test_safetensors_of_other_kinds_are_read_and_refused_alike(tmp_path: Path) -
     for read in (storage.read_safetensors, storage.read_metadata):
         with pytest.raises(CheckpointError, match="not a readable safetensors file"):
             read(path)
+
+
+def test_a_file_is_read_once_and_again_after_it_changed(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    item, read = save_checkpoint(own_checkpoints), []
+    monkeypatch.setattr(
+        checkpoints.headers, "read", lambda path, real=checkpoints.headers.read: read.append(path) or real(path)
+    )
+    assert checkpoints.catalog()[item.id] is checkpoints.catalog()[item.id]
+    assert read.count(item.path) == 1
+    names = item.class_names
+    checkpoints.save(
+        item.path, item.model(), item.recipe, shape=item.shape, class_names=names, metrics={"clean": 0.25}, provenance={}
+    )
+    assert checkpoints.catalog()[item.id].metrics == {"clean": 0.25}
