@@ -35,7 +35,7 @@ def available() -> dict[str, data.Source]:
     return data.available()
 
 
-@st.cache_data(ttl=2, show_spinner=False)
+@st.cache_resource(ttl=2, show_spinner=False)
 def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
     """The checkpoints (of one dataset); read again every two seconds, so that a finished training appears."""
     return checkpoints.catalog(dataset_name)
