@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 FLAGS = [
@@ -95,11 +95,17 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page; the test fails when it left an error in the console or asked the world for anything."""
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> BrowserContext:
+    """What the pages of all tests share: the browser keeps the app's compiled scripts. Each page is a session of its own."""
     context = browser.new_context(viewport={"width": 1360, "height": 900}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A fresh page; the test fails when it left an error in the console or asked the world for anything."""
     opened = context.new_page()
     opened.set_default_timeout(30_000)
     errors: list[str] = []
@@ -114,7 +120,7 @@ def page(browser: Browser) -> Iterator[Page]:
     )
     opened.on("request", lambda request: errors.append(f"asked for {request.url}") if _foreign(request.url) else None)
     yield opened
-    context.close()
+    opened.close()
     assert errors == []
 
 
