@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import json
 import os
+import platform
 import sys
 import time
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from advcore.errors import AdvcoreError
+from advcore.files import read_object, write_whole
 
 Precision = Literal["fp32", "bf16"]
 # malloc.h of the GNU C library
@@ -71,18 +76,28 @@ def describe(device: torch.device, precision: Precision) -> str:
 
 @functools.cache
 def fastest_precision(device_type: str) -> Precision:
-    """The faster of fp32 and bf16 for a small CNN, measured once per process (about 0.1 s).
+    """The faster of fp32 and bf16 for a small CNN, measured once on a machine (about 0.1 s) and kept in the user's cache.
 
-    Many CPUs accept bf16 and emulate it several times slower than fp32, so that what the chip supports does not decide. Under
-    several processes one of them decides for all: pass the result through `distributed.from_first`.
+    Many CPUs accept bf16 and emulate it several times slower than fp32, so that what the chip supports does not decide. Two
+    measurements on a busy machine can differ, and equal recipes must give equal weights. Under several processes one of them
+    decides for all: pass the result through `distributed.from_first`.
     """
     if device_type == "mps":
         return "fp32"
     if device_type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adversarial-lab" / "precision.json"
+    machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()} torch {torch.__version__}"
+    known = read_object(file)
+    if known.get(machine) in PRECISIONS:
+        return known[machine]
     seconds = {precision: _probe(precision) for precision in PRECISIONS}
     # bf16 must be a tenth faster: on a noisy machine a tie is decided for the exact one.
-    return "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
+    faster: Precision = "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
+    with contextlib.suppress(OSError):  # where nothing can be kept, it is measured by each process
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(known | {machine: faster}))
+    return faster
 
 
 def _probe(precision: Precision) -> float:

@@ -3,6 +3,7 @@
 A job's folder `jobs/ID` below the runs is the only record of it; every reader sees the same job:
 
     recipe.json        what to train
+    machine.json       the precision to train it in, chosen when the job was made
     process.json       the process that does it
     progress.jsonl     one line a moment: step, loss, throughput, time left, the held-out accuracies
     state.safetensors  from where training can be resumed
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from advcore import data
+from advcore.device import PRECISIONS, Precision, fastest_precision, pick_device
 from advcore.errors import AdvcoreError
 from advcore.files import read_object
 from advcore.jobs import processes, turns
@@ -124,6 +126,11 @@ def read(folder: Path) -> Job:
     return Job(folder.name, folder, "queued", recipe)
 
 
+def precision(folder: Path) -> Precision | None:
+    """The precision that the job in `folder` trains in; None where it was made without one."""
+    return next((known for known in PRECISIONS if known == read_object(folder / "machine.json").get("precision")), None)
+
+
 def progress(folder: Path) -> list[dict[str, Any]]:
     """The progress of the job in `folder`, oldest first: `phase` and, while it trains, the fields of `training.Progress`.
 
@@ -197,6 +204,8 @@ def start(recipe: Recipe) -> Job:
     making.mkdir()
     try:
         (making / "recipe.json").write_text(recipe.to_json())
+        chosen = {"precision": fastest_precision(pick_device().type)}
+        (making / "machine.json").write_text(json.dumps(chosen))
         making.replace(root() / job_id)
     finally:
         shutil.rmtree(making, ignore_errors=True)

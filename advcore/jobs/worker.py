@@ -23,7 +23,7 @@ from advcore.errors import AdvcoreError, CheckpointError
 from advcore.evaluation import figures
 from advcore.files import remove_parts, write_whole
 from advcore.jobs import processes, turns
-from advcore.jobs.queue import JobError, kept, progress, read
+from advcore.jobs.queue import JobError, kept, precision, progress, read
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import measure
@@ -180,7 +180,7 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
 
 def _train(recipe: Recipe, folder: Path, signals: _StopSignals, lines: _Lines) -> Progress:
     """Train to the end; when asked to stop, the state is saved first."""
-    steps = train(recipe, folder=folder)
+    steps = train(recipe, folder=folder, precision=precision(folder))
     try:
         for now in steps:
             if now.model is not None:

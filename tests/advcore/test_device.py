@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -45,10 +47,24 @@ def test_precisions() -> None:
     [({"fp32": 1.0, "bf16": 0.5}, "bf16"), ({"fp32": 1.0, "bf16": 0.95}, "fp32"), ({"fp32": 1.0, "bf16": 4.0}, "fp32")],
 )
 def test_the_fastest_precision_is_measured_and_a_tie_is_exact(
-    seconds: dict[str, float], chosen: str, monkeypatch: pytest.MonkeyPatch
+    seconds: dict[str, float], chosen: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(device, "_probe", seconds.__getitem__)
     assert device.fastest_precision.__wrapped__("cpu") == chosen
+    # Another process of this machine, which measures something else now.
+    monkeypatch.setattr(device, "_probe", {"fp32": seconds["bf16"], "bf16": seconds["fp32"]}.__getitem__)
+    assert device.fastest_precision.__wrapped__("cpu") == chosen
+
+
+def test_a_cache_that_cannot_be_written_or_read_is_done_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(device, "_probe", {"fp32": 1.0, "bf16": 0.5}.__getitem__)
+    file = tmp_path / "adversarial-lab" / "precision.json"
+    file.parent.mkdir()
+    file.write_text("{")
+    for place in (tmp_path, file):  # a broken file, and a folder that cannot be made
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        assert device.fastest_precision.__wrapped__("cpu") == "bf16"
 
 
 def test_the_fastest_precision_of_this_cpu_is_measured_once() -> None:

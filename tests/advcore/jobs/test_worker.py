@@ -182,6 +182,16 @@ def test_asked_to_stop_it_saves_and_says_so(phase: str, by_file: bool, monkeypat
     assert steps == sorted(set(steps))
 
 
+def test_a_job_trains_in_the_precision_that_was_chosen_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "advance", lambda: None)
+    monkeypatch.setattr(queue, "fastest_precision", lambda device: "bf16")
+    folder = queue.start(TINY).folder
+    monkeypatch.setattr(loop, "fastest_precision", lambda device: "fp32")  # as a busy machine may have it later
+    assert worker.run(folder) == 0
+    made = checkpoints.find(queue.read(folder).checkpoint)
+    assert made.provenance["device"].endswith("bf16")
+
+
 def test_a_job_that_saved_its_model_but_could_not_say_so_does_not_save_it_twice() -> None:
     folder = make()
     worker.run(folder)
