@@ -238,6 +238,8 @@ def _further(attack: Callable[[Run], Attack]) -> Callable[[Run], Measuring]:
 def _judge_further(more: str, advice: str) -> Callable[[Check], Judgement]:
     def judge(check: Check) -> Judgement:
         images, lost = check.counts["before"] - check.counts["after"], check.share("before") - check.share("after")
+        if not images:
+            return "holds", f"{more} change nothing: {check.percent('after')} stay right."
         told = f"{more} lower the accuracy from {check.percent('before')} to {check.percent('after')}"
         if lost > 0.05 and images > 2:
             return "fails", f"{told}: {advice}"
