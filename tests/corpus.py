@@ -171,6 +171,7 @@ def good_files() -> list[Good]:
         Good("alpha.tif", saved(_see_through("RGB", 0), "TIFF"), quarters=half, said="white"),
         Good("fax.tif", saved(one_bit, "TIFF", compression="group4"), True, ink),
         Good("16-bit.tif", saved(Image.fromarray(deep[..., 0] * 257), "TIFF"), True, level, said="16 bits"),
+        Good("white-is-0.tif", saved(Image.fromarray(65535 - deep[..., 0] * 257), "TIFF", tiffinfo={262: 0}), True, level),
         Good("32-bit.tif", saved(Image.fromarray(deep[..., 0].astype(np.int32)), "TIFF"), True, level, said="32 bits"),
         Good("float.tif", saved(Image.fromarray(deep[..., 0].astype(np.float32) / 255), "TIFF"), True, level, said="32 bits"),
         Good("pages.tif", saved(rgb, "TIFF", save_all=True, append_images=[other.copy()]), said="first"),

@@ -37,7 +37,8 @@ _MAX_SCANS, _MAX_SEGMENTS, _MAX_PADDING = 100, 1000, 64 << 10  # of a JPEG file;
 # The markers that Pillow takes to begin a segment: SOF, DHT, DAC, SOS, DQT, DNL, DRI, DHP, EXP, APP and COM.
 _WITH_LENGTH = {bytes([code]) for code in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDA, 0xF0), 0xFE)}
 _STRIP = 1 << 20  # values that are turned from wide to 8 bits at a time
-_ORIENTATION = 0x0112
+_ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # TIFF tags
+_DEEP = ["16 bits brought to 8"]
 
 
 class PhotoError(AdvcoreError):
@@ -234,10 +235,12 @@ def _own_note(image: Image.Image) -> dict[str, Any] | None:
 
 def _levels(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """The image in mode L or RGB, 8 bits, and what was done to bring it there."""
-    if image.mode.startswith("I;16"):
-        return _from_values(np.asarray(image), 0, 65535), ["16 bits brought to 8"]
-    if image.mode in ("I", "F"):
-        return _stretched(np.asarray(image))
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image)
+        levels, words = _stretched(values) if image.mode in ("I", "F") else (_from_values(values, 0, 65535), _DEEP)
+        # In such a TIFF file, 0 may mean white; of 8 bits and fewer, Pillow turns that round itself.
+        white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
+        return ImageOps.invert(levels) if white_is_zero else levels, words
     if image.has_transparency_data:
         return _on_paper(image)
     if image.mode in ("L", "RGB"):

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from typing import Any, Literal
 from advcore import data
 from advcore.device import PRECISIONS, Precision, fastest_precision, pick_device
 from advcore.errors import AdvcoreError
-from advcore.files import read_object
+from advcore.files import read_object, remove_parts
 from advcore.jobs import processes, turns
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
@@ -35,6 +37,8 @@ from advcore.training.state import STATE_FILE, DamagedState, state_step
 
 State = Literal["queued", "running", "stopped", "failed", "finished"]
 _MAX_LINE = 10_000
+WRITING_SECONDS = 120.0
+"""A file that nothing was written to for so long was left by a process that was killed."""
 
 
 class JobError(AdvcoreError):
@@ -147,13 +151,17 @@ def progress(folder: Path) -> list[dict[str, Any]]:
 
 
 def log_tail(folder: Path, lines: int = 40) -> str:
-    """The last lines of what the process of the job in `folder` printed."""
+    """The last lines of what the process of the job in `folder` printed, without this machine's folders."""
     try:
         with (folder / "log.txt").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
+    here = {checkpoints.runs_root(): "runs", data.data_root(): "data", Path(__file__).parents[2]: ".", Path.home(): "~"}
+    here |= {Path(sys.prefix): "python", Path(sys.base_prefix): "python"}
+    for place, name in sorted(((str(place.resolve()), name) for place, name in here.items()), key=lambda pair: -len(pair[0])):
+        text = text.replace(f"{place}{os.sep}", f"{name}/") if len(place) > 1 else text
     return "\n".join(text.splitlines()[-lines:])
 
 
@@ -183,6 +191,12 @@ def _how_it_died(folder: Path) -> str:
 
 
 # --- changing them -------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def tidy() -> None:
+    """Once a process: delete the half-written files that killed processes left among the runs."""
+    remove_parts(checkpoints.runs_root(), WRITING_SECONDS)
 
 
 def advance() -> None:

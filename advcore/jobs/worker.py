@@ -23,7 +23,7 @@ from advcore.errors import AdvcoreError, CheckpointError
 from advcore.evaluation import figures
 from advcore.files import remove_parts, write_whole
 from advcore.jobs import processes, turns
-from advcore.jobs.queue import JobError, kept, precision, progress, read
+from advcore.jobs.queue import WRITING_SECONDS, JobError, kept, precision, progress, read
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import measure
@@ -31,7 +31,6 @@ from advcore.training.loop import Progress, train
 from advcore.training.state import STATE_FILE, DamagedState, state_step
 
 _NICENESS = 5  # the page that shows the job must stay quick
-_WRITING_SECONDS = 600.0  # a file that nothing was written to for so long was left by a process that was killed
 
 
 class _StopRequested(BaseException):
@@ -139,7 +138,7 @@ def _reason(error: Exception, folder: Path) -> str:
 
 def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
     remove_parts(folder, 0)  # no other process writes there
-    remove_parts(checkpoints.runs_root(), _WRITING_SECONDS)
+    remove_parts(checkpoints.runs_root(), WRITING_SECONDS)
     recipe = Recipe.from_json((folder / "recipe.json").read_text())
     if finished := _made_before(folder.name):
         return _finished(finished, recipe)

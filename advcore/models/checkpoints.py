@@ -25,6 +25,7 @@ from advcore.recipe import Recipe
 
 SUFFIX = ".safetensors"
 _NAMED = 6  # how many ids a sentence may list
+_MAX_NAME = 230  # bytes, without a number and the suffix: file systems take 255
 _ID = re.compile(r"[\w][\w.-]{0,63}/[\w][\w.+-]{0,95}")
 
 
@@ -226,9 +227,9 @@ def save(
 
 def free_path(checkpoint_id: str) -> Path:
     """Where a user's new checkpoint goes: its id below the runs, with -2, -3, … where that id is taken."""
-    if not _ID.fullmatch(checkpoint_id):
+    if not _ID.fullmatch(checkpoint_id) or max(len(part.encode()) for part in checkpoint_id.split("/")) > _MAX_NAME:
         raise CheckpointError(
-            f"'{checkpoint_id[:80]}' cannot name a checkpoint; use letters, digits, '.', '_' and '-' after 'dataset/'."
+            f"'{checkpoint_id[:80]}' cannot name a checkpoint; use a few letters, digits, '.', '_' and '-' after 'dataset/'."
         )
     taken, number, free = catalog(), 1, checkpoint_id
     while free in taken or (own_root() / f"{free}{SUFFIX}").exists():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from advcore.errors import AdvcoreError
 from advcore.jobs import queue
+from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from tests.advcore.jobs.folders import claim, make
 
@@ -102,6 +105,26 @@ def test_an_incomplete_line_is_left_out() -> None:
         f'{whole}\n[1]\n"x"\n{{"step": 3}}\n'.encode() + b'\xff\xfe\n{"phase": "training", "st'
     )
     assert queue.progress(folder) == [json.loads(whole)]
+
+
+def test_the_log_is_shown_without_this_machines_folders(tmp_path: Path) -> None:
+    folder = make()
+    places = (folder, tmp_path / "data", Path(queue.__file__), Path.home(), Path(sys.prefix))
+    (folder / "log.txt").write_text("".join(f"Error in {place}/x\n" for place in places))
+    tail = queue.log_tail(folder)
+    assert tail.count("Error in ") == len(places)
+    assert not any(str(place) in tail for place in (tmp_path, queue.__file__, Path.home(), Path(sys.prefix)))
+
+
+def test_half_written_files_are_swept_when_the_app_starts() -> None:
+    models = checkpoints.own_root() / "digits"
+    models.mkdir(parents=True)
+    old, young = models / ".b.part", models / ".c.part"
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    queue.tidy.__wrapped__()
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_the_log_is_shown_from_its_end() -> None:

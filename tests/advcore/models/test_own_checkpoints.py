@@ -71,3 +71,10 @@ def test_a_network_is_counted_without_its_weights(monkeypatch: pytest.MonkeyPatc
     wanted = architectures.parameter_count(architectures.build("digits_cnn", (1, 8, 8), 10))
     checkpoint.path.unlink()
     assert checkpoint.parameters == wanted
+
+
+def test_a_name_of_too_many_bytes_is_refused() -> None:
+    own()
+    with pytest.raises(CheckpointError, match="cannot name a checkpoint"):
+        checkpoints.rename("digits/mine", "漢" * 95)
+    assert checkpoints.rename("digits/mine", "漢" * 70).path.exists()
