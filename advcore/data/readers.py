@@ -122,8 +122,8 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
             ) from error
         names = names or _hub_class_names(schema.metadata or {})
         for row, (data, label) in enumerate(rows):
-            if not isinstance(data, bytes) or not isinstance(label, int):
-                raise DataError(f"{file}, row {row}: an image or its label is missing; copy the file again.")
+            if not isinstance(data, bytes) or not isinstance(label, int) or abs(label) >= 2**63:
+                raise DataError(f"{file}, row {row}: an image or its label is missing or out of range; copy the file again.")
             try:
                 images.append(decode(data, channels or 3))
             except PhotoError as error:
