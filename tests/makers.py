@@ -65,7 +65,8 @@ def write_parquet(
         for index, array in enumerate(arrays)
     ]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = pa.table({"image": pa.array(rows, kind), "label": pa.array(labels, pa.int64())})
+    whole = pa.uint64() if any(label is not None and label >= 2**63 for label in labels) else pa.int64()
+    table = pa.table({"image": pa.array(rows, kind), "label": pa.array(labels, whole)})
     if names is not None:
         features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})

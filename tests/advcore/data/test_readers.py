@@ -114,6 +114,7 @@ def png(side: int = 28) -> bytes:
         ([png(), png()], [-1, 0], ["label -1"]),
         ([png(), None], [0, 1], ["row 1", "missing"]),
         ([png(), png()], [0, None], ["row 1", "missing"]),
+        ([png(), png()], [0, 2**64 - 1], ["row 1", "out of range"]),
         ([png(), png()[:60]], [0, 1], ["row 1", "cannot be read"]),
         ([b"not a picture"], [0], ["row 0", "cannot be read"]),
         ([b""], [0], ["row 0", "cannot be read"]),
@@ -126,6 +127,7 @@ def png(side: int = 28) -> bytes:
         "label below 0",
         "no image",
         "no label",
+        "a huge label",
         "cut",
         "text",
         "empty",
@@ -415,7 +417,8 @@ def test_a_phones_pictures_stand_upright_in_a_folder_of_ones_own(size: tuple[int
     (place := data_folder / "phone" / "test" / "a").mkdir(parents=True)
     lying.save(place / "0.png", exif=exif)
     Image.new("L", size[::-1]).save(place / "1.png")  # upright as it lies
-    image = data.load("phone").images[0, 0].float()
+    write_folder(place.parent, {"b": [np.zeros(size, np.uint8)]})  # a dataset has two classes
+    image = max(data.load("phone").images[:, 0].float(), key=torch.mean)
     assert image.shape == ((64, 64) if max(size) > 64 else size)
     assert image[:4].mean() > 200
     assert image[len(image) // 2 :].mean() < 50
@@ -457,7 +460,7 @@ def test_an_unreadable_picture_is_named(content: bytes, data_folder: Path) -> No
 
 def test_a_folder_that_may_not_be_looked_into(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = write_folder(data_folder / "shapes" / "test", {"a": [flat(0)]})
-    write_folder(data_folder / "other" / "test", {"a": [flat(0)]})
+    write_folder(data_folder / "other" / "test", {"a": [flat(0)], "b": [flat(1)]})
     looked = Path.iterdir
 
     def iterdir(path: Path) -> Iterator[Path]:
@@ -467,7 +470,7 @@ def test_a_folder_that_may_not_be_looked_into(data_folder: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
     refused("shapes", str(place), "Permission denied")
-    assert len(data.load("other")) == 1
+    assert len(data.load("other")) == 2
 
 
 # --- what packages bring ------------------------------------------------------------------------------------------------
