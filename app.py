@@ -7,8 +7,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import streamlit as st
 
+from advcore.jobs import queue
 from pages import accuracy, attack, believe, models, papers, retrain, your_image
-from ui import frame
+from ui import frame, uploads
 
 st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
 
@@ -33,4 +34,6 @@ MOVED = [
     )
     for old, page in {"attack": ATTACK, "your-image": YOUR_IMAGE}.items()
 ]
+uploads.limit()
+queue.tidy()
 frame.show(st.navigation([*PAGES, *MOVED], position="top"))

@@ -120,7 +120,8 @@ def privacy() -> None:
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.caption(
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
-        "sessions or sent anywhere else, and all of it is gone when you close the page."
+        "sessions or sent anywhere else. Files and photos are deleted about a minute after you close the page, a drawing when "
+        "the server drops your session."
     )
     if session.uploads().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)

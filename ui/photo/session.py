@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import weakref
 import html
 import shlex
 from collections import OrderedDict
@@ -36,6 +37,9 @@ from ui.photo.models import PhotoModel, network, size_words
 T = TypeVar("T")
 THUMB: Shape = (3, 64, 64)
 MAX_PHOTOS = 24
+MAX_ALL = 8 * MAX_PIXELS
+"""How many pixels all sessions may hold together."""
+_everyone: weakref.WeakSet[Uploads] = weakref.WeakSet()
 MAX_HELD = 3 * MAX_PIXELS
 """How many pixels one session may hold: the server is shared."""
 PACK_AT_ONCE = 4_000_000
@@ -49,11 +53,19 @@ _MOST_FILES = 4  # of a large photo each is tens of megabytes
 # --- what the session holds --------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(eq=False)
 class Uploads:
     """The session's photos by id, in the order they came, and what was wrong with other files."""
 
     photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
+    def __post_init__(self) -> None:
+        _everyone.add(self)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels its photos have."""
+        return sum(photo.size[0] * photo.size[1] for photo in list(self.photos.values()))
+
     problems: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, content: bytes) -> str | None:
@@ -71,8 +83,10 @@ class Uploads:
         return photo_id
 
     def _check_room(self, photo: Photo) -> None:
-        held = sum(other.size[0] * other.size[1] for other in self.photos.values())
-        if len(self.photos) >= MAX_PHOTOS or held + photo.size[0] * photo.size[1] > MAX_HELD:
+        more = photo.size[0] * photo.size[1]
+        if sum(other.pixels for other in _everyone.copy()) + more > MAX_ALL:
+            raise AdvcoreError(f"{photo.name} was left out: this server holds too many pictures now; try again later.")
+        if len(self.photos) >= MAX_PHOTOS or self.pixels + more > MAX_HELD:
             raise AdvcoreError(
                 f"{photo.name} was left out: a session holds {MAX_PHOTOS} pictures and {MAX_HELD // 10**6} megapixels; "
                 "remove some first."
@@ -310,13 +324,13 @@ def command(
     plain: bool,
 ) -> str:
     """The same attack on the command line."""
-    parts = ["python", "-m", "advcore", "attack", "--checkpoint", model.id, "--image", name, "--epsilon", repr(epsilon)]
+    parts = ["python", "-m", "advcore", "attack", "--checkpoint", model.id, *_option("image", name), "--epsilon", repr(epsilon)]
     parts += ["--attack", spec_of(attack).name]
     parts += ["--full"] if full else []
     parts += [f"--crop={','.join(map(str, crop))}"] if crop else []
     parts += [] if invert is None else ["--invert" if invert else "--no-invert"]
     parts += ["--plain"] if plain else []
-    parts += ["--target", target] if target is not None else []
+    parts += _option("target", target) if target is not None else []
     return shlex.join([*parts, "--out", "attacked"])
 
 
@@ -344,5 +358,10 @@ def figure(image: Tensor, caption: str, alt: str) -> str:
     return (
         f'<figure style="margin:0;text-align:center"><img style="{style}" src="data:image/png;base64,{source}" '
         f'alt="{html.escape(alt, quote=True)}"><figcaption style="font-size:.85rem;opacity:.8;margin-top:.45rem">'
+def _option(name: str, value: str) -> list[str]:
+    """An option of the command line, also with a value that itself begins like one."""
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+
+
         f"{html.escape(caption)}</figcaption></figure>"
     )
