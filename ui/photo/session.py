@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import weakref
 import html
 import shlex
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -37,11 +37,11 @@ from ui.photo.models import PhotoModel, network, size_words
 T = TypeVar("T")
 THUMB: Shape = (3, 64, 64)
 MAX_PHOTOS = 24
+MAX_HELD = 3 * MAX_PIXELS
+"""How many pixels one session may hold: the server is shared."""
 MAX_ALL = 8 * MAX_PIXELS
 """How many pixels all sessions may hold together."""
 _everyone: weakref.WeakSet[Uploads] = weakref.WeakSet()
-MAX_HELD = 3 * MAX_PIXELS
-"""How many pixels one session may hold: the server is shared."""
 PACK_AT_ONCE = 4_000_000
 """Photos of more pixels are encoded only when asked for: that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
@@ -58,6 +58,8 @@ class Uploads:
     """The session's photos by id, in the order they came, and what was wrong with other files."""
 
     photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
+    problems: dict[str, str] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
         _everyone.add(self)
 
@@ -65,8 +67,6 @@ class Uploads:
     def pixels(self) -> int:
         """How many pixels its photos have."""
         return sum(photo.size[0] * photo.size[1] for photo in list(self.photos.values()))
-
-    problems: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, content: bytes) -> str | None:
         """Decode a file and keep it; returns its id, or None when it cannot be used and `problems` says why."""
@@ -334,6 +334,11 @@ def command(
     return shlex.join([*parts, "--out", "attacked"])
 
 
+def _option(name: str, value: str) -> list[str]:
+    """An option of the command line, also with a value that itself begins like one."""
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+
+
 # --- words and figures -------------------------------------------------------------------------------------------------
 
 
@@ -358,10 +363,5 @@ def figure(image: Tensor, caption: str, alt: str) -> str:
     return (
         f'<figure style="margin:0;text-align:center"><img style="{style}" src="data:image/png;base64,{source}" '
         f'alt="{html.escape(alt, quote=True)}"><figcaption style="font-size:.85rem;opacity:.8;margin-top:.45rem">'
-def _option(name: str, value: str) -> list[str]:
-    """An option of the command line, also with a value that itself begins like one."""
-    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
-
-
         f"{html.escape(caption)}</figcaption></figure>"
     )
