@@ -80,3 +80,11 @@ def _bytes_below(folder: Path) -> int:
         except OSError:
             continue  # a temporary file that was renamed meanwhile
     return total
+
+
+def why_not_fetched(error: BaseException) -> str:
+    """Why a download failed, in words: an address that cannot be looked up means that there is no network."""
+    text = str(getattr(error, "reason", error)).strip()
+    if any(sign in text for sign in ("Name or service not known", "name resolution", "nodename nor servname", "getaddrinfo")):
+        return "this machine has no connection to the internet"
+    return text.splitlines()[0][:160].rstrip(": ") if text else type(error).__name__

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from advcore import attacks, data
 from advcore.evaluation.diagnosis import masking
+from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.single import Outcome
 from advcore.images.encode import png
 from advcore.models.checkpoints import Checkpoint
 from ui import frame, load
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, scrubber
-from ui.frame import chosen, number, remember, report_unavailable
+from ui.frame import chosen, go, heading, keep, link, number, remember, turn
 from ui.pickers import about_images, attack_picker, dataset_picker, default_pair, images_and_models
 from ui.snippets import attack_snippet
 from ui.words import epsilon_text, markdown_safe, role, role_colour
@@ -27,21 +27,28 @@ PER_PAGE = 24
 
 def page() -> None:
     """Two models and one image with the ε track, other images to pick, and downloads."""
-    st.markdown("## How little does it take to fool a neural network?")
-    st.caption("Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.")
-    with st.sidebar:
-        info = dataset_picker()
+    heading(
+        "How little does it take to fool a neural network?",
+        wide=True,
+        help="Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.",
+    )
+    tours = st.container(horizontal=True, gap="small", key="tours")
+    with st.container(horizontal=True, gap="small", key="picks"):
+        info = dataset_picker(bare=True)
+        attack_name = attack_picker(bare=True)
+        models_place, target_place = st.container(horizontal=True, gap="small", key="models"), st.container()
     images, known = images_and_models(info)
-    with st.sidebar:
+    with models_place:
         models = pick_models(info, known)
-        attack_name, target_name = pick_attack(info, images)
-        about_images(images, "fp32")
-    report_unavailable()
+    with target_place:
+        target_name = pick_target(info, images)
+    with tours:
+        offer_tours(info, known)
 
     waiting = st.empty()
     with waiting, st.spinner("Attacking …", show_time=True), load.interactive():
         first, usual = load.striking(*models, info.epsilon)
-        index = shown_image(info, images, first)
+        index = int(number("image", 0, len(images) - 1, first, scope=info.name))
         target = None if target_name == ANY else images.class_names.index(target_name)
         own_class = target == int(images.labels[index])
         target = None if own_class else target
@@ -59,6 +66,7 @@ def page() -> None:
         epsilon=number("epsilon", 0, info.epsilon_max, usual, scope=info.name),
         usual=info.epsilon,
         noise=number("noise", 0, 1, 0, scope=info.name) == 1,
+        turn=str(turn()),
         key=f"scrub:{info.name}",
     )
     masked_notes(models, attack_name)
@@ -87,38 +95,48 @@ def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> list[Checkp
             st.selectbox(
                 f"Model {letter.upper()}",
                 list(known),
-                format_func=lambda name: known[name].title,
+                format_func=lambda name, letter=letter: f"{letter.upper()}: {known[name].title}",
                 key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
+                label_visibility="collapsed",
             )
         ]
         for letter, default in zip("ab", default_pair(known), strict=True)
     ]
 
 
-def pick_attack(info: data.Dataset, images: data.LabeledImages) -> tuple[str, str]:
-    """The attack's name, and the name of the class to reach (ANY: untargeted)."""
-    name = attack_picker()
+def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
+    """The name of the class to reach (ANY: untargeted)."""
     classes = [ANY, *images.class_names]
-    target = st.selectbox(
+    return st.selectbox(
         "Target class",
         classes,
-        format_func=lambda name: "any wrong class" if name == ANY else name,
+        format_func=lambda name: "Toward any wrong class" if name == ANY else f"Toward {name}",
         key=chosen("target", classes, ANY, key=f"target:{info.name}"),
-        help="“any” moves away from the true class; with a class of your choice the attack moves toward it.",
+        label_visibility="collapsed",
     )
-    return name, target
 
 
-def image_key(info: data.Dataset) -> str:
-    """Where the session keeps the index of the image shown."""
-    return f"image:{info.name}"
+def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
+    """Three buttons, each of which sets the whole state."""
+    a, b = default_pair(known)
+    start = {"dataset": info.name, "a": a, "b": b, "attack": "fgsm"}
+    st.button("Fool it", icon=":material/bolt:", on_click=go, args=(start,), kwargs={"full": True})
+    noise = start | {"noise": "1"}
+    st.button("Try noise of the same size", icon=":material/grain:", on_click=go, args=(noise,), kwargs={"full": True})
+    masked = [item for name in (info.name, "mnist") for item in load.catalog(name).values() if masking(item)]
+    if masked:
+        label = "See a defense break under PGD"
+        st.button(label, icon=":material/heart_broken:", on_click=break_defense, args=(masked[0],))
 
 
-def shown_image(info: data.Dataset, images: data.LabeledImages, first: int) -> int:
-    """The index of the test image shown: the one picked, else the link's, else `first`."""
-    if image_key(info) not in st.session_state:
-        st.session_state[image_key(info)] = int(number("image", 0, len(images) - 1, first, scope=info.name))
-    return min(st.session_state[image_key(info)], len(images) - 1)
+def break_defense(model: Checkpoint) -> None:
+    """Show a masked model as B, on an image that FGSM leaves unharmed at the ε it claims and PGD does not."""
+    epsilon = claimed_epsilon(model) or model.recipe.epsilon
+    standard = default_pair(load.catalog(model.dataset))[0]
+    with load.interactive():
+        image = load.breaking(model, epsilon)
+    state = {"dataset": model.dataset, "a": standard, "b": model.id, "attack": "pgd"}
+    go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
 
 
 def side(model: Checkpoint, index: int, attack: attacks.Attack, target: int | None, info: data.Dataset) -> Side:
@@ -130,28 +148,30 @@ def side(model: Checkpoint, index: int, attack: attacks.Attack, target: int | No
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
-    """Where one step fools a model far less often than many steps, a note beside the single-step attack."""
+    """A note on each model that one step fools far less often than many steps."""
     for model, letter in zip(models, "AB", strict=True):
-        if attack_name == "fgsm" and (finding := masking(model)):
-            checks = f"/believe?{urlencode({'dataset': model.dataset, 'model': model.id})}"
-            st.info(
-                f"Model {letter} {markdown_safe(finding)}. Set the attack to PGD-20, or see [the ten checks]({checks}).",
-                icon=":material/science:",
-            )
+        if finding := masking(model):
+            try_it = " Set the attack to PGD-20 to see it." if attack_name == "fgsm" else ""
+            with st.container(border=True, horizontal=True, vertical_alignment="center"):
+                st.markdown(f":material/science: Model {letter} {markdown_safe(finding)}.{try_it}", width="stretch")
+                link("The ten checks", "believe", icon=":material/verified:", dataset=model.dataset, model=model.id)
 
 
 def pick_image(info: data.Dataset, images: data.LabeledImages, index: int) -> None:
     """The gallery of test images, of one class or of all."""
 
     def show(number: int) -> None:
-        st.session_state[image_key(info)] = number
+        keep(info.name, image=number)
 
-    st.markdown("##### Pick an image")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("## Pick an image", width="content")
+        about_images(images, "fp32")
     choice, surprise, more = st.columns([2, 1, 1], vertical_alignment="bottom")
     classes = ["all classes", *images.class_names]
     only = choice.selectbox(
         "Class", classes, key=chosen("class", classes, classes[0], key=f"class:{info.name}"), label_visibility="collapsed"
     )
+    remember(info.name, **{"class": None if only == classes[0] else only})
     of_class = images.labels == classes.index(only) - 1
     matching = list(range(len(images))) if only == classes[0] else of_class.nonzero().flatten().tolist()
     surprise.button(
@@ -181,7 +201,7 @@ def take_away(
     left: Scrubbed,
 ) -> None:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
-    st.markdown("##### Take it with you")
+    st.markdown("## Take it with you")
     for column, model, letter in zip(st.columns(len(models)), models, "AB", strict=True):
         with load.interactive():
             outcome = load.outcome(load.image_attack(model, index, attack, target), grid, left.epsilon)

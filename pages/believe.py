@@ -12,7 +12,7 @@ from advcore.evaluation.figures import claimed_epsilon
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load
-from ui.frame import chosen, number, remember, report_unavailable
+from ui.frame import chosen, chosen_number, heading, remember
 from ui.pickers import about_images, dataset_picker, images_and_models
 from ui.tiles import Tile, tiles
 from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
@@ -26,18 +26,18 @@ LIGHTS = {
     "holds": ("✓", "holds", DEFENDED),
     "doubtful": ("?", "doubtful", OTHERS[0]),
     "fails": ("✗", "fails", FOOLED),
-    "not run": ("·", "not run", "rgba(128,128,128,.6)"),
+    "not run": ("·", "not run", "#9aa3ab"),
 }
 _CSS = """<style>
 .checks { list-style: none; margin: 0 !important; padding: 0 !important; display: grid; gap: .5rem; }
 .checks li { display: grid; grid-template-columns: 1.3rem 7rem 1fr; gap: .2rem .7rem; align-items: baseline;
   margin: 0 !important; padding: .55rem .8rem;
   border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; }
-.checks .number { font-weight: 650; opacity: .6; text-align: right; }
+.checks .number { font-weight: 650; opacity: .8; text-align: right; }
 .checks .light { font-weight: 650; white-space: nowrap; }
-.checks .light i { font-style: normal; color: #fff; background: var(--light); border-radius: 50%; display: inline-block;
+.checks .light i { font-style: normal; color: #000; background: var(--light); border-radius: 50%; display: inline-block;
   width: 1.35em; height: 1.35em; line-height: 1.35em; text-align: center; margin-right: .4em; font-size: .85em; }
-.checks b { font-weight: 600; } .checks p { margin: .15rem 0 0; font-size: .9rem; opacity: .8; line-height: 1.4; }
+.checks b { font-weight: 600; } .checks p { margin: .15rem 0 0; font-size: .9rem; opacity: .85; line-height: 1.4; }
 .verdict-line { border-radius: .8rem; border: 2px solid var(--light); padding: .8rem 1.1rem; margin: .3rem 0 .8rem; }
 .verdict-line strong { font-size: clamp(1.2rem, 2.4vw, 1.6rem); display: block; }
 @media (max-width: 640px) { .checks li { grid-template-columns: 1.2rem 1fr; } .checks li > div { grid-column: 2; } }
@@ -46,7 +46,7 @@ _CSS = """<style>
 
 def page() -> None:
     """The verdict on one model, the ten checks behind it, and a comparison with published CIFAR-10 models."""
-    st.markdown("## Can it be believed?")
+    heading("Can it be believed?")
     st.caption(
         "A defended model can look robust only because the attack is too weak for it. These ten checks, from the field's own "
         "rules, distinguish real robustness from masked robustness."
@@ -58,8 +58,7 @@ def page() -> None:
         model = pick_model(info, known)
         epsilon = pick_epsilon(info, model)
         about_images(images, "fp32")
-    report_unavailable()
-    st.markdown(f"##### {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
+    st.markdown(f"## {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
     if found := diagnosis_at(model, epsilon):
         show(found)
         st.caption("Measured when the model was made, and kept in its file.")
@@ -81,9 +80,7 @@ def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
 def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
     """The ε of the checks: at first the one that the model claims."""
     usual = claimed_epsilon(model) or info.epsilon
-    key = f"believe epsilon:{model.id}"
-    if key not in st.session_state:
-        st.session_state[key] = number("epsilon", 0.001, 0.5, usual, scope=model.id)
+    key = chosen_number("epsilon", 0.001, 0.5, usual, scope=model.id, key=f"believe epsilon:{model.id}")
     value = st.number_input(
         "ε (L∞, pixel space)", 0.001, 0.5, step=0.01 if info.grey else 1 / 255, format="%.4f", key=key, help="8/255 = 0.0314"
     )
@@ -176,7 +173,7 @@ def check_row(place: int, check: Check) -> str:
 
 def published(model: Checkpoint) -> None:
     """Clean accuracy against accuracy under AutoAttack: RobustBench's CIFAR-10 models and ours."""
-    st.markdown("##### Published CIFAR-10 models and ours")
+    st.markdown("## Published CIFAR-10 models and ours")
     ours, counts = [], set()
     for item in load.catalog("cifar10").values():
         found = item.metrics.get("autoattack")

@@ -12,7 +12,8 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load
-from ui.frame import chosen, drop_controls, remember, report_unavailable
+from ui.frame import chosen, drop_controls, heading, remember
+from ui.pickers import offer_missing
 from ui.training import job as job_views
 from ui.training.cards import cards
 from ui.training.form import advanced, drawn_before, fill, forget, recipe_form
@@ -28,8 +29,9 @@ def page() -> None:
     queue.advance()
     known = {job.id: job for job in queue.listing()}
     running = next((job.id for job in known.values() if job.state == "running"), None)
-    heading, choice = st.columns([3, 2], vertical_alignment="center")
-    heading.markdown("## Train a network that resists attacks")
+    title, choice = st.columns([3, 2], vertical_alignment="center")
+    with title:
+        heading("Train a network that resists attacks")
     shown = NEW
     if known:
         shown = choice.selectbox(
@@ -54,7 +56,6 @@ def page() -> None:
     else:
         st.empty()
         with st.container():
-            report_unavailable()
             remember(job=shown)
             one_training(known[shown])
 
@@ -115,6 +116,7 @@ def what_to_train() -> tuple[data.Dataset, str, DeltaGenerator]:
     first = next(item for item in ("mnist", "digits") if item in trainable)
     one, two, three = st.columns(3)
     name = one.selectbox("Dataset", trainable, format_func=titles.get, key=chosen("dataset", trainable, first))
+    offer_missing(trainable)
     fitting = presets.architectures(name)
     architecture = two.selectbox(
         "Architecture",
@@ -154,7 +156,6 @@ def new_training(*, busy: bool) -> None:
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
     picked = st.session_state[key]
     start = starting_point(place, offered[picked])
-    report_unavailable()
     cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
     if st.session_state.get("filled for") != (info.name, architecture, picked):

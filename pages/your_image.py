@@ -17,91 +17,123 @@ from advcore.photos.framing import crop_box
 from ui import frame, load
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber
-from ui.frame import chosen, number, remember, report_unavailable
+from ui.frame import chosen, heading, number, remember, turn
 from ui.photo import session
-from ui.photo.models import PhotoModel, about, model_pickers, offer_pretrained, size_words
-from ui.photo.sources import INVITATIONS, SOURCES, forget, photo_from
+from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
+from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
 from ui.pickers import attack_picker
-from ui.words import OTHERS, epsilon_text, markdown_safe, role, role_colour
+from ui.words import OTHERS, epsilon_text, markdown_safe, percent, role, role_colour
 
 REACHES = {"view": "what the models see", "full": "the whole picture"}
 INKS = {"auto": "automatic", "dark": "dark", "bright": "bright"}
 ANY = "any"
+NONE = "none of these"
+MOST_CHIPS = 12
+"""So many classes are shown side by side; more are a list to search."""
+UNSURE, CLEAR = 0.5, 0.9
+"""Below the one, an answer is called unsure; from the other on, that to a digit that was found is taken to be right."""
 
 
 def page() -> None:
-    """The photo, what the models see of it, the attack on it, and the attacked picture to download."""
-    st.markdown("## Now try it with your picture")
-    st.caption("A photo, a drawing, a digit on paper: see how the models classify it, and how small a change fools them.")
-    with st.sidebar:
-        dataset, models = model_pickers()
-    messages = st.container()
-    with messages:
-        report_unavailable()
+    """The photo, what it is, what the models say of it, the attack on it, and the attacked picture to download."""
+    heading("Now try it with your picture", wide=True)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="ask"):
+        source = st.segmented_control(
+            "Where is the picture?",
+            list(SOURCES),
+            format_func=SOURCES.get,
+            key=chosen("source", list(SOURCES), "examples"),
+            on_change=source_changed,
+        )
+        dataset = ask_kind(st.container(width="content"))
+    beside = source in {"draw", "camera"}  # these stand in the picture's own column
+    given = None if beside else photo_from(source, dataset)
+    left, right = st.columns([1, 3], gap="medium")
+    with left:
+        if beside:
+            given = photo_from(source, dataset)
+        picture, settings = st.container(), st.expander("Models, attack and framing", icon=":material/tune:")
+    with settings:
+        models = model_pickers(dataset)
     if not models:
         no_models(dataset)
         return
-    source = st.segmented_control(
-        "Where the picture comes from",
-        list(SOURCES),
-        format_func=SOURCES.get,
-        key=chosen("source", list(SOURCES), "examples"),
-        label_visibility="collapsed",
-    )
-    given, columns = pick_photo(source, dataset)
-    state = {"dataset": dataset, "a": models[0].id, "b": models[-1].id if len(models) > 1 else None, "source": source}
+    remember(dataset, dataset=dataset, a=models[0].id, b=models[-1].id if len(models) > 1 else None, source=source)
     if given is None:
+        if source in INVITATIONS:
+            (right if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
         privacy()
-        remember(dataset, **state)
         return
-    photo_id, photo = given
-    with columns[2]:
-        reach, framing = framing_controls(models[0], photo)
-    framed = look(columns, photo_id, photo, models[0], framing, fixed=source == "draw")
-    with st.sidebar:
+    note_kind(source, given.id, dataset)
+    with settings:
+        reach, framing = framing_controls(models[0], given.photo)
         attack_name, target_name = attack_controls(models[0], reach)
-    with messages:
-        report_unavailable()
+    framed = look(picture, given, models[0], framing, fixed=source == "draw")
     target = None if target_name == ANY else models[0].class_names.index(target_name)
     attack = attacks.attack_named(attack_name, targeted=target is not None)
-    info, scope = about(dataset), f"own {dataset} {reach}"
-    answers = attack_photo(models, framed, attack, target, reach, info)
-    left = scrubber(
-        sides(answers),
-        models[0].class_names,
-        epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=scope),
-        usual=info.epsilon,
-        noise=number("noise", 0, 1, 0, scope=scope) == 1,
-        link=source == "examples",
-        key=f"scrub:{scope}",
-    )
+    info, scope = about(dataset), f"own {given.id} {dataset} {reach}"
+    with right:
+        before = st.container()
+        answers = attack_photo(models, framed, attack, target, reach, info)
+        with before:
+            truth = ask_truth(given, models[0])
+            say_before(answers, truth)
+        left_at = scrubber(
+            sides(answers, truth, framed),
+            models[0].class_names,
+            epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=scope),
+            usual=info.epsilon,
+            noise=number("noise", 0, 1, 0, scope=scope) == 1,
+            link=source == "examples",
+            turn=f"{turn()} {given.id}",
+            key=f"scrub:own {dataset} {reach}",
+        )
     fooled = any((answered.attack.answers != answered.attack.label).any() for answered in answers)
     if attack_name == "fgsm" and reach == "view" and not fooled:
         st.info(
-            f"One step of FGSM fools no model here up to ε = {epsilon_text(info.epsilons[-1])}. PGD-20, in the sidebar, "
+            f"One step of FGSM changes no answer here up to ε = {epsilon_text(info.epsilons[-1])}. PGD-20, below the picture, "
             "takes twenty smaller steps.",
             icon=":material/science:",
         )
-    shown = attacks.UniformNoise() if left.noise else attack
-    take_away(framed, answers, shown, target, left, {"full": reach == "full", **framing})
+    shown = attacks.UniformNoise() if left_at.noise else attack
+    take_away(framed, answers, shown, target, left_at, {"full": reach == "full", **framing})
     name = attacks.title(shown)
     st.caption(
-        f"{name[0].upper()}{name[1:]} on {REACHES[reach]}, every value changed by at most ε = {epsilon_text(left.epsilon)}. "
-        "Keep the PNG as it is: a messenger that compresses it again may undo the attack."
+        f"{name[0].upper()}{name[1:]} on {REACHES[reach]}, every value changed by at most ε = {epsilon_text(left_at.epsilon)}. "
+        "Messaging apps recompress images, which may undo the attack."
     )
     if dataset == pretrained.DATASET and pretrained.missing():
         with st.expander("More ImageNet models", icon=":material/cloud_download:"):
             offer_pretrained()
     privacy()
-    remember(
-        dataset,
-        **state,
-        example=photo_id if source == "examples" else None,
-        reach=reach,
-        target=None if target is None else target_name,
-    )
+    example = given.id if source == "examples" else None
+    remember(dataset, example=example, reach=reach, target=None if target is None else target_name)
     remember(reach, attack=attack_name)
-    remember(scope, epsilon=left.epsilon, noise=1 if left.noise else None)
+    remember(scope, epsilon=left_at.epsilon, noise=1 if left_at.noise else None)
+
+
+def ask_truth(given: Given, model: PhotoModel) -> str | None:
+    """Show the classes that the models know, and ask which of them the picture is: a class, NONE, or None while not said."""
+    names = model.class_names
+    key = f"truth {model.dataset} {given.id}"
+    if key not in st.session_state and given.label is not None:
+        st.session_state[key] = given.label if given.label in names else NONE
+    label = f"These models know {len(names)} classes. What is the picture really?"
+    options = [*names, NONE]
+    if len(names) <= MOST_CHIPS:
+        return st.pills(label, options, key=key)
+    return st.selectbox(label, options, index=None, placeholder="Not said; type to search", key=key)
+
+
+def say_before(answers: Sequence[session.Answered], truth: str | None) -> None:
+    """What the models say before any attack."""
+    said = []
+    for answered, letter in zip(answers, "AB", strict=False):
+        share, name = session.own_answer(answered)
+        unsure = "is unsure: " if share < UNSURE else "says "
+        said.append(f"{letter} {unsure}**{markdown_safe(name)}** ({percent(share)})")
+    know = " No class of theirs fits the picture, so no answer is right." if truth == NONE else ""
+    st.markdown(f"Before any attack, {' and '.join(said)}.{know}")
 
 
 def no_models(dataset: str) -> None:
@@ -125,19 +157,6 @@ def privacy() -> None:
     )
     if session.uploads().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
-
-
-def pick_photo(source: str, dataset: str) -> tuple[tuple[str, Photo] | None, list[DeltaGenerator]]:
-    """The photo with its id, or None with an invitation; and the columns for the photo, what models see, and controls."""
-    beside = source in {"draw", "camera"}  # these stand in the photo's own column
-    given = None if beside else photo_from(source, dataset)
-    columns = st.columns([1.15, 1, 0.95], gap="medium")
-    if beside:
-        with columns[0]:
-            given = photo_from(source, dataset)
-    if given is None:
-        (columns[1] if beside else st).info(INVITATIONS[source], icon=":material/waving_hand:")
-    return given, columns
 
 
 def framing_controls(model: PhotoModel, photo: Photo) -> tuple[str, dict[str, Any]]:
@@ -164,34 +183,26 @@ def framing_controls(model: PhotoModel, photo: Photo) -> tuple[str, dict[str, An
 
 
 def look(
-    columns: Sequence[DeltaGenerator],
-    photo_id: str,
-    photo: Photo,
-    model: PhotoModel,
-    framing: dict[str, Any],
-    *,
-    fixed: bool,
+    place: DeltaGenerator, given: Given, model: PhotoModel, framing: dict[str, Any], *, fixed: bool
 ) -> session.FramedPhoto:
-    """Draw the photo with its crop (unless `fixed`) and what the models see of it; adds the crop to `framing`."""
-    region = Crop() if fixed else held_crop("crop", photo_id)
+    """Frame the photo for the models, and draw it with its crop unless `fixed`; adds the crop to `framing`."""
+    photo = given.photo
+    region = Crop() if fixed else held_crop("crop", given.id)
     framing["crop"] = crop = None if region.whole else crop_box(photo.size, model.shape, region.zoom, region.x, region.y)
-    framed = session.frame_photo(photo_id, photo, model, **framing)
-    columns[1].html(
-        session.figure(framed.seen[0], f"The models see: {session.seen_words(model, framed.framing)}", "What the models see")
-    )
-    if not fixed:
-        with columns[0]:
+    framed = session.frame_photo(given.id, photo, model, **framing)
+    with place:
+        if not fixed:
             box = crop or crop_box(photo.size, model.shape)
             cropper(
-                session.made(("preview", photo_id), lambda: to_bytes(fullsize.preview(photo, 480))),
+                session.made(("preview", given.id), lambda: to_bytes(fullsize.preview(photo, 480))),
                 photo.size,
                 model.shape[2] / model.shape[1],
                 found=None if framed.framing.box == box else framed.framing.box,
-                photo_id=photo_id,
+                photo_id=given.id,
                 label=f"Your picture, {photo.name}",
                 key="crop",
             )
-            st.caption(markdown_safe(session.photo_words(photo)))
+        st.caption(f"{markdown_safe(session.photo_words(photo))}  \nModels see {session.seen_words(model, framed.framing)}")
     return framed
 
 
@@ -237,15 +248,23 @@ def attack_photo(
         waiting.empty()
 
 
-def sides(answers: Sequence[session.Answered]) -> list[Side]:
-    """A card for each model."""
+def sides(answers: Sequence[session.Answered], truth: str | None, framed: session.FramedPhoto) -> list[Side]:
+    """A card for each model. It is called fooled or held only if its answer before the attack was right, or seems so."""
     found: list[Side] = []
     for answered in answers:
         model = answered.model
         colour = role_colour(model.defense)
         colour = OTHERS[0] if found and found[0].colour == colour else colour
         name = "Pretrained" if isinstance(model, pretrained.Pretrained) else role(model.defense)
-        found.append(Side(name, model.title, colour, answered.attack, answered.noise))
+        share, own = session.own_answer(answered)
+        clear_digit = framed.framing.ink is not None and share >= CLEAR
+        judged = own == truth if truth else clear_digit
+        began = ""
+        if truth and truth != own:
+            began = "It was wrong from the start."
+        elif share < UNSURE:
+            began = "It was unsure from the start."
+        found.append(Side(name, model.title, colour, answered.attack, answered.noise, judged, began))
     return found
 
 
@@ -258,7 +277,7 @@ def take_away(
     options: dict[str, Any],
 ) -> None:
     """For each model, the attacked picture as a PNG, what the model says of that file, and the command that makes it."""
-    st.markdown("##### Take it with you")
+    st.markdown("## Take it with you")
     for column, answered, letter in zip(st.columns(len(answers)), answers, "AB", strict=False):
         with column:
             attacked_file(framed, answered, letter, attack, target, left.epsilon)
@@ -288,7 +307,7 @@ def attacked_file(
         with place, st.spinner("Packing the picture and opening it again …", show_time=True), load.interactive():
             saved = session.saved(framed, answered, attack, target, epsilon)
     if saved is None:
-        st.caption("A picture this large takes seconds to pack; then it is opened again to check that it still fools.")
+        st.caption("A picture this large takes seconds to pack; then it is opened again, to check what the model says of it.")
         return
     place.download_button(
         f"Attacked picture for {letter} (PNG, {saved.size[0]}×{saved.size[1]})",

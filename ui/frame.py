@@ -1,6 +1,10 @@
-"""What surrounds every page: its style, the last error guard, and the state that the URL carries.
+"""What surrounds every page: its style, the last error guard, and the state that the address (URL) carries.
 
-A value from the URL is untrusted: it is only looked up among the values that the control offers.
+A value from the address is untrusted: it is only looked up among the values that the control offers.
+
+The address names the whole state of a page, so that Back, Forward, a reload and a copied link all return to it. It is written
+once a run, when the page is drawn: in place when the page was just opened, as a new entry of the browser's history after an
+action.
 """
 
 from __future__ import annotations
@@ -9,19 +13,34 @@ import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from advcore.errors import AdvcoreError
+from ui.components.address import address, moved_to
 from ui.words import markdown_safe
 
 T = TypeVar("T")
 APP = Path(__file__).parents[1] / "app.py"
 _KEPT = "kept values"
-_ANSWERED = "link values already used"
-_REFUSED = "link values not available"
+_ASKED = "values asked for"
+_READ = "values asked for that were read"
+_FULL = "the values asked for are the whole state"
+_REFUSED = "values asked for that are not available"
 _CONTROLS = "controls of this page"
 _PAGE = "page shown"
+_NOW = "address now"
+_BEFORE = "addresses before"
+_MOVED = "last move in the history"
+_STATE = "state of this page"
+_TURN = "how often the state was set from outside"
+_OPENED = "page opened and not drawn yet"
+_WRITES = "addresses completed"
+
+
+class Finished(Exception):
+    """Raised by a part of a page when there is nothing more to draw."""
 
 
 def run() -> None:
@@ -35,16 +54,27 @@ def run() -> None:
 def show(page: Any) -> None:
     """Run the page that `st.navigation` chose, with the app's style."""
     st.html(_CSS)
-    _turn_to(page.url_path)
-    guard(page.run)
+    guard(page.run, page.url_path)
 
 
-def guard(draw: Callable[[], None]) -> None:
-    """Draw; an error of the engine becomes a message."""
+def guard(draw: Callable[[], None], page: str = "") -> None:
+    """Draw the page; an error of the engine becomes a message. Then say what was not available, and write the address."""
+    notice = st.empty()
+    in_place = _arrive(page)
     try:
         draw()
     except AdvcoreError as error:
         st.error(markdown_safe(str(error)))
+    except Finished:
+        pass
+    _report(notice)
+    _write_address(in_place)
+
+
+def heading(text: str, *, help: str | None = None, wide: bool = False) -> None:
+    """The page's own heading, the only one of the first level. A `wide` page uses the whole width of a projector."""
+    with st.container(key="wide" if wide else None):
+        st.markdown(f"# {text}", help=help)
 
 
 def link(label: str, path: str, *, icon: str, **query: str) -> None:
@@ -57,11 +87,56 @@ def _another_page() -> None:
     """Stands for the function of a page that `link` leads to: Streamlit knows a page by its path alone."""
 
 
-def _turn_to(page: str) -> None:
-    """Note which page is shown, and drop the controls of the page before."""
-    if st.session_state.get(_PAGE) != page:
-        drop_controls()
-        st.session_state[_PAGE] = page
+# --- the address ---------------------------------------------------------------------------------------------------------
+
+
+def _arrive(page: str) -> bool:
+    """Take over the address when it is a new one. Returns whether it is to be completed in place."""
+    state, asked, moved = st.session_state, st.query_params.to_dict(), moved_to()
+    back = moved is not None and moved[0] != state.get(_MOVED)
+    if back:
+        state[_MOVED], asked = moved
+    known = state.get(_NOW, [])
+    if back or state.get(_PAGE) != page or asked not in [*known, *state.get(_BEFORE, [])]:
+        state[_PAGE], state[_NOW], state[_BEFORE] = page, [asked], []
+        go(asked, full=bool(asked))
+        state[_STATE], state[_OPENED] = dict(asked), True
+    else:
+        state[_STATE] = dict(known[-1])
+    # An action that was taken before the browser had the last address shares its entry.
+    return state[_OPENED] or asked not in state[_NOW]
+
+
+def go(values: dict[str, str], *, full: bool = False) -> None:
+    """Set the state to these values, as if the page had been opened by a link that names them.
+
+    What they leave out is as the session last had it; with `full`, at its default.
+    """
+    state = st.session_state
+    state[_ASKED], state[_FULL], state[_TURN] = dict(values), full, turn() + 1
+    drop_controls()
+
+
+def turn() -> int:
+    """How often the state was set by an address or by `go`: what a component reported in an earlier turn no longer holds."""
+    return st.session_state.get(_TURN, 0)
+
+
+def _write_address(in_place: bool) -> None:
+    """Make the address name the state, with a new entry in the browser's history if it changed by an action."""
+    state, here = st.session_state, st.session_state[_STATE]
+    if in_place:
+        state[_NOW], state[_WRITES] = [*state[_NOW], here], state.get(_WRITES, 0) + 1
+    else:
+        if here != state[_NOW][-1]:
+            state[_BEFORE] = [*state[_BEFORE], *state[_NOW]][-100:]
+            state[_NOW] = [here]
+            st.query_params.from_dict(here)
+    address(urlencode(here) if in_place else None, state.get(_WRITES, 0))
+    # What no part of the page has read yet is kept: a photo that is still to come, for one.
+    read = state.pop(_READ, set())
+    state[_ASKED] = {name: value for name, value in state.get(_ASKED, {}).items() if name not in read}
+    state[_FULL] = state[_OPENED] = False
 
 
 def drop_controls(*, keep: str | None = None) -> None:
@@ -77,36 +152,34 @@ def drop_controls(*, keep: str | None = None) -> None:
 def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = None, text: Callable[[T], str] = str) -> str:
     """Set the value of the control that is drawn next and return its key; the value is one of `options`.
 
-    The first that is available of: the control's own value, the URL's value of `name`, the session's last value, `default`.
-    `text` is how the URL writes an option. A `key` of the form `name:scope` keeps a value for each scope (a dataset).
+    The first that is available of: the control's own value, the address's value of `name`, the session's last value,
+    `default`. `text` is how the address writes an option. A `key` of the form `name:scope` keeps a value for each scope (a
+    dataset).
     """
     key = _control(key or name)
     if st.session_state.get(key) in options:
         return key
     by_text = {text(option): option for option in options}
-    asked = _asked(name) if key not in st.session_state else None
-    if asked is not None:
-        st.session_state.setdefault(_ANSWERED, {})[name] = asked
-        if asked not in by_text:
-            st.session_state.setdefault(_REFUSED, {})[name] = asked[:60]
-    kept = st.session_state.get(_KEPT, {}).get(key)
+    asked, kept = _asked(name), _kept(key)
     st.session_state[key] = by_text.get(asked, kept if kept in options else default)
+    if asked is not None and asked not in by_text:
+        _refuse(name, asked, text(st.session_state[key]))
     return key
 
 
 def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *, key: str | None = None) -> str:
-    """As `chosen`, for a control with several values; the URL joins them with `~`."""
+    """As `chosen`, for a control with several values; the address joins them with `~`."""
     key = _control(key or name)
     held = st.session_state.get(key)
     if held is not None and all(value in options for value in held):
         return key
-    asked = _asked(name) if key not in st.session_state else None
-    for text in (asked, st.session_state.get(_KEPT, {}).get(key)):
-        values = [value for value in str(text or "").split("~") if value in options]
-        if values:
-            st.session_state[key] = values
-            return key
-    st.session_state[key] = list(default)
+    asked = [value for value in (_asked(name) or "").split("~") if value]
+    found = [value for value in asked if value in options]
+    kept = [value for value in str(_kept(key) or "").split("~") if value in options]
+    st.session_state[key] = found or kept or list(default)
+    if len(found) < len(asked):
+        missing = "~".join(value for value in asked if value not in options)
+        _refuse(name, missing, ", ".join(st.session_state[key]))
     return key
 
 
@@ -117,49 +190,86 @@ def _control(key: str) -> str:
 
 
 def _asked(name: str) -> str | None:
-    """The URL's value of `name`; None if this session wrote it there or has already used it."""
-    text = st.query_params.get(name)
-    return None if text == st.session_state.get(_ANSWERED, {}).get(name) else text
+    """The value of `name` that the address or `go` asks for, until the page was drawn with it."""
+    st.session_state.setdefault(_READ, set()).add(name)
+    return st.session_state.get(_ASKED, {}).get(name)
+
+
+def _kept(key: str) -> object:
+    """The value that the session last had; None where the whole state is asked for."""
+    return None if st.session_state.get(_FULL) else st.session_state.get(_KEPT, {}).get(key)
 
 
 def number(name: str, low: float, high: float, default: float, *, scope: str) -> float:
-    """The number that the URL gives, or that the session last had in this scope, if within [low, high]; else the default."""
-    for text in (_asked(name), st.session_state.get(_KEPT, {}).get(f"{name}:{scope}")):
-        try:
-            value = float(text)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            continue
-        if low <= value <= high:
-            return value
-    return default
+    """The number that the address gives, or that the session last had in this scope, if within [low, high]; else the default.
+
+    An address that gives another value is answered on the page.
+    """
+    asked = _asked(name)
+    found = default
+    for text in (_kept(f"{name}:{scope}"), asked):
+        value = _number(text)
+        if value is not None and low <= value <= high:
+            found = value
+    value = _number(asked)
+    if asked is not None and (value is None or not low <= value <= high):
+        _refuse(name, asked, f"{found:.6g}")
+    return found
+
+
+def chosen_number(name: str, low: float, high: float, default: float, *, scope: str, key: str) -> str:
+    """As `chosen`, for a number in [low, high]."""
+    if _control(key) not in st.session_state:
+        st.session_state[key] = number(name, low, high, default, scope=scope)
+    return key
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def keep(scope: str = "", /, **values: object) -> None:
+    """Keep values in the session as `remember` does, for the next time the page is drawn; None forgets one."""
+    kept = st.session_state.setdefault(_KEPT, {})
+    for name, value in values.items():
+        for key in (name, f"{name}:{scope}"):
+            if value is None:
+                kept.pop(key, None)
+            else:
+                kept[key] = value
 
 
 def remember(scope: str = "", /, **values: object) -> None:
-    """Write the page's state into the URL and the session; None removes a name from the URL.
+    """Make the values a part of the page's state: the address names them, and the session keeps them. None is left out.
 
     `chosen` and `number` find it again in the same `scope` (a dataset).
     """
-    kept, answered = st.session_state.setdefault(_KEPT, {}), st.session_state.setdefault(_ANSWERED, {})
+    keep(scope, **values)
+    here = st.session_state.setdefault(_STATE, {})
     for name, value in values.items():
-        keys = (name, f"{name}:{scope}")
         if value is None:
-            for key in keys:
-                kept.pop(key, None)
-            if name in st.query_params:
-                del st.query_params[name]
+            here.pop(name, None)
         else:
-            kept.update(dict.fromkeys(keys, value))
-            answered[name] = text = f"{value:.6g}" if isinstance(value, float) else str(value)
-            if st.query_params.get(name) != text:
-                st.query_params[name] = text
+            here[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _refuse(name: str, asked: str, used: str) -> None:
+    st.session_state.setdefault(_REFUSED, {})[name] = (asked[:60], used[:60])
+
+
+def _report(notice: Any) -> None:
+    """Say once, in one sentence, which values of the link are not available and what is used instead."""
+    refused = st.session_state.pop(_REFUSED, {})
+    if refused:
+        said = [f"{_plain(name)} “{_plain(asked)}” (used instead: {_plain(used)})" for name, (asked, used) in refused.items()]
+        notice.warning(f"The link asks for what this page does not have: {', '.join(said)}.", icon=":material/link_off:")
 
 
 def report_unavailable() -> None:
-    """Say once which values of the link are not available."""
-    for name, value in st.session_state.pop(_REFUSED, {}).items():
-        st.warning(
-            f"The link asks for {name} “{_plain(value)}”, which is not available here; the page shows its default instead."
-        )
+    """Nothing: `guard` says it for every page."""
 
 
 def _plain(text: str) -> str:
@@ -170,9 +280,26 @@ def _plain(text: str) -> str:
 _CSS = """
 <style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.2rem; padding-bottom: 3rem; max-width: 80rem; }
+[data-testid="stMainBlockContainer"]:has(.st-key-wide) { max-width: 118rem; padding-left: 3rem; padding-right: 3rem; }
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"]:has(.st-key-wide) { gap: .6rem; }
 [data-testid="stSidebarHeader"] { height: 2.5rem; margin-bottom: 0; }
 [data-testid="stSidebar"] [data-testid="stSelectbox"] input { font-size: .8125rem; text-overflow: ellipsis; }
-h2 { font-size: clamp(1.35rem, 2.1vw, 1.9rem) !important; padding-top: 0 !important; }
-@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 3.6rem .8rem 2rem; } }
+h1 { font-size: clamp(1.3rem, 2.1vw, 1.9rem) !important; padding: 0 !important; }
+h2 { font-size: 1.2rem !important; padding: .6rem 0 .2rem !important; }
+h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
+[data-testid="stMarkdownContainer"]:has(h1, h2, h3) { margin-bottom: 0; }
+/* White on the dark theme's light blue could not be read. */
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * { color: light-dark(#fff, #08131c); }
+[data-testid="stCaptionContainer"] { opacity: 1 !important; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }
+.st-key-tours button { border-radius: 999px; min-height: 2.2rem; padding: .1rem .8rem; }
+.st-key-picks > div { min-width: 8rem; } .st-key-picks > div:has(> .st-key-models) { flex: 4 1 24rem; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) { padding: 3.6rem .8rem 2rem; }
+  .st-key-source button { padding: .2rem .55rem; font-size: .85rem; } .st-key-source [data-testid="stIconMaterial"] { display: none; }
+  .st-key-tours { flex-wrap: nowrap; overflow-x: auto; } .st-key-tours > div { flex: none; }
+  .st-key-picks > div, .st-key-models > div { min-width: calc(50% - .5rem); }
+  .st-key-picks > div:has(> .st-key-models) { min-width: 100%; }
+}
 </style>
 """

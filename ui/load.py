@@ -118,6 +118,22 @@ def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usua
     return _striking(image_attack(first, 0, fgsm), image_attack(second, 0, fgsm), usual)
 
 
+@st.cache_data(show_spinner=False, max_entries=64)
+def _breaking(asked: ImageAttack, epsilon: float) -> int:
+    checkpoint = find(asked.checkpoint_id)
+    net, few = model(checkpoint), dataset(checkpoint.recipe.dataset)[:48]
+    pixels, labels = few.pixels(pick_device()), few.labels.to(pick_device())
+    both = attacks.FGSM(), asked.attack
+    right = [attacks.predict(net, attack.perturb(net, pixels, labels, epsilon)) == labels for attack in both]
+    broken = (attacks.predict(net, pixels) == labels) & right[0] & ~right[1]
+    return int(broken.int().argmax())
+
+
+def breaking(of: checkpoints.Checkpoint, epsilon: float) -> int:
+    """The first test image that the model knows, that FGSM does not fool it on at this ε and PGD does; 0 without one."""
+    return _breaking(image_attack(of, 0, attacks.attack_named("pgd")), epsilon)
+
+
 @contextlib.contextmanager
 def interactive() -> Iterator[None]:
     """Around work that a person waits for: measuring in the background pauses until it is done."""

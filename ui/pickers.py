@@ -11,12 +11,12 @@ from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from advcore.models import checkpoints, pretrained
 from ui import load
-from ui.frame import chosen
+from ui.frame import Finished, chosen
 from ui.words import markdown_safe
 
 
-def dataset_picker() -> data.Dataset:
-    """The dataset, among those whose test images are here; those with models come first."""
+def dataset_picker(*, bare: bool = False) -> data.Dataset:
+    """The dataset, among those whose test images are here; those with models come first. `bare`: without a visible label."""
     here, known = load.available(), {item.recipe.dataset for item in load.catalog().values()}
     compared = {item.recipe.dataset for item in load.catalog().values() if item.defended}
 
@@ -31,7 +31,13 @@ def dataset_picker() -> data.Dataset:
             titles.get(name, name) + ("" if name in known else " · no model yet") + (" · samples" if here[name].samples else "")
         )
 
-    name = st.selectbox("Dataset", order, format_func=label, key=chosen("dataset", order, order[0]))
+    name = st.selectbox(
+        "Dataset",
+        order,
+        format_func=label,
+        key=chosen("dataset", order, order[0]),
+        label_visibility="collapsed" if bare else "visible",
+    )
     return data.dataset(name)
 
 
@@ -42,7 +48,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
     except AdvcoreError as error:
         st.error(markdown_safe(str(error)))
         _offer_fetch(info)  # what is missing or was cut off can be had again
-        st.stop()
+        raise Finished from error
     fitting, reasons = {}, []
     for name, item in load.catalog(info.name).items():
         try:
@@ -59,7 +65,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
             st.link_button("Attack a photo with torchvision's ImageNet models", there, icon=":material/photo_camera:")
         else:
             st.info(f"There is no model for {info.title} yet. Train one on the Retrain page, or choose another dataset.")
-        st.stop()
+        raise Finished
     return images, fitting
 
 
@@ -84,18 +90,23 @@ def interactive_attacks() -> dict[str, attacks.AttackSpec]:
     return {name: spec for name, spec in found.items() if spec.role != "control" and spec.passes <= MOST_PASSES}
 
 
-def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help: str | None = None) -> str:
-    """The attack on one image: the name of its entry, among those in `only`."""
+def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help: str | None = None, bare: bool = False) -> str:
+    """The attack on one image: the name of its entry, among those in `only`. `bare`: without a visible label."""
     found = interactive_attacks()
     names = [name for name in found if only is None or name in only]
     key = chosen("attack", names, names[0], key=f"attack:{scope}" if scope else None)
     return st.selectbox(
-        "Attack", names, format_func=lambda name: attacks.title(found[name].kind()), key=key, help=help or found[names[0]].about
+        "Attack",
+        names,
+        format_func=lambda name: attacks.title(found[name].kind()),
+        key=key,
+        help=help or found[names[0]].about,
+        label_visibility="collapsed" if bare else "visible",
     )
 
 
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:
-    """Say, in the sidebar, which images these are and what they run on; offer the full set where only samples are here.
+    """How many images these are, and behind an "i" where they come from and what they run on; offers a missing full set.
 
     `precision` is what the page computes in; left out, it is that of curves.
     """
@@ -105,16 +116,27 @@ def about_images(images: data.LabeledImages, precision: Precision | None = None)
         )
         _offer_fetch(data.dataset(images.dataset))
     kind = "samples" if images.samples else "test images"
-    st.caption(
-        f"Images: {len(images):,} {kind}, {markdown_safe(images.source)}  \nDevice: {load.device_text(precision)}",
-        help=data.dataset(images.dataset).credit or None,
-    )
+    credit = data.dataset(images.dataset).credit
+    details = [f"Images: {markdown_safe(images.source)}.", f"Device: {load.device_text(precision)}.", credit]
+    st.caption(f"{len(images):,} {kind}", help="  \n".join(filter(None, details)), width="content")
 
 
-def _offer_fetch(info: data.Dataset) -> None:
+def _offer_fetch(info: data.Dataset, label: str = "Fetch the full set") -> None:
     words = "Downloads it into the data folder."
-    if info.torchvision and st.button("Fetch the full set", icon=":material/cloud_download:", help=words, width="stretch"):
+    if info.torchvision and st.button(label, icon=":material/cloud_download:", help=words, width="stretch"):
         _fetch(info)
+
+
+def offer_missing(here: Collection[str]) -> None:
+    """Say which datasets cannot be trained on here, since only their training images are not, and offer to fetch them."""
+    missing = [info for info in data.BUILT_IN.values() if info.name not in here and info.torchvision]
+    if missing:
+        titles = ", ".join(info.title for info in missing)
+        words, fetch = st.columns([4, 1], vertical_alignment="center")
+        words.caption(f":material/folder_off: The training images of {titles} are not on this machine.")
+        with fetch.popover("Fetch them", icon=":material/cloud_download:", width="stretch"):
+            for info in missing:
+                _offer_fetch(info, f"Fetch {info.title}")
 
 
 def _fetch(info: data.Dataset) -> None:

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from advcore.errors import DataError
-from advcore.files import fetched_into
+from advcore.files import fetched_into, why_not_fetched
 from advcore.images.levels import PhotoError, decode_levels, read_header
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
@@ -265,7 +265,7 @@ def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
         yield from fetched_into(root, stored.download_bytes, lambda: _fetch(stored, root))
     except Exception as error:  # torchvision raises many kinds
         raise DataError(
-            f"{stored.name} could not be fetched ({_first_line(error)}); check the network, or copy the files to {root}."
+            f"{stored.name} could not be fetched ({why_not_fetched(error)}); check the network, or copy the files to {root}."
         ) from error
 
 

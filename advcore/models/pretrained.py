@@ -23,7 +23,7 @@ from torch import nn
 
 from advcore.data.readers import imagenet_class_names
 from advcore.errors import ModelError
-from advcore.files import fetched_into
+from advcore.files import fetched_into, why_not_fetched
 from advcore.models.architectures import Normalize, Shape
 
 DATASET = "imagenet"
@@ -181,9 +181,8 @@ def download(model_id: str) -> Iterator[tuple[int, int]]:
     except RuntimeError as error:  # the hash
         raise ModelError(f"The download of {item.title} is not the published file; nothing was kept, try again.") from error
     except (OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", error)).splitlines()[0][:120] or type(error).__name__
         raise ModelError(
-            f"{item.title} could not be fetched ({reason}); check the network, or copy {name} into {folder}."
+            f"{item.title} could not be fetched ({why_not_fetched(error)}); check the network, or copy {name} into {folder}."
         ) from error
 
 

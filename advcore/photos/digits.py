@@ -142,6 +142,14 @@ def _clamp_through(values: Tensor) -> Tensor:
     return values + (values.clamp(0, 1) - values).detach()
 
 
+def paper_of(grey: np.ndarray) -> tuple[np.ndarray, float]:
+    """The smooth brightness of the paper at every pixel of a grey image (h×w in [0, 1]), and the noise on it."""
+    across, down = ((np.arange(side) + 0.5) / side for side in grey.shape[::-1])
+    terms = _surface(*np.meshgrid(across, down))
+    paper, noise = _fit_paper(grey, terms)
+    return terms @ paper, noise
+
+
 def _surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The surface's terms at every place, h×w×6."""
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)

@@ -29,10 +29,11 @@ _SCENES = {"china": "a temple", "flower": "a flower"}  # the photographs scikit-
 
 @dataclass(frozen=True)
 class Example:
-    """An example photo: a stable id for links, what it shows, and how to open it."""
+    """An example photo: a stable id for links, what it shows, the name of its class, and how to open it."""
 
     id: str
     title: str
+    label: str
     open: Callable[[], Photo]
 
 
@@ -45,7 +46,8 @@ def examples(dataset: str) -> list[Example]:
     if info.grey:
         return own or _photographs()
     imagenet = BUILT_IN["imagenet"]
-    return [*_photographs(), *_samples(imagenet)[:8], *([] if info is imagenet else own[:4])]
+    first = {} if info is imagenet else {item.label: item for item in reversed(own)}  # one of each class
+    return [*(item for item in own if first.get(item.label) is item), *_photographs(), *_samples(imagenet)[:8]]
 
 
 def example(dataset: str, example_id: str) -> Photo:
@@ -61,7 +63,7 @@ def _drawn_digits() -> list[Example]:
     for digit, seed in _DRAWN.items():
         hand = _HANDS[seed % len(_HANDS)]
         kind = "on paper" if hand.photo else "in chalk" if hand.white_on_black else "on a pad"
-        rows.append(Example(f"drawn-{digit}", f"{digit} {kind}", _drawing(digit, hand, seed)))
+        rows.append(Example(f"drawn-{digit}", f"{digit} {kind}", str(digit), _drawing(digit, hand, seed)))
     return rows
 
 
@@ -79,7 +81,7 @@ def _photographs() -> list[Example]:
     spec = importlib.util.find_spec("sklearn")
     folder = Path(spec.origin).parent / "datasets" / "images" if spec and spec.origin else None
     files = {name: folder / f"{name}.jpg" for name in _SCENES if folder and (folder / f"{name}.jpg").is_file()}
-    found = [Example(name, _SCENES[name], _file(file)) for name, file in files.items()]
+    found = [Example(name, _SCENES[name], _SCENES[name], _file(file)) for name, file in files.items()]
     return found or _drawn_digits()[:4]
 
 
@@ -91,7 +93,7 @@ def _samples(info: Dataset) -> list[Example]:
     for file in files[:10]:
         _, index, label = file.stem.rsplit("_", 2)
         if label.isdecimal() and int(label) < len(names):
-            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], _file(file)))
+            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], _file(file)))
     return found
 
 

@@ -219,7 +219,7 @@ def view_of(photo: Photo, framing: Framing, shape: Shape) -> Tensor:
     """What a model of `shape` sees of the photo: float32 1×c×h×w in [0, 1], without the whole photo in float."""
     view = View(framing, shape)
     with torch.no_grad():
-        return view.from_blocks(block_means(photo.pixels, view.rows, view.columns, view.factor)).clamp_(0, 1)
+        return view.from_blocks(block_means(photo.pixels, view.rows, view.columns, view.factor)).clamp(0, 1)
 
 
 def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Tensor:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
+from advcore import data
+from advcore.attacks import FGSM, PGD, predict
+from advcore.evaluation.diagnosis import masking
+from advcore.models import checkpoints
 from tests.pages.conftest import REPOSITORY, open_page
 
 
@@ -16,20 +21,21 @@ def test_it_opens_on_two_models() -> None:
     page = open_page("attack")
     assert not page.exception
     assert not page.error
-    assert page.sidebar.selectbox[0].value in {"mnist", "digits"}
+    assert page.selectbox(key="dataset").value in {"mnist", "digits"}
+    assert not page.sidebar.selectbox, "the page is as wide as the window"
 
 
 def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.load.fastest_precision", lambda device: "bf16")
     for name in ("attack", "your_image"):
-        captions = " ".join(item.value for item in open_page(name, dataset="digits").caption)
+        captions = " ".join(f"{item.value} {item.proto.help}" for item in open_page(name, dataset="digits").caption)
         assert "fp32" in captions
         assert "bf16" not in captions
 
 
 def test_every_dataset_that_is_listed_opens() -> None:
     page = open_page("attack")
-    for name in page.sidebar.selectbox[0].options:
+    for name in page.selectbox(key="dataset").options:
         opened = open_page("attack", dataset=name.split(" ·")[0].lower())
         assert not opened.exception
 
@@ -51,9 +57,9 @@ def test_a_failed_download_is_one_sentence_and_the_samples_stay(monkeypatch: pyt
 
     monkeypatch.setattr("advcore.data.readers._fetch", fail)
     page = open_page("attack", dataset="mnist")
-    page.sidebar.button[0].click().run()
+    next(button for button in page.button if button.label == "Fetch the full set").click().run()
     assert not page.exception
-    assert "could not be fetched" in page.sidebar.error[0].value
+    assert "could not be fetched" in page.error[0].value
     assert any("Test image" in caption.value for caption in page.caption)
 
 
@@ -70,30 +76,67 @@ def test_a_download_cut_off_leaves_the_samples_or_a_way_to_fetch_again(tmp_path:
 
 def test_a_link_sets_every_control() -> None:
     page = open_page("attack", dataset="digits", a="digits/digits_cnn-fgsm-0.2", attack="pgd", target="3", image="11")
-    values = [box.value for box in page.sidebar.selectbox]
-    assert values[:2] == ["digits", "digits/digits_cnn-fgsm-0.2"]
-    assert values[3:] == ["pgd", "3"]
+    values = [page.selectbox(key=key).value for key in ("dataset", "a:digits", "attack", "target:digits")]
+    assert values == ["digits", "digits/digits_cnn-fgsm-0.2", "pgd", "3"]
     assert any("Test image 11" in caption.value for caption in page.caption)
 
 
 def test_another_dataset_begins_afresh_and_blames_no_link() -> None:
     page = open_page("attack", dataset="digits", a="digits/digits_cnn-fgsm-0.2", image="11", epsilon="0.4", noise="1")
-    page.sidebar.selectbox[0].set_value("mnist").run()
+    page.selectbox(key="dataset").set_value("mnist").run()
     assert not any("The link asks" in warning.value for warning in page.warning)
     fresh = open_page("attack", dataset="mnist")
-    assert dict(page.query_params) == dict(fresh.query_params)
+    assert state(page) == state(fresh)
     assert page.caption[-1].value == fresh.caption[-1].value
-    page.sidebar.selectbox[0].set_value("digits").run()
-    assert page.sidebar.selectbox[1].value == "digits/digits_cnn-fgsm-0.2"
+    page.selectbox(key="dataset").set_value("digits").run()
+    assert page.selectbox(key="a:digits").value == "digits/digits_cnn-fgsm-0.2"
     assert any("Test image 11" in caption.value and "0.400" in caption.value for caption in page.caption)
 
 
-@pytest.mark.parametrize("value", ["<script>alert(1)</script>", "../../etc", "x" * 5000, ""])
-def test_a_strange_link_is_said_and_survived(value: str) -> None:
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", "../../etc", "x" * 5000, "", "99999999", "nan"])
+def test_a_strange_link_is_answered_in_one_sentence(value: str) -> None:
     page = open_page("attack", dataset=value, image=value, epsilon=value)
     assert not page.exception
-    assert any("The link asks for dataset" in warning.value for warning in page.warning)
-    assert not any("<script>" in warning.value for warning in page.warning)
+    said = [warning.value for warning in page.warning if "The link asks" in warning.value]
+    assert len(said) == 1
+    used = state(page)
+    for name in ("dataset", "image", "epsilon"):
+        assert f"{name} “" in said[0]
+        assert f"(used instead: {used[name]})" in said[0]
+    assert "<script>" not in said[0]
+    page.selectbox(key="attack").set_value("pgd").run()
+    assert not any("The link asks" in warning.value for warning in page.warning), "once"
+
+
+def test_a_button_sets_the_whole_state() -> None:
+    page = open_page("attack", dataset="mnist", a="mnist/lee_cnn-fgsm-0.3", attack="pgd", target="3", image="5", epsilon="0.4")
+    fresh = state(open_page("attack", dataset="mnist"))
+    press(page, "Fool it")
+    assert state(page) == fresh
+    press(page, "Try noise of the same size")
+    assert state(page) == fresh | {"noise": "1"}
+    press(page, "See a defense break under PGD")
+    shown = state(page)
+    model = checkpoints.find(shown["b"])
+    assert masking(model)
+    assert (shown["attack"], shown["epsilon"]) == ("pgd", f"{model.recipe.epsilon:g}")
+    image = data.load("mnist")[int(shown["image"]) : int(shown["image"]) + 1]
+    fooled = [
+        predict(model.model(), attack.perturb(model.model(), image.pixels(), image.labels, model.recipe.epsilon))
+        != image.labels
+        for attack in (FGSM(), PGD())
+    ]
+    assert [bool(answer) for answer in fooled] == [False, True]
+
+
+def state(page: AppTest) -> dict[str, str]:
+    """What the address of the page says."""
+    return page.session_state["address now"][-1]
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
 
 
 def test_damaged_data_is_one_sentence_and_other_datasets_go_on(tmp_path: Path) -> None:
@@ -103,7 +146,7 @@ def test_damaged_data_is_one_sentence_and_other_datasets_go_on(tmp_path: Path) -
     page = open_page("attack", dataset="mnist")
     assert not page.exception
     assert "test.parquet" in page.error[0].value.replace("\\", "")
-    page.sidebar.selectbox[0].set_value("digits").run()
+    page.selectbox(key="dataset").set_value("digits").run()
     assert not page.error
 
 

@@ -8,9 +8,12 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import ButtonGroup
 
 from advcore.attacks import FGSM
 from advcore.data import BUILT_IN
@@ -18,12 +21,14 @@ from advcore.images.decode import PhotoError, decode
 from advcore.models import checkpoints
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import frame
+from advcore.photos.subjects import SUBJECTS
 from advcore.recipe import Recipe
 from tests.corpus import bad_files, good_files
 from tests.hands import Hand, picture_of, png_of
 from tests.pages.conftest import open_page
-from ui.components import drawing_pad
+from ui.components import camera, drawing_pad
 from ui.components.cropper import Crop, _crop
+from ui.components.scrubber import Scrubbed, Side
 from ui.photo import session
 
 NAME = "your_image"
@@ -31,6 +36,14 @@ NAME = "your_image"
 
 def digit(number: int, seed: int = 0) -> bytes:
     return png_of(picture_of(number, Hand(size=220, thickness=0.13), seed))
+
+
+def photograph() -> bytes:
+    """A coloured picture without a plain ground."""
+    rough = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(rough).resize((96, 96), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def uploaded(*files: tuple[str, bytes], **query: str) -> AppTest:
@@ -92,15 +105,6 @@ def test_taking_a_file_away_takes_its_picture_away() -> None:
     page.file_uploader[0].clear().run()
     assert not page.exception
     assert len(page.download_button) == 0
-
-
-def test_a_photo_is_taken() -> None:
-    photo = io.BytesIO()
-    picture_of(4, Hand(size=300, photo=0.5)).save(photo, "JPEG")
-    page = open_page(NAME, dataset="digits", source="camera")
-    page.camera_input[0].upload("photo.jpg", photo.getvalue(), "image/jpeg").run()
-    assert not page.exception
-    assert "photo.jpg · JPEG 300×300" in captions(page)
 
 
 def test_forgetting_leaves_nothing_behind() -> None:
@@ -169,7 +173,8 @@ def test_pgd_and_invert_and_plain_are_obeyed() -> None:
 def test_a_strange_link_is_said_at_once() -> None:
     page = open_page(NAME, dataset="digits", reach="<b>moon</b>", target="eleven")
     assert not page.exception
-    assert [warning.value.split(" “")[0] for warning in page.warning] == ["The link asks for reach", "The link asks for target"]
+    assert len(page.warning) == 1
+    assert "reach “bmoon/b” (used instead: view), target “eleven” (used instead: any)" in page.warning[0].value
 
 
 def test_a_large_picture_is_packed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +214,77 @@ def test_file_names_stay_plain_text() -> None:
     assert not any("<img src=x" in html.proto.body for html in page.get("html"))
 
 
+# --- what it is ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_examples_are_things_that_the_models_know() -> None:
+    page = open_page(NAME)
+    shown, _ = session.example_strip("cifar10")
+    assert [item.label for item in shown[:3]] == ["cat", "ship", "airplane"]
+    assert page.session_state["kind"] == SUBJECTS["photo"]
+    assert truths(page).value == "cat"
+
+
+@pytest.mark.parametrize(("kind", "file"), [("digit", digit(3)), ("photo", photograph())], ids=["digit", "photo"])
+def test_an_upload_is_guessed_and_one_tap_changes_it(kind: str, file: bytes) -> None:
+    other = "cifar10" if kind == "digit" else "mnist"
+    page = uploaded(("mine.png", file), dataset=other)
+    assert page.session_state["kind"] == SUBJECTS[kind]
+    page.button_group(key="kind").set_value(SUBJECTS["clothing"]).run()
+    assert page.session_state["dataset"] == "fashion-mnist"
+    page.button_group(key="source").set_value("examples").run()
+    page.button_group(key="source").set_value("upload").run()
+    assert page.session_state["kind"] == SUBJECTS["clothing"], "kept for this picture"
+
+
+@pytest.mark.parametrize(("example", "known"), [("cifar10-00", True), ("china", False)])
+def test_only_an_answer_that_was_right_is_called_fooled_or_held(
+    example: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = watch_cards(monkeypatch)
+    page = open_page(NAME, dataset="cifar10", example=example)
+    assert (truths(page).value != "none of these") == known
+    assert [side.judged for side in cards] == [known, known]
+    assert all(("wrong from the start" in side.began) != known for side in cards)
+
+
+def test_a_photo_is_judged_once_the_person_said_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = watch_cards(monkeypatch)
+    page = uploaded(("mine.png", photograph()), dataset="cifar10")
+    assert truths(page).value is None
+    assert not any(side.judged for side in cards)
+    names = checkpoints.find("cifar10/general_cnn-standard").class_names
+    own = names[cards[0].attack.label]
+    truths(page).set_value(own).run()
+    assert cards[0].judged
+
+
+def test_a_new_picture_begins_at_its_own_epsilon() -> None:
+    page = open_page(NAME, dataset="digits", example="drawn-5", epsilon="0.45")
+    assert page.session_state["address now"][-1]["epsilon"] == "0.45"
+    fresh = open_page(NAME, dataset="digits", example="drawn-7").session_state["address now"][-1]["epsilon"]
+    page.session_state["example"] = "drawn-7"
+    page.run()
+    assert page.session_state["address now"][-1]["epsilon"] == fresh != "0.45"
+
+
+def truths(page: AppTest) -> ButtonGroup:
+    """The classes, with the one that the picture is taken to be."""
+    return next(group for group in page.get("button_group") if str(group.key).startswith("truth"))
+
+
+def watch_cards(monkeypatch: pytest.MonkeyPatch) -> list[Side]:
+    """The cards that the page shows last, kept up to date."""
+    cards: list[Side] = []
+
+    def watched(sides: list[Side], *arguments: object, **options: object) -> Scrubbed:
+        cards[:] = sides
+        return Scrubbed(float(options["epsilon"]), False)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pages.your_image.scrubber", watched)
+    return cards
+
+
 # --- colour and ImageNet ---------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +295,7 @@ def test_colour_models_take_photographs(tmp_path: Path) -> None:
         path = tmp_path / "runs" / "models" / f"{recipe.checkpoint_id}.safetensors"
         names = BUILT_IN["cifar10"].class_names
         checkpoints.save(path, model, recipe, shape=(3, 32, 32), class_names=names, metrics={}, provenance={})
-    page = open_page(NAME, dataset="cifar10", reach="full")
+    page = open_page(NAME, dataset="cifar10", reach="full", example="china")
     assert not page.exception
     assert not page.error
     assert "china.jpg · JPEG 640×427" in captions(page)
@@ -249,7 +325,7 @@ def test_a_download_without_a_network_is_one_sentence(torch_home: Path, monkeypa
 
     monkeypatch.setattr("torch.hub.urlopen", offline)
     page = open_page(NAME, dataset="imagenet")
-    page.button[0].click().run()
+    next(button for button in page.button if button.label == "Download").click().run()
     assert not page.exception
     assert "could not be fetched (Network is unreachable)" in page.error[0].value.replace("\\", "")
 
@@ -264,7 +340,7 @@ def test_weights_in_the_cache_join_the_list(torch_home: Path) -> None:
     page = open_page(NAME, dataset="imagenet")
     assert not page.exception
     assert not page.error
-    assert page.sidebar.selectbox[1].options == ["MobileNetV3-Large"]
+    assert page.selectbox(key="a:imagenet").options == ["MobileNetV3-Large"]
     assert len(page.download_button) == 1
     assert any(expander.label == "More ImageNet models" for expander in page.expander)
 
@@ -276,6 +352,12 @@ def test_weights_in_the_cache_join_the_list(torch_home: Path) -> None:
 def test_a_strange_drawing_is_refused(sent: object) -> None:
     with pytest.raises(PhotoError):
         drawing_pad._bytes(sent)
+
+
+@pytest.mark.parametrize("sent", [5, [], "not base64 !", "A" * (25 << 20)])
+def test_a_strange_photo_from_the_camera_is_refused(sent: object) -> None:
+    with pytest.raises(PhotoError):
+        camera.shot(sent)
 
 
 def test_a_drawing_is_a_file_like_any_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import nn
 
 from advcore import data
@@ -11,12 +12,14 @@ from advcore.errors import AdvcoreError
 from advcore.models import pretrained
 from advcore.models.checkpoints import Checkpoint
 from advcore.models.pretrained import Pretrained
+from advcore.photos.subjects import SUBJECTS
 from ui import load
 from ui.frame import chosen
 from ui.pickers import default_pair
 from ui.words import markdown_safe
 
 PhotoModel = Checkpoint | Pretrained
+_FAILED = "download that failed"
 
 
 def network(model: PhotoModel) -> nn.Module:
@@ -49,37 +52,80 @@ def size_words(model: PhotoModel) -> str:
     return f"{width}×{height} pixels, {'grey' if channels == 1 else 'in colour'}"
 
 
-def model_pickers() -> tuple[str, list[PhotoModel]]:
-    """The dataset whose models classify the photo, and one or two of them; none where ImageNet has no weights here."""
+def kinds() -> dict[str, list[str]]:
+    """What a picture can be, with the datasets whose models are for it, those with models first; a title for each kind.
+
+    A dataset of the user's own is a kind by itself.
+    """
     known = photo_models()
-    listed = [*(name for name in data.datasets() if name in known), *known]
-    order = sorted(known, key=lambda name: (not known[name], listed.index(name)))
-    titles = {name: about(name).title for name in order} | {pretrained.DATASET: "ImageNet · 1,000 classes"}
-    dataset = st.selectbox("Models for", order, format_func=titles.get, key=chosen("dataset", order, order[0]))
-    models, picked = known[dataset], []
+    listed = [*(name for name in data.datasets() if name in known), *(name for name in known if name not in data.datasets())]
+    order = sorted(listed, key=lambda name: not known[name])
+    found: dict[str, list[str]] = {title: [] for title in SUBJECTS.values()}
+    for name in order:
+        found.setdefault(kind_of(name), []).append(name)
+    return {title: names for title, names in found.items() if names}
+
+
+def kind_of(dataset: str) -> str:
+    """The title of the kind of picture that the dataset's models are for."""
+    info = about(dataset)
+    return SUBJECTS.get(info.subject, info.title)
+
+
+def turn_to(kind: str) -> None:
+    """Choose models for a kind of picture, unless those chosen are for it already. Before the pickers are drawn."""
+    names = kinds().get(kind, [])
+    if names and st.session_state.get("dataset") not in names:
+        st.session_state["dataset"] = names[0]
+
+
+def ask_kind(place: DeltaGenerator) -> str:
+    """Ask what the picture is; returns the dataset whose models are for it."""
+    groups = kinds()
+    names = [name for group in groups.values() for name in group]
+    dataset = st.session_state[chosen("dataset", names, names[0])]
+    st.session_state["kind"] = kind_of(dataset)
+    place.pills(
+        "What is it?",
+        list(groups),
+        key="kind",
+        on_change=lambda: turn_to(st.session_state["kind"] or kind_of(dataset)),
+    )
+    return dataset
+
+
+def model_pickers(dataset: str) -> list[PhotoModel]:
+    """One or two models of the dataset, or of another one for the same kind; none where ImageNet has no weights here."""
+    models, picked = photo_models()[dataset], []
+    group = kinds()[kind_of(dataset)]
+    titles = {name: about(name).title for name in group} | {pretrained.DATASET: "ImageNet · 1,000 classes"}
+    st.selectbox("Trained on", group, format_func=titles.get, key="dataset")
     pair = dict.fromkeys(default_pair(models)) if models else ()
     for letter, default in zip("ab", pair, strict=False):
         options = [name for name, item in models.items() if not picked or item.shape == picked[0].shape]
         key = chosen(letter, options, default if default in options else options[0], key=f"{letter}:{dataset}")
         name = st.selectbox(f"Model {letter.upper()}", options, format_func=lambda name: models[name].title, key=key)
         picked.append(models[name])
-    return dataset, picked
+    return picked
 
 
 def offer_pretrained() -> None:
-    """Say why ImageNet models are missing, and fetch one where the person asks for it."""
+    """Say why ImageNet models are missing, and fetch one where the person asks for it. What failed is not offered again."""
+    if failed := st.session_state.get(_FAILED):
+        st.error(markdown_safe(failed))
+        st.button("Try again", icon=":material/refresh:", on_click=lambda: st.session_state.pop(_FAILED))
     for model_id, reason in pretrained.missing().items():
         item = pretrained.zoo().get(model_id)
         words, button = st.columns([3, 1], vertical_alignment="center")
         figures = f" It is right on {100 * item.accuracy:.1f} % of ImageNet." if item else ""
         words.markdown(markdown_safe(reason + figures))
-        if item and button.button("Download", icon=":material/download:", key=f"fetch {model_id}", width="stretch"):
+        if not item or failed:
+            continue
+        if button.button("Download", icon=":material/download:", key=f"fetch {model_id}", width="stretch"):
             bar = st.progress(0.0, f"Fetching {item.title} …")
             try:
                 for done, expected in pretrained.download(model_id):
                     bar.progress(done / expected, f"{item.title}: {done / 1e6:.0f} of {expected / 1e6:.0f} MB")
             except AdvcoreError as error:
-                bar.empty()
-                st.error(markdown_safe(str(error)))
-            else:
-                st.rerun()
+                st.session_state[_FAILED] = str(error)
+            st.rerun()

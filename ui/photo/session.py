@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
 import shlex
 import weakref
 from collections import OrderedDict
@@ -26,7 +24,7 @@ from advcore.errors import AdvcoreError
 from advcore.evaluation import scrub
 from advcore.images import apart
 from advcore.images.decode import Photo
-from advcore.images.encode import encode_png, to_bytes
+from advcore.images.encode import to_bytes
 from advcore.images.levels import MAX_PIXELS, shown_name
 from advcore.models.architectures import Shape
 from advcore.photos import examples, fullsize
@@ -142,11 +140,31 @@ def identity(content: bytes, name: str = "") -> str:
 # --- photos to choose from -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An example that the page offers: its dataset, its id for links, the title and the name of its class."""
+
+    dataset: str
+    id: str
+    title: str
+    label: str
+
+
+_OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
+"""How many examples of which dataset begin the strip: a cat, a ship, a plane …"""
+
+
 @st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
-def example_strip(dataset: str) -> tuple[tuple[str, ...], LabeledImages]:
-    """The examples of a dataset, shared by all sessions: their ids, and thumbnails with titles."""
-    found = examples.examples(dataset)
-    return tuple(item.id for item in found), strip([item.open() for item in found], [item.title for item in found])
+def example_strip(extra: str) -> tuple[tuple[Shown, ...], LabeledImages]:
+    """Examples of every kind, shared by all sessions: what they are, and their thumbnails; some of the dataset `extra` too."""
+    found = [
+        (Shown(dataset, item.id, item.title, item.label), item)
+        for dataset, most in {**_OFFERED, extra: _OFFERED.get(extra, 3)}.items()
+        for item in examples.examples(dataset)[:most]
+    ]
+    once = {shown.id: (shown, item) for shown, item in reversed(found)}
+    kept = [pair for pair in found if once[pair[0].id] == pair]
+    return tuple(shown for shown, _ in kept), strip([item.open() for _, item in kept], [item.title for _, item in kept])
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -200,6 +218,12 @@ class Answered:
     attack: scrub.Scrub
     noise: scrub.Scrub
     whole: fullsize.FullSize | None = None
+
+
+def own_answer(answered: Answered) -> tuple[float, str]:
+    """What the model says before any attack: its confidence and the name of the class."""
+    seen = answered.attack
+    return float(seen.shares[0, seen.label]), answered.model.class_names[seen.label]
 
 
 def attack_views(
@@ -353,15 +377,3 @@ def seen_words(model: PhotoModel, framing: Framing) -> str:
     words += ["dark made bright"] if framing.invert and model.shape[0] == 1 else []
     words += ["paper taken off, ink centred"] if framing.ink is not None else []
     return " · ".join(words)
-
-
-def figure(image: Tensor, caption: str, alt: str) -> str:
-    """What a model sees (C×H×W in [0, 1]), as HTML: large, with hard pixel edges where it is small."""
-    source = base64.b64encode(encode_png(to_bytes(image))).decode()
-    hard = "image-rendering:pixelated;" if max(image.shape[1:]) <= 96 else ""
-    style = f"{hard}width:100%;max-width:15rem;display:block;margin:0 auto;border-radius:6px"
-    return (
-        f'<figure style="margin:0;text-align:center"><img style="{style}" src="data:image/png;base64,{source}" '
-        f'alt="{html.escape(alt, quote=True)}"><figcaption style="font-size:.85rem;opacity:.8;margin-top:.45rem">'
-        f"{html.escape(caption)}</figcaption></figure>"
-    )

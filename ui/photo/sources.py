@@ -1,6 +1,9 @@
-"""Where a photo comes from: examples, files, the camera or the drawing pad. Each gives an id and a photo, or nothing."""
+"""Where a photo comes from: examples, files, the camera or the drawing pad."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -9,9 +12,13 @@ from advcore.images import apart
 from advcore.images.decode import Photo
 from advcore.images.levels import LIMITS
 from advcore.photos import digits
+from advcore.photos.subjects import SUBJECTS, guess
+from ui.components.camera import camera, sent_by
 from ui.components.drawing_pad import drawing_pad
 from ui.components.gallery import gallery
+from ui.frame import chosen
 from ui.photo import session
+from ui.photo.models import kind_of, turn_to
 from ui.words import markdown_safe
 
 SOURCES = {
@@ -21,15 +28,24 @@ SOURCES = {
     "draw": ":material/draw: Draw",
 }
 INVITATIONS = {
-    "examples": "",
     "upload": "Choose one picture or several, or drop them here. A photo from a phone works well.",
-    "camera": "Allow the camera, then take a photo: of a mug, a face, or a digit on a sheet of paper.",
+    "camera": "Allow the camera, then take a photo: of a car, a pet, or a digit on a sheet of paper.",
     "draw": "Draw with mouse, finger or pen. The models answer after every stroke.",
 }
-Given = tuple[str, Photo] | None
+_KINDS = "kinds of own pictures"
+_CAMERA_ON = "camera on"
 
 
-def photo_from(source: str, dataset: str) -> Given:
+@dataclass(frozen=True)
+class Given:
+    """A photo with its id, and the name of its class where that is known, as for examples."""
+
+    id: str
+    photo: Photo
+    label: str | None = None
+
+
+def photo_from(source: str, dataset: str) -> Given | None:
     """Draw the controls of a source; returns the photo chosen there. What is wrong with a file is said on the page."""
     if source != "examples":
         apart.warm()
@@ -48,47 +64,50 @@ def photo_from(source: str, dataset: str) -> Given:
         return None
 
 
+def source_changed() -> None:
+    """Choose models for digits before the person draws one, or for the photo that is shown again."""
+    source = st.session_state["source"]
+    if source == "draw":
+        turn_to(SUBJECTS["digit"])
+    key = {"upload": "upload", "camera": "photo"}.get(source)
+    if photo_id := st.session_state.get(key):
+        turn_to(st.session_state[_KINDS].get(photo_id, ""))
+
+
 def forget() -> None:
     """Drop every photo of this session, with the widgets that hold them."""
     session.forget()
-    for key in ("uploaded", "taken", "upload", "photo", "drawn"):
+    for key in ("uploaded", "taken", "upload", "photo", "drawn", _CAMERA_ON, _KINDS):
         st.session_state.pop(key, None)
     # A widget is emptied by giving it another name.
-    st.session_state["round"] = st.session_state.get("round", 0) + 1
+    st.session_state["round"] = _round() + 1
 
 
 def _round() -> int:
     return st.session_state.get("round", 0)
 
 
-def _picked(key: str, ids: tuple[str, ...], default: str | None) -> str:
-    """The id that was clicked on; else the default."""
-    if st.session_state.get(key) not in ids:
-        st.session_state[key] = default if default in ids else ids[0]
-    return st.session_state[key]
-
-
 def _from_examples(dataset: str) -> Given:
-    ids, strip = session.example_strip(dataset)
-    key = f"example:{dataset}"
-    picked = _picked(key, ids, st.query_params.get("example"))
-    gallery(
-        strip,
-        range(len(ids)),
-        ids.index(picked),
-        noun="Example",
-        key=f"examples:{dataset}",
-        on_pick=lambda index: st.session_state.update({key: ids[index]}),
-    )
-    return picked, session.example(dataset, picked)
+    shown, strip = session.example_strip(dataset)
+    by_id = {item.id: item for item in shown}
+    first = next((item for item in shown if kind_of(item.dataset) == kind_of(dataset)), shown[0])
+    key = chosen("example", list(by_id), first.id)
+    picked = by_id[st.session_state[key]]
+
+    def pick(index: int) -> None:
+        st.session_state[key] = shown[index].id
+        turn_to(kind_of(shown[index].dataset))
+
+    gallery(strip, range(len(shown)), shown.index(picked), noun="Example", key="examples", on_pick=pick)
+    return Given(picked.id, session.example(picked.dataset, picked.id), picked.label)
 
 
-def _from_upload() -> Given:
+def _from_upload() -> Given | None:
     key = f"uploads {_round()}"
     st.file_uploader(
         f"Your pictures: {LIMITS}", accept_multiple_files=True, key=key, on_change=_take_in, args=(key,), width="stretch"
     )
-    return _from_uploads(st.session_state.get("uploaded", ()), "upload", "Picture")
+    return _from_own(st.session_state.get("uploaded", ()), "upload", "Picture")
 
 
 def _take_in(key: str) -> None:
@@ -103,39 +122,75 @@ def _take_in(key: str) -> None:
         session.drop(photo_id)
     st.session_state["uploaded"] = tuple(dict.fromkeys(ids))
     if new := [photo_id for photo_id in ids if photo_id not in before]:
-        st.session_state["upload"] = new[0]
+        _show("upload", new[0])
 
 
-def _from_camera() -> Given:
-    shot = st.camera_input("Take a photo", label_visibility="collapsed", key=f"camera {_round()}")
-    taken: tuple[str, ...] = st.session_state.get("taken", ())
-    session.uploads().problems.clear()
-    photo_id = session.uploads().put("photo.jpg", shot.getvalue()) if shot is not None else None
-    if photo_id and photo_id not in taken:
-        st.session_state["taken"] = taken = (*taken, photo_id)
-        st.session_state["photo"] = photo_id
-    return _from_uploads(taken, "photo", "Photo")
+def _from_camera() -> Given | None:
+    """The camera until a photo is taken, then that photo; a button goes back to the camera."""
+    if st.session_state.get("taken") and not st.session_state.get(_CAMERA_ON):
+        st.button(
+            "Take another photo", icon=":material/photo_camera:", on_click=lambda: st.session_state.update({_CAMERA_ON: True})
+        )
+        return _from_own(st.session_state["taken"], "photo", "Photo")
+    key = f"camera {_round()}"
+    camera(key=key, on_photo=partial(_take_photo, key))
+    _say_problems()
+    return None
 
 
-def _from_pad(dataset: str) -> Given:
+def _take_photo(key: str) -> None:
+    """Keep the photo that the camera sent, and show it."""
+    uploads, taken = session.uploads(), st.session_state.get("taken", ())
+    uploads.problems.clear()
+    try:
+        content = sent_by(key)
+    except AdvcoreError as error:
+        uploads.problems["photo"] = str(error)
+        return
+    if content is not None and (photo_id := uploads.put(f"photo {len(taken) + 1}.jpg", content)):
+        st.session_state["taken"] = (*taken, photo_id)
+        st.session_state[_CAMERA_ON] = False
+        _show("photo", photo_id)
+
+
+def _from_pad(dataset: str) -> Given | None:
     hint = "Draw a digit" if digits.form_of(dataset) else "Draw something"
     drawing = drawing_pad(key=f"pad {_round()}", hint=hint, kept=st.session_state.get("drawn"))
     st.session_state["drawn"] = drawing
     if drawing is None:
         return None
     photo_id = session.identity(drawing)
-    return photo_id, session.made(("drawing", photo_id), lambda: session.decoded(drawing, "drawing.png"))
+    return Given(photo_id, session.made(("drawing", photo_id), lambda: session.decoded(drawing, "drawing.png")))
 
 
-def _from_uploads(ids: tuple[str, ...], key: str, noun: str) -> Given:
+def _show(key: str, photo_id: str) -> None:
+    """Show one of the session's own photos, with models for what it seems to be unless the person said what it is."""
+    st.session_state[key] = photo_id
+    kinds = st.session_state.setdefault(_KINDS, {})
+    turn_to(kinds.setdefault(photo_id, SUBJECTS[guess(session.uploads().photos[photo_id])]))
+
+
+def note_kind(source: str, photo_id: str, dataset: str) -> None:
+    """Keep for which kind of picture the models are that the person sees a photo of their own with."""
+    if source in {"upload", "camera"}:
+        st.session_state.setdefault(_KINDS, {})[photo_id] = kind_of(dataset)
+
+
+def _say_problems() -> None:
+    for words in session.uploads().problems.values():
+        st.error(markdown_safe(words), icon=":material/broken_image:")
+
+
+def _from_own(ids: tuple[str, ...], key: str, noun: str) -> Given | None:
     """One of the session's own photos, chosen in a strip; what was wrong with other files is said above it."""
     uploads = session.uploads()
-    for words in uploads.problems.values():
-        st.error(markdown_safe(words), icon=":material/broken_image:")
+    _say_problems()
     ids = tuple(photo_id for photo_id in ids if photo_id in uploads.photos)
     if not ids:
         return None
-    picked = _picked(key, ids, ids[-1])
+    if st.session_state.get(key) not in ids:
+        st.session_state[key] = ids[-1]
+    picked = st.session_state[key]
     if len(ids) > 1:
         photos = [uploads.photos[photo_id] for photo_id in ids]
         strip = session.made(("strip", ids), lambda: session.strip(photos, [photo.name for photo in photos]))
@@ -145,6 +200,6 @@ def _from_uploads(ids: tuple[str, ...], key: str, noun: str) -> Given:
             ids.index(picked),
             noun=noun,
             key=f"strip:{key}",
-            on_pick=lambda index: st.session_state.update({key: ids[index]}),
+            on_pick=lambda index: _show(key, ids[index]),
         )
-    return picked, uploads.photos[picked]
+    return Given(picked, uploads.photos[picked])

@@ -12,6 +12,7 @@ _CSS = """<style>
 [class*="st-key-card-chosen-"] { border: 2px solid #0072B2 !important; background: rgba(0,114,178,.07); }
 [class*="st-key-pick-"] { position: absolute !important; inset: 0; width: 100% !important; height: 100%; z-index: 1; }
 [class*="st-key-pick-"] div, [class*="st-key-pick-"] button { width: 100%; height: 100%; }
+[class*="st-key-pick-"] button * { font-size: 0 !important; }
 [class*="st-key-pick-"] button, [class*="st-key-pick-"] button:hover, [class*="st-key-pick-"] button:active {
   background: transparent; border-color: transparent; color: transparent; border-radius: .8rem; }
 [class*="st-key-pick-"] button:focus-visible { outline: 3px solid #0072B2; outline-offset: 2px; }

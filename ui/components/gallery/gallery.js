@@ -1,4 +1,4 @@
-// Test images to click on; the index of the picked one is sent to the server.
+// Test images to click on; the index of the picked one is sent to the server. One tab stop; the arrow keys move within.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   if (!data) return;
@@ -7,6 +7,8 @@ export default function (component) {
   const size = height * width;
   const strip = document.createElement("div");
   strip.className = "strip";
+  strip.setAttribute("role", "toolbar");
+  strip.setAttribute("aria-label", `${data.noun}s: the arrow keys move, Enter picks`);
   strip.style.setProperty("--cell", width > 40 ? "5.2rem" : "3.9rem");
   const pixels = Uint8Array.from(atob(data.images), (sign) => sign.charCodeAt(0));
   const held = root.querySelector(":focus")?.dataset.index;
@@ -35,6 +37,18 @@ export default function (component) {
     }
     context.putImageData(picture, 0, 0);
     button.appendChild(document.createElement("span")).textContent = item.label;
+  });
+  const buttons = [...strip.children];
+  const reach = (button) => buttons.forEach((other) => { other.tabIndex = other === button ? 0 : -1; });
+  reach(buttons.find((button) => button.getAttribute("aria-pressed") === "true") ?? buttons[0]);
+  strip.addEventListener("focusin", (event) => reach(event.target));
+  strip.addEventListener("keydown", (event) => {
+    const at = buttons.indexOf(event.target);
+    const row = Math.max(1, buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - row, ArrowDown: at + row, Home: 0, End: buttons.length - 1 };
+    if (at < 0 || !(event.key in to)) return;
+    event.preventDefault();
+    buttons[Math.min(Math.max(to[event.key], 0), buttons.length - 1)].focus();
   });
   root.replaceChildren(strip);
   if (held !== undefined) strip.querySelector(`[data-index="${held}"]`)?.focus({ preventScroll: true });

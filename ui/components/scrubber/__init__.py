@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,19 @@ RANKS = 5
 
 @dataclass(frozen=True)
 class Side:
-    """One model of the comparison: what it is called, its colour, and its answers under the attack and under noise."""
+    """One model of the comparison: what it is called, its colour, and its answers under the attack and under noise.
+
+    `judged` says whether its answer without an attack is known to be right or wrong: only then is it called fooled or held.
+    `began` is what is to be said of that answer, such as "It was unsure from the start."
+    """
 
     role: str
     title: str
     colour: str
     attack: Scrub
     noise: Scrub | None = None
+    judged: bool = True
+    began: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,21 +53,28 @@ def scrubber(
     usual: float,
     noise: bool = False,
     link: bool = True,
+    turn: str = "",
     key: str,
 ) -> Scrubbed:
     """Draw the track and a card for each side; returns where ε was last released.
 
-    `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy. All sides show the same
-    image on the same ε grid; the class to lose may differ, where it is the model's own answer.
+    `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy. The position is
+    `epsilon` and `noise` whenever `turn` changes, else where the person left it. All sides show the same image on the same ε
+    grid; the class to lose may differ, where it is the model's own answer.
     """
     message = _message(sides, class_names, usual)
-    held = st.session_state.get(key) or {}
-    epsilon, noise = held.get("epsilon", epsilon), held.get("noise", noise)
+    held = (st.session_state.get(key) or {}).get("left")
+    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
+        epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
     digest = hashlib.sha256(repr(sorted(message.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
-    message |= {"token": digest, "epsilon": epsilon, "noise": noise, "link": link}
-    result = mount("scrubber", message, key=key, states={"epsilon": epsilon, "noise": noise})
+    message |= {"token": digest, "epsilon": epsilon, "noise": noise, "link": link, "turn": turn}
+    mount("scrubber", message, key=key, states={"left": None})
     grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
-    return Scrubbed(min(grid, key=lambda at: abs(at - float(result["epsilon"]))), bool(result["noise"]))
+    return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _message(sides: Sequence[Side], class_names: Sequence[str], usual: float) -> dict[str, Any]:
@@ -82,6 +96,8 @@ def _side(side: Side) -> dict[str, Any]:
         "title": side.title,
         "colour": side.colour,
         "label": side.attack.label,
+        "judged": side.judged,
+        "began": side.began,
         "ranks": min(RANKS, side.attack.shares.shape[1]),
         "attack": _answers(side.attack),
         "noise": None if side.noise is None else _answers(side.noise),

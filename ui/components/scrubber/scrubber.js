@@ -8,8 +8,10 @@ export default function (component) {
   let lab = LAST.get(root);
   if (!lab || lab.token !== data.token) {
     lab?.stop();
-    lab = new Lab(root, data, setStateValue, lab);
+    lab = new Lab(root, data, lab);
     LAST.set(root, lab);
+  } else if (lab.turn !== data.turn) {
+    lab.turnTo(data);
   }
   lab.report = setStateValue;
   return () => lab.stop();
@@ -23,6 +25,11 @@ const el = (tag, kind, text) => {
   if (text !== undefined) node.textContent = text; // never HTML: names come from files
   return node;
 };
+// A button's words, shorter where there is little room; it is called by the long ones.
+const label = (button, long, short = long) => {
+  button.setAttribute("aria-label", long);
+  button.replaceChildren(el("span", "long", long), el("span", "short", short));
+};
 const svg = (tag, attributes) => {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -32,12 +39,16 @@ const percent = (share) => {
   if (share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
   return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
 };
+// White or black, whichever is easier to read on the colour.
+const inkOn = (colour) => {
+  const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
+};
 const levels = (epsilon) => `${(epsilon * 255).toFixed(1).replace(/\.0$/, "")}/255`;
 
 class Lab {
-  constructor(root, data, report, before) {
-    Object.assign(this, { root, data, report, token: data.token, epsilons: data.epsilons });
-    this.noise = Boolean(data.noise && data.models[0].noise);
+  constructor(root, data, before) {
+    Object.assign(this, { root, data, token: data.token, epsilons: data.epsilons });
     this.size = data.shape[1] * data.shape[2];
     this.clean = bytes(data.clean);
     root.replaceChildren();
@@ -46,9 +57,17 @@ class Lab {
     const longest = Math.max(...data.names.map((name) => name.length));
     cards.style.setProperty("--names", `${Math.min(16, Math.max(3, longest + 2))}ch`);
     this.cards = data.models.map((model, index) => new Card(this, cards, model, "ABCD"[index]));
+    this.turnTo(data);
+    if (before?.hadFocus) this.input.focus({ preventScroll: true });
+  }
+
+  // Stand where the server says, until the person moves something.
+  turnTo(data) {
+    this.stop();
+    this.turn = data.turn;
+    this.noise = Boolean(data.noise && data.models[0].noise);
     this.mode();
     this.goto(this.nearest(data.epsilon));
-    if (before?.hadFocus) this.input.focus({ preventScroll: true });
   }
 
   buildTrack() {
@@ -56,22 +75,25 @@ class Lab {
     const row = track.appendChild(el("div", "row"));
     this.output = row.appendChild(el("output", "eps"));
     row.appendChild(el("span", "grow"));
-    this.play = row.appendChild(el("button", "play", "▶ Sweep ε"));
+    this.play = row.appendChild(el("button", "play"));
+    label(this.play, "▶ Sweep ε", "▶");
     this.play.type = "button";
     this.play.onclick = () => this.sweep();
     if (this.data.models[0].noise) {
-      this.toggle = row.appendChild(el("button", "noise", "Same ε, random noise"));
+      this.toggle = row.appendChild(el("button", "noise"));
+      label(this.toggle, "Same ε, random noise", "Noise");
       this.toggle.type = "button";
       this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
       this.toggle.onclick = () => {
         this.noise = !this.noise;
         this.mode();
         this.draw();
-        this.report("noise", this.noise);
+        this.released();
       };
     }
     if (this.data.link) {
-      this.link = row.appendChild(el("button", "link", "Copy link"));
+      this.link = row.appendChild(el("button", "link"));
+      label(this.link, "Copy link", "Link");
       this.link.type = "button";
       this.link.onclick = () => this.copyLink();
     }
@@ -95,12 +117,10 @@ class Lab {
       const first = card.wrong.indexOf(true);
       if (first < 0) return;
       const mark = this.rail.appendChild(el("span", `mark ${index % 2 ? "below" : "above"}`, card.letter));
-      mark.appendChild(el("i", "", index % 2 ? "▲" : "▼"));
+      mark.style.color = inkOn(card.model.colour);
       mark.style.setProperty("--at", first / (this.epsilons.length - 1));
       mark.style.setProperty("--role", card.model.colour);
-      mark.title = first === 0
-        ? `${card.letter} is wrong even without an attack`
-        : `${card.letter} is fooled from ε = ${this.epsilons[first].toFixed(3)}`;
+      mark.title = `${card.letter}: ${card.limit()}`;
     });
   }
 
@@ -128,12 +148,12 @@ class Lab {
   }
 
   released() {
-    this.report("epsilon", this.epsilons[this.index]);
+    this.report("left", { turn: this.turn, epsilon: this.epsilons[this.index], noise: this.noise });
   }
 
   sweep() {
     if (this.timer) return this.stop(true);
-    this.play.textContent = "❚❚ Stop";
+    label(this.play, "❚❚ Stop", "❚❚");
     this.play.setAttribute("aria-pressed", "true");
     if (this.index >= this.epsilons.length - 1) this.goto(0);
     const each = Math.max(30, 5000 / this.epsilons.length);
@@ -147,7 +167,7 @@ class Lab {
     if (!this.timer) return;
     clearInterval(this.timer);
     this.timer = null;
-    this.play.textContent = "▶ Sweep ε";
+    label(this.play, "▶ Sweep ε", "▶");
     this.play.setAttribute("aria-pressed", "false");
     if (report) this.released();
   }
@@ -155,13 +175,14 @@ class Lab {
   async copyLink() {
     const url = new URL(window.location.href);
     url.searchParams.set("epsilon", String(Number(this.epsilons[this.index].toPrecision(6))));
+    if (this.noise) url.searchParams.set("noise", "1");
     try {
       await navigator.clipboard.writeText(url.href);
-      this.link.textContent = "Link copied ✓";
+      label(this.link, "Link copied ✓", "✓");
     } catch {
       window.prompt("Copy this link:", url.href); // pages without https cannot use the clipboard
     }
-    setTimeout(() => { this.link.textContent = "Copy link"; }, 2000);
+    setTimeout(() => { label(this.link, "Copy link", "Link"); }, 2000);
   }
 }
 
@@ -173,7 +194,7 @@ class Card {
     card.setAttribute("aria-label", `Model ${letter}: ${model.title}`);
     const head = card.appendChild(el("div", "head"));
     const who = head.appendChild(el("div", "who"));
-    who.appendChild(el("span", "letter", letter));
+    who.appendChild(el("span", "letter", letter)).style.color = inkOn(model.colour);
     const name = who.appendChild(el("span", "name", model.role));
     name.appendChild(el("small", "", model.title));
     this.verdict = head.appendChild(el("span", "verdict"));
@@ -181,29 +202,30 @@ class Card {
     const equation = card.appendChild(el("div", "equation"));
     [this.cleanCanvas, , this.cleanSays] = this.figure(equation, "clean");
     equation.appendChild(el("span", "sign", "+"));
-    [this.shownCanvas, this.shownCap] = this.figure(equation, "");
+    [this.shownCanvas, this.shownCap] = this.figure(equation, "", "small");
     equation.appendChild(el("span", "sign", "="));
     [this.attackedCanvas, this.attackedCap, this.attackedSays] = this.figure(equation, "attacked");
     this.note = card.appendChild(el("div", "note"));
-    this.buildSpark(card);
-    const bars = card.appendChild(el("div", "bars"));
+    const details = card.appendChild(el("div", "details"));
+    const bars = details.appendChild(el("div", "bars"));
     this.bars = [0, 1, 2, 3, 4].slice(0, Math.min(5, model.ranks)).map(() => {
       const bar = bars.appendChild(el("div", "bar"));
       const label = bar.appendChild(el("span", "label"));
       const part = bar.appendChild(el("span", "full")).appendChild(el("div", "part"));
       return { bar, label, part, value: bar.appendChild(el("span", "value")) };
     });
+    this.buildSpark(details);
     this.paint(this.cleanCanvas, (i) => lab.clean[i]);
   }
 
-  figure(parent, caption) {
-    const figure = parent.appendChild(el("figure"));
-    const cap = figure.appendChild(el("div", "cap", caption));
+  figure(parent, caption, kind = "") {
+    const figure = parent.appendChild(el("figure", kind));
     const canvas = figure.appendChild(el("canvas"));
     const [, height, width] = this.lab.data.shape;
     Object.assign(canvas, { width, height });
     if (Math.max(width, height) <= 96) canvas.classList.add("hard");
-    return [canvas, cap, figure.appendChild(el("div", "says"))];
+    const below = figure.appendChild(el("div", "below"));
+    return [canvas, below.appendChild(el("span", "cap", caption)), below.appendChild(el("span", "says"))];
   }
 
   buildSpark(card) {
@@ -211,7 +233,7 @@ class Card {
     this.spark = spark.appendChild(svg("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img" }));
     const caption = spark.appendChild(el("figcaption"));
     this.sparkLabel = caption.appendChild(el("span"));
-    caption.appendChild(el("span", "", `ε 0 … ${this.lab.epsilons.at(-1).toFixed(3)}`));
+    this.limitLabel = caption.appendChild(el("span"));
   }
 
   // Use the attack's answers, or the noise's.
@@ -252,7 +274,8 @@ class Card {
     nodes.push(this.cursor);
     this.spark.replaceChildren(...nodes);
     const name = data.names[this.model.label];
-    this.sparkLabel.textContent = `confidence in “${name}” as ε grows`;
+    this.sparkLabel.textContent = `confidence in “${name}”, ε 0 to ${epsilons.at(-1).toFixed(3)}`;
+    this.limitLabel.textContent = [this.limit(), ...this.aim()].join(" · ");
     this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is wrong`);
   }
 
@@ -308,31 +331,45 @@ class Card {
   }
 
   judge(index) {
+    const { judged } = this.model;
     const wrong = this.wrong[index];
-    this.verdict.className = `verdict ${wrong ? "fooled" : "held"}`;
-    const [bad, good] = this.wrong[0] ? ["✗ WRONG", "✓ RIGHT"] : ["✗ FOOLED", "✓ HELD"]; // no attack fools what was wrong before
+    this.verdict.className = `verdict ${judged ? (wrong ? "fooled" : "held") : "open"}`;
+    // No attack fools what was wrong before.
+    const [bad, good] = !judged ? ["answer changed", "answer unchanged"]
+      : this.wrong[0] ? ["✗ WRONG", "✓ RIGHT"] : ["✗ FOOLED", "✓ HELD"];
     this.verdict.textContent = wrong ? bad : good;
-    this.note.textContent = [this.limit(), ...this.aim(index)].join(" · ");
+    this.note.textContent = this.sentence(index);
+  }
+
+  // What the model says at this ε.
+  sentence(index) {
+    const { data, epsilons } = this.lab;
+    const answer = this.answers[index];
+    const name = data.names[answer];
+    if (this.wrong[0] && this.wrong[index]) return `${this.letter} says ${name}: wrong even without an attack.`;
+    const how = epsilons[index] === 0 ? "says" : answer === this.answers[0] ? "still says" : "now says";
+    const wanted = data.target === null || data.target === this.model.label ? null : data.names[data.target];
+    const beside = wanted === null || !this.wrong[index] ? "" : answer === data.target ? ", as wanted" : `, not the wanted ${wanted}`;
+    return `${this.letter} ${how} ${name}${beside}.${this.model.began ? ` ${this.model.began}` : ""}`;
   }
 
   // Up to which ε the class to lose is still the answer.
   limit() {
     const { epsilons } = this.lab;
     const first = this.wrong.indexOf(true);
+    const [lost, kept] = this.model.judged ? ["fooled", "holds"] : ["changes", "unchanged"];
     if (first === 0) return "wrong even without an attack";
-    if (first > 0) return `smallest ε that fools it: ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
-    return `holds against this ${this.lab.noise ? "noise" : "attack"} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
+    if (first > 0) return `${lost} from ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
+    return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
   }
 
-  // Whether the target class is reached, where there is one.
-  aim(index) {
+  // From which ε the target class is reached, where there is one.
+  aim() {
     const { data, epsilons } = this.lab;
     if (data.target === null) return [];
     const wanted = data.names[data.target];
     if (data.target === this.model.label) return [`${wanted} is its own answer, no target`];
     const first = this.answers.indexOf(data.target);
-    const reached = first < 0 ? `never says the wanted ${wanted}` : `says the wanted ${wanted} from ε = ${epsilons[first].toFixed(3)}`;
-    const astray = this.wrong[index] && this.answers[index] !== data.target;
-    return astray ? [`now says ${data.names[this.answers[index]]}, not the wanted ${wanted}`, reached] : [reached];
+    return [first < 0 ? `never ${wanted}` : `${wanted} from ε = ${epsilons[first].toFixed(3)}`];
   }
 }

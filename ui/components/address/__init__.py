@@ -1,0 +1,24 @@
+"""The browser's address line: completed in place, and reported when the person goes Back or Forward."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import streamlit as st
+
+from ui.components import mount
+
+_KEY = "address line"
+
+
+def address(query: str | None, turn: int) -> None:
+    """Once for each number `turn`, make `query` the address's query without a new entry in the history; None leaves it."""
+    mount("address", {"query": query, "turn": turn}, key=_KEY, states={"moved": None})
+
+
+def moved_to() -> tuple[float, dict[str, str]] | None:
+    """When the person last went Back or Forward on this page, and the query they came to; untrusted, as any address."""
+    moved = (st.session_state.get(_KEY) or {}).get("moved")
+    if not isinstance(moved, dict) or not isinstance(moved.get("at"), int | float) or not isinstance(moved.get("query"), str):
+        return None
+    return float(moved["at"]), dict(parse_qsl(moved["query"][:8192], keep_blank_values=True, max_num_fields=100))

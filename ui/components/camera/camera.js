@@ -1,0 +1,87 @@
+// The camera: a photo of the video's own size is sent to the server when the button is pressed.
+const CAMERAS = new WeakMap();
+
+export default function (component) {
+  const { parentElement, setTriggerValue } = component;
+  const root = parentElement.querySelector(".lab");
+  if (!CAMERAS.has(root)) CAMERAS.set(root, new Camera(root));
+  const camera = CAMERAS.get(root);
+  camera.report = (photo) => setTriggerValue("photo", photo);
+  camera.start();
+  return () => {
+    camera.stop();
+    CAMERAS.delete(root);
+    root.replaceChildren();
+  };
+}
+
+const el = (tag, kind, text) => {
+  const node = document.createElement(tag);
+  if (kind) node.className = kind;
+  if (text !== undefined) node.textContent = text;
+  return node;
+};
+
+class Camera {
+  constructor(root) {
+    this.video = root.appendChild(el("div", "sheet")).appendChild(el("video"));
+    Object.assign(this.video, { autoplay: true, muted: true, playsInline: true });
+    const tools = root.appendChild(el("div", "tools"));
+    this.take = this.button(tools, "Take a photo", () => this.shoot());
+    this.turn = this.button(tools, "Other camera", () => {
+      this.facing = this.facing === "user" ? "environment" : "user";
+      this.stop();
+      this.start();
+    });
+    this.said = tools.appendChild(el("span", "said", "Waiting for the camera …"));
+    this.said.setAttribute("role", "status");
+    this.facing = "environment";
+    this.take.disabled = true;
+  }
+
+  button(parent, text, act) {
+    const made = parent.appendChild(el("button", "", text));
+    made.type = "button";
+    made.onclick = act;
+    return made;
+  }
+
+  async start() {
+    if (this.stream || this.asking) return;
+    this.asking = true;
+    const video = { facingMode: this.facing, width: { ideal: 4096 }, height: { ideal: 2160 } };
+    try {
+      if (!navigator.mediaDevices) throw new Error("needs https");
+      const stream = await navigator.mediaDevices.getUserMedia({ video });
+      if (this.over) return stream.getTracks().forEach((track) => track.stop());
+      this.stream = stream;
+      this.video.srcObject = stream;
+      await this.video.play();
+      this.take.disabled = false;
+      this.said.textContent = `${this.video.videoWidth}×${this.video.videoHeight} pixels`;
+    } catch (error) {
+      const why = { NotAllowedError: "its use was not allowed", NotFoundError: "there is none", NotReadableError: "another program uses it" };
+      const reason = why[error.name] ?? (navigator.mediaDevices ? error.message : "browsers allow it only over https");
+      this.said.textContent = `No camera: ${reason}. Upload a photo instead.`;
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  stop() {
+    this.over = true;
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.over = false;
+  }
+
+  shoot() {
+    const { video } = this;
+    const canvas = el("canvas");
+    Object.assign(canvas, { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    this.take.disabled = true;
+    this.said.textContent = "Sending …";
+    this.report(canvas.toDataURL("image/jpeg", 0.92).split(",")[1]);
+  }
+}
