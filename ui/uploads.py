@@ -12,8 +12,12 @@ import gc
 import time
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from streamlit import runtime
+
+try:
+    from starlette.exceptions import HTTPException
+except ImportError:  # an earlier Streamlit, which serves through tornado
+    from tornado.web import HTTPError as HTTPException  # type: ignore[assignment]
 
 VISITOR_BYTES, ALL_BYTES = 128 << 20, 1 << 30
 CLOSED_SECONDS = 60.0
