@@ -368,18 +368,12 @@ class Attack:
                     raise AttackError("A targeted attack needs the wanted classes: give them as labels.")
                 labels = predict(model, images)
             labels = torch.zeros_like(indices) if labels is None else labels
-            yield from self._sweep(model, images, labels, epsilons, indices, start)
+            yield from self._sweep(model, Batch(images, labels, _unset(images), indices, start), epsilons)
 
-    def _sweep(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        epsilons: Sequence[float],
-        indices: Tensor,
-        start: Tensor | None,
-    ) -> Iterator[Tensor]:
-        direction = self.direction(model, images, labels, indices=indices) if any(epsilons) else images
+    def _sweep(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Iterator[Tensor]:
+        """Attacked images for one ε after another; the batch's own budgets are not set."""
+        images = batch.images
+        direction = self.direction(model, images, batch.labels, indices=batch.indices) if any(epsilons) else images
         if direction is not None:
             yield from (images.clone() if not epsilon else clip(images, direction, epsilon, self.norm) for epsilon in epsilons)
             return
@@ -388,24 +382,19 @@ class Attack:
         for first in range(0, len(epsilons), together):
             group = epsilons[first : first + together]
             budgets = [epsilon for epsilon in group if epsilon]
-            attacked = iter(self._side_by_side(model, images, labels, budgets, indices, start) if budgets else ())
+            attacked = iter(self._side_by_side(model, batch, budgets) if budgets else ())
             yield from (next(attacked) if epsilon else images.clone() for epsilon in group)
 
-    def _side_by_side(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        epsilons: Sequence[float],
-        indices: Tensor,
-        start: Tensor | None,
-    ) -> Sequence[Tensor]:
+    def _side_by_side(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Sequence[Tensor]:
+        images = batch.images
         if not len(images):
             return [images.clone() for _ in epsilons]
-
-        def copies(tensor: Tensor) -> Tensor:
-            return tensor.repeat(len(epsilons), *[1] * (tensor.dim() - 1))
-
         budgets = per_image(torch.tensor(epsilons, dtype=images.dtype, device=images.device).repeat_interleave(len(images)))
-        batch = (copies(images), copies(labels), budgets, copies(indices), *([] if start is None else [copies(start)]))
-        return halve_when_full(lambda *part: self._attack(model, Batch(*part)), *batch).split(len(images))
+        copies = Batch(*(tensor.repeat(len(epsilons), *[1] * (tensor.dim() - 1)) for tensor in batch.tensors))
+        tensors = dataclasses.replace(copies, epsilon=budgets).tensors
+        return halve_when_full(lambda *part: self._attack(model, Batch(*part)), *tensors).split(len(images))
+
+
+def _unset(images: Tensor) -> Tensor:
+    """The budgets of a batch whose ε is given apart from it."""
+    return per_image(images.new_zeros(len(images)))

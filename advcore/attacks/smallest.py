@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks.base import Attack, Budget, evaluating, halve_when_full, per_image, predict
+from advcore.attacks.base import Attack, Batch, Budget, evaluating, halve_when_full, per_image, predict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +49,8 @@ class SmallestAttack(Attack):
             return (flat != 0).double().mean(1)
         return flat.norm(dim=1) if self.norm == "l2" else flat.abs().amax(1)
 
-    def _sweep(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        epsilons: Sequence[float],
-        indices: Tensor,
-        start: Tensor | None,
-    ) -> Iterator[Tensor]:
+    def _sweep(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Iterator[Tensor]:
+        images, labels = batch.images, batch.labels
         if not len(images):
             yield from (images.clone() for _ in epsilons)
             return

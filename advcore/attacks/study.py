@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from advcore.attacks.base import loss_gradient
+from advcore.attacks.base import Batch, loss_gradient
 from advcore.attacks.fgsm import FGSM
 
 
@@ -18,17 +18,9 @@ class UnclippedFGSM(FGSM):
     What is wrong with it: its results are no images. A value below 0 or above 1 cannot be shown, saved or photographed.
     """
 
-    def _sweep(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        epsilons: Sequence[float],
-        indices: Tensor,
-        start: Tensor | None,
-    ) -> Iterator[Tensor]:
-        direction = self.direction(model, images, labels)
-        yield from (images + epsilon * direction for epsilon in epsilons)
+    def _sweep(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Iterator[Tensor]:
+        direction = self.direction(model, batch.images, batch.labels)
+        yield from (batch.images + epsilon * direction for epsilon in epsilons)
 
 
 @dataclass(frozen=True, kw_only=True)
