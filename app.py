@@ -11,6 +11,9 @@ from advcore.jobs import queue
 from pages import accuracy, attack, believe, models, papers, retrain, your_image
 from ui import frame, uploads
 
+# Before `st.navigation`, which would fetch the icon of each page from the network.
+st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
+
 ATTACK = st.Page(attack.page, title="Attack", icon=":material/bolt:", url_path="", default=True)
 YOUR_IMAGE = st.Page(your_image.page, title="Your image", icon=":material/add_photo_alternate:", url_path="your_image")
 PAGES = [
@@ -35,5 +38,5 @@ MOVED = [
 uploads.limit()
 queue.tidy()
 page = st.navigation([*PAGES, *MOVED], position="top")
-st.set_page_config(page_title=f"{page.title} – Adversarial Lab", page_icon="ui/icon.png", layout="wide")
+st.set_page_config(page_title=f"{page.title} – Adversarial Lab")
 frame.show(page)

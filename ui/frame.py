@@ -296,7 +296,8 @@ h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 .st-key-picks > div { min-width: 8rem; } .st-key-picks > div:has(> .st-key-models) { flex: 4 1 24rem; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) { padding: 3.6rem .8rem 2rem; }
-  .st-key-source button { padding: .2rem .55rem; font-size: .85rem; } .st-key-source [data-testid="stIconMaterial"] { display: none; }
+  .st-key-source button { padding: .2rem .55rem; font-size: .85rem; }
+  .st-key-source [data-testid="stIconMaterial"] { display: none; }
   .st-key-tours { flex-wrap: nowrap; overflow-x: auto; } .st-key-tours > div { flex: none; }
   .st-key-picks > div, .st-key-models > div { min-width: calc(50% - .5rem); }
   .st-key-picks > div:has(> .st-key-models) { min-width: 100%; }

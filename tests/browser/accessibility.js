@@ -46,6 +46,7 @@
     if (node.tagName === "IMG" && seen(node) && !node.hasAttribute("alt")) wrong.push(`no alt: ${node.outerHTML.slice(0, 120)}`);
     const text = [...node.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data.trim()).join(" ").trim();
     if (!text || !seen(node) || node.disabled || node.closest(":disabled, [aria-disabled=true], style, script")) continue;
+    if (node.closest("[role=slider], [data-testid=stSliderThumbValue]")) continue; // its value stands beside the thumb, not on it
     const style = getComputedStyle(node);
     const background = backgroundOf(node);
     if (!background || parseFloat(style.fontSize) < 2) continue;

@@ -60,9 +60,7 @@ def panel(job: queue.Job) -> None:
     """A job as its folder now shows it, with its buttons."""
     word, icon, colour = STATES[job.state]
     rows = queue.progress(job.folder)
-    st.markdown(
-        f"## {markdown_safe(name(job.recipe))} &nbsp; :{colour}-badge[{icon} {'stopping …' if job.stopping else word}]"
-    )
+    st.markdown(f"## {markdown_safe(name(job.recipe))} &nbsp; :{colour}-badge[{icon} {'stopping …' if job.stopping else word}]")
     if job.message and job.state != "finished":  # its figures follow, all on the same images
         (st.error if job.state == "failed" else st.caption)(markdown_safe(job.message))
     if job.state in {"queued", "running"}:
