@@ -21,7 +21,7 @@ from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load
 from ui.components.model_list import Line, model_list
-from ui.frame import chosen, remember, report_unavailable
+from ui.frame import chosen, remember
 from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
@@ -40,7 +40,6 @@ def page() -> None:
         list_and_detail(known)
     else:
         st.info("There is no model yet: train one on the Retrain page, or import one below.")
-    report_unavailable()
     for path, reason in checkpoints.problems().items():
         st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
     with st.expander("Import a model", icon=":material/upload:", expanded=not known):

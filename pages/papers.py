@@ -10,7 +10,7 @@ from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
 from advcore.papers.study import Study
 from ui import frame
-from ui.frame import chosen, remember, report_unavailable
+from ui.frame import chosen, remember
 from ui.papers import drawings, report, sections
 from ui.words import markdown_safe
 
@@ -33,7 +33,6 @@ def page() -> None:
         label_visibility="collapsed",
         required=True,
     )
-    report_unavailable()
     asked = None
     if shown == OPEN:
         keys = [of.key for of in questions]
