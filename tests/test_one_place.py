@@ -1,15 +1,17 @@
-"""A dataset or an architecture is one entry: added to its table, it is in pickers, commands, presets and checks."""
+"""A dataset, an architecture or an attack is one entry: added to its table, it is in pickers, commands and snippets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import streamlit as st
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from advcore import data
+from advcore import attacks, data
+from advcore.attacks import ATTACKS, Attack, AttackSpec, Batch
 from advcore.cli.main import main
 from advcore.data import BUILT_IN, Dataset, DigitForm
 from advcore.images.decode import decode
@@ -66,7 +68,7 @@ def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 def test_a_dataset_is_one_entry_in_the_engine(parity: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     images = data.load("parity")
     assert (len(images), images.shape, images.class_names) == (6, (1, 28, 28), NAMES)
-    assert (parity.grey, parity.epsilons[-1], parity.curve_ends[-1]) == (True, 0.4, 0.8)
+    assert (parity.grey, parity.epsilons[-1]) == (True, 0.4)
     assert main(["data"]) == 0
     assert "parity" in capsys.readouterr().out
     assert main(["curve", "--checkpoint", "parity/lee_cnn-standard", "--attack", "fgsm", "--json"]) == 0
@@ -110,3 +112,29 @@ def test_an_architecture_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path:
     page = open_page("retrain", dataset="digits", architecture="bare")
     assert not page.exception
     assert [box.value for box in page.selectbox if "Bare linear" in box.options] == ["bare"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Darken(Attack):
+    """Every value darker."""
+
+    depth: float = attacks.option(1.0, "how much of ε is used, 1.0 being 100 %", low=0, high=1)
+
+    def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
+        return attacks.Budget(batch.images, batch.epsilon).project(batch.images - self.depth * batch.epsilon)
+
+
+def test_an_attack_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = AttackSpec("darken", Darken, "darkening", "Every value ε darker.", role="control")
+    monkeypatch.setitem(ATTACKS, "darken", spec)
+    for command in ("curve", "evaluate", "attack"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        assert "100 %" in " ".join(capsys.readouterr().out.split())
+    save_checkpoint(tmp_path / "checkpoints", Recipe(dataset="digits", architecture="digits_cnn", defense="standard"))
+    page = open_page("attack", dataset="digits", attack="darken", epsilon="0.2")
+    assert not page.exception
+    snippet, *_ = [code.value for code in page.code if "attack_picture" in code.value]
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {})
+    assert (tmp_path / "attacked.png").is_file()

@@ -236,10 +236,11 @@ class Attack:
     """Base of all attacks: a frozen dataclass of keyword-only options, and one method that a subclass writes.
 
     * `_attack(model, batch)`: the attacked images of a batch, in which each image has its own ε. The base class checks ε, puts
-      the model into eval mode, fills in labels, puts several ε side by side and splits batches that do not fit into memory.
+      the model into eval mode, fills in labels, puts several ε side by side and splits batches that do not fit into memory. It
+      clips nothing: end with `Budget(batch.images, batch.epsilon, self.norm).project(…)`.
     * A single-step attack writes `direction` instead: what is added once for every ε.
 
-    Fields made with `option` appear in forms and on the command line, and their ranges are checked here. Random numbers come
+    Fields made with `option` appear on the command line, and their ranges are checked here. Random numbers come
     from `draws`, so that an image's result does not depend on its batch.
     """
 

@@ -27,7 +27,7 @@ NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that can be set on an attack: its type (int, float, bool or str), default, and range or choices."""
+    """One thing that can be set on an attack: its type (int, float or str), default, and range or choices."""
 
     name: str
     about: str
@@ -43,9 +43,9 @@ class AttackSpec:
     """All that the program knows of one attack.
 
     `name` is what links and commands call it, `kind()` the configuration that pages offer, `title` its name in words, `about`
-    one sentence. `paper` names authors and year, `arxiv` its number. `label` gives a configured instance's title where that
-    differs from `title`. `dash` is its line style in charts: an SVG dash list in pixels, or one of solid, dot, dash, longdash,
-    dashdot and longdashdot.
+    one sentence. `paper` names authors and year, `arxiv` its number; only controls and study faults have none. `label` gives a
+    configured instance's title where that differs from `title`. `dash` is its line style in charts: an SVG dash list in pixels,
+    or one of solid, dot, dash, longdash, dashdot and longdashdot.
     """
 
     name: str
@@ -91,7 +91,7 @@ class AttackSpec:
 
 
 def _plain_type(hint: Any) -> type:
-    """int, float, bool or str for a field's annotation."""
+    """int, float or str for a field's annotation."""
     options = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
     return options[0] if isinstance(options[0], type) else str
 
@@ -265,6 +265,12 @@ def title(attack: Attack) -> str:
 
 
 def python_call(attack: Attack) -> str:
-    """Python that makes the attack, with the options that differ from their defaults: `PGD(steps=50, restarts=10)`."""
+    """Python that makes the attack, with the options that differ from their defaults: `attack_named('pgd', steps=50)`.
+
+    The attack's class must have an entry in `ATTACKS`.
+    """
+    spec = spec_of(attack)
+    assert spec is not None
     fields = [field for field in dataclasses.fields(attack) if getattr(attack, field.name) != field.default]
-    return f"{type(attack).__name__}({', '.join(f'{field.name}={getattr(attack, field.name)!r}' for field in fields)})"
+    words = [f"{field.name}={getattr(attack, field.name)!r}" for field in fields]
+    return f"attack_named({', '.join([repr(spec.name), *words])})"

@@ -22,6 +22,7 @@ COMMANDS = {
     "checkpoints": "the models and their figures",
     "data": "which datasets are here, and from where",
     "pretrained": "torchvision's ImageNet models, for your own pictures",
+    "app": "start the app in the browser",
     "papers": "the studies: published figures, measured figures, measure again",
 }
 
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     whole = Parser(prog="python -m advcore", description="Adversarial examples: attack, measure, defend.")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, help_text in COMMANDS.items():
-        commands.add_parser(name, help=help_text, add=functools.partial(_add, name))
+        commands.add_parser(name, help=help_text.replace("%", "%%"), add=functools.partial(_add, name))
     return whole
 
 

@@ -38,6 +38,10 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{word.split('=')[0]} has no value")
         return super().parse_known_args(args, namespace)
 
+    def add_argument(self, *names: Any, help: str = "", **options: Any) -> Any:
+        """As argparse's; a `%` in the help is a percent sign."""
+        return super().add_argument(*names, help=help.replace("%", "%%"), **options)
+
     def error(self, message: str) -> NoReturn:
         """Raise AdvcoreError instead of leaving the program."""
         raise AdvcoreError(f"{message.rstrip('.')}; `{self.prog} --help` shows the options.")

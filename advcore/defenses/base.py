@@ -17,7 +17,8 @@ from advcore.attacks import ascend, input_gradient
 class Setting:
     """A number of the recipe: its default, its range (ends included) and how a form shows it.
 
-    A `default` of None means that the value follows from others, as `empty` says. `digits` are the places after the point.
+    A `default` of None means that the value follows from others, as `empty` says. `digits` are the places after the point. A
+    new setting is also a field of `Recipe` (recipe.py), with the same name.
     """
 
     name: str

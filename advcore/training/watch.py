@@ -98,7 +98,7 @@ def trained_on(count: int, recipe: Recipe) -> int:
     """How many of `count` images are left to train on; raises RecipeError when all are held out."""
     left = count - recipe.held_out
     if left <= 0:
-        raise RecipeError(f"{recipe.held_out} of {count} images held out leave none to train on; hold out fewer.")
+        raise RecipeError(f"{recipe.held_out} of {count} images held out leave none to train on; hold out fewer, or 0.")
     return left
 
 

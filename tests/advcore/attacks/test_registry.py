@@ -32,7 +32,7 @@ def test_one_entry_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     attack = attacks.attack_named("brighten", strength=0.5, steps=7)
     assert attack == Brighten(strength=0.5)
     assert attacks.title(attack) == "brightening"
-    assert attacks.python_call(attack) == "Brighten(strength=0.5)"
+    assert eval(attacks.python_call(attack), vars(attacks)) == attack
     spec = attacks.spec_of(attack)
     assert spec is not None
     assert (spec.targetable, spec.norms, [option.name for option in spec.options]) == (False, ("linf",), ["strength"])
@@ -80,7 +80,8 @@ def test_cost_counts_steps_and_restarts() -> None:
 
 
 def test_python_call_makes_the_same_attack() -> None:
-    for attack in (FGSM(), PGD(steps=50, restarts=10, norm="l2", targeted=True), UniformNoise(seed=3)):
+    configured = (PGD(steps=50, restarts=10, norm="l2", targeted=True), UniformNoise(seed=3))
+    for attack in (*(spec.kind() for spec in ATTACKS.values()), *configured):
         assert eval(attacks.python_call(attack), vars(attacks)) == attack
 
 
