@@ -31,7 +31,7 @@ $(VENV)/run.done: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/dev.done: requirements.txt requirements-dev.txt requirements-peers.txt | $(VENV)/bin/python
 	@echo "Setting up, this once: PyTorch and the rest are a download of up to 3 GB, then the tests start."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-peers.txt
 	@touch $@ $(VENV)/run.done
 

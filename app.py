@@ -1,6 +1,7 @@
 """Adversarial Lab: see how little it takes to fool a neural network, and what adversarial training changes."""
 
 import os
+from pathlib import Path
 
 # Threads that spin while they wait slow down another program on the same cores tenfold: a page beside a training job.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -12,7 +13,7 @@ from pages import accuracy, attack, believe, models, papers, retrain, your_image
 from ui import frame, uploads
 
 # Before `st.navigation`, which would fetch the icon of each page from the network.
-st.set_page_config(page_title="Adversarial Lab", page_icon="ui/icon.png", layout="wide")
+st.set_page_config(page_title="Adversarial Lab", page_icon=str(Path(__file__).with_name("ui") / "icon.png"), layout="wide")
 
 ATTACK = st.Page(attack.page, title="Attack", icon=":material/bolt:", url_path="", default=True)
 YOUR_IMAGE = st.Page(your_image.page, title="Your image", icon=":material/add_photo_alternate:", url_path="your_image")

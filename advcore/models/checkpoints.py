@@ -100,9 +100,15 @@ class Checkpoint:
         return storage.load_into(_blank(self.recipe, self.shape, len(self.class_names)), self.path)
 
 
+def app_root() -> Path:
+    """The folder with the app and the shipped checkpoints: the checkout or, installed, the package `adversarial_lab`."""
+    beside = Path(__file__).resolve().parents[2]
+    return beside if (beside / "app.py").is_file() else beside / "adversarial_lab"
+
+
 def shipped_root() -> Path:
-    """The shipped checkpoints: `$ADVCORE_CHECKPOINTS`, else `checkpoints/` beside the package."""
-    return Path(os.environ.get("ADVCORE_CHECKPOINTS") or Path(__file__).resolve().parents[2] / "checkpoints")
+    """The shipped checkpoints: `$ADVCORE_CHECKPOINTS`, else `checkpoints/` beside the app."""
+    return Path(os.environ.get("ADVCORE_CHECKPOINTS") or app_root() / "checkpoints")
 
 
 def runs_root() -> Path:

@@ -1,0 +1,26 @@
+"""`adversarial-lab`, or `python -m advcore app`: start the app and open it in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+
+from advcore.errors import AdvcoreError
+from advcore.models import checkpoints
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--address", default="localhost", help="0.0.0.0 opens the app to the network (default: this machine)")
+    parser.add_argument("--port", type=int, default=8501)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("streamlit") is None:
+        raise AdvcoreError("The app needs Streamlit; run `pip install 'adversarial-lab[app]'`.")
+    words = [sys.executable, "-m", "streamlit", "run", str(checkpoints.app_root() / "app.py")]
+    words += ["--server.address", options.address, "--server.port", str(options.port)]
+    return subprocess.run(words, check=False).returncode
