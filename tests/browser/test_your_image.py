@@ -149,6 +149,11 @@ def test_several_pictures_are_chosen_in_a_strip(page: Page, app_url: str, photo:
     expect(page.get_by_text("page.jpg · JPEG 520×520")).to_be_visible()
     page.get_by_role("button", name="Picture 1: other.png").click()
     expect(page.get_by_text("other.png · PNG 300×300")).to_be_visible()
+    settled(page)
+    page.go_back()
+    expect(page.get_by_text("page.jpg · JPEG 520×520")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_text("other.png · PNG 300×300")).to_be_visible()
 
 
 def test_the_frame_is_dragged_and_moved_by_keys(page: Page, app_url: str, photo: Path) -> None:

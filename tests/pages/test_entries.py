@@ -33,7 +33,7 @@ def test_an_attack_can_be_chosen_for_an_image(name: str) -> None:
     page = open_page(name, dataset="digits", attack="brighten")
     assert not page.exception
     assert not page.warning
-    picker = next(box for box in page.sidebar.selectbox if box.label == "Attack")
+    picker = next(box for box in page.selectbox if box.label == "Attack")
     assert (picker.value, "brightening" in picker.options) == ("brighten", True)
     assert any(
         caption.value.startswith(("Test image", "Brightening")) and "rightening" in caption.value for caption in page.caption

@@ -21,7 +21,8 @@ def test_a_dataset_opens_on_its_pair(name: str, dataset: str, monkeypatch: pytes
     page = open_page(name, dataset=dataset)
     assert not page.exception
     assert not page.error
-    chosen = page.sidebar.multiselect[0].value if name == "accuracy" else [box.value for box in page.sidebar.selectbox[1:3]]
+    pair = [page.selectbox(key=f"{letter}:{dataset}").value for letter in "ab"] if name == "attack" else None
+    chosen = pair or page.sidebar.multiselect[0].value
     standard, defended = (checkpoints.find(checkpoint_id) for checkpoint_id in chosen)
     assert standard.recipe.dataset == defended.recipe.dataset == dataset
     assert standard.recipe.architecture == defended.recipe.architecture

@@ -16,7 +16,7 @@ from advcore.photos.subjects import SUBJECTS, guess
 from ui.components.camera import camera, sent_by
 from ui.components.drawing_pad import drawing_pad
 from ui.components.gallery import gallery
-from ui.frame import chosen
+from ui.frame import chosen, remember
 from ui.photo import session
 from ui.photo.models import kind_of, turn_to
 from ui.words import markdown_safe
@@ -34,6 +34,8 @@ INVITATIONS = {
 }
 _KINDS = "kinds of own pictures"
 _CAMERA_ON = "camera on"
+_PICKED = {"upload": "picture:upload", "camera": "picture:camera"}
+"""Where the session keeps which of its own photos is shown, for each source of such photos."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def photo_from(source: str, dataset: str) -> Given | None:
     """Draw the controls of a source; returns the photo chosen there. What is wrong with a file is said on the page."""
     if source != "examples":
         apart.warm()
+    if source not in _PICKED:
+        remember(picture=None)
     try:
         match source:
             case "upload":
@@ -69,15 +73,14 @@ def source_changed() -> None:
     source = st.session_state["source"]
     if source == "draw":
         turn_to(SUBJECTS["digit"])
-    key = {"upload": "upload", "camera": "photo"}.get(source)
-    if photo_id := st.session_state.get(key):
+    if photo_id := st.session_state.get(_PICKED.get(source)):
         turn_to(st.session_state[_KINDS].get(photo_id, ""))
 
 
 def forget() -> None:
     """Drop every photo of this session, with the widgets that hold them."""
     session.forget()
-    for key in ("uploaded", "taken", "upload", "photo", "drawn", _CAMERA_ON, _KINDS):
+    for key in ("uploaded", "taken", "drawn", _CAMERA_ON, _KINDS, *_PICKED.values()):
         st.session_state.pop(key, None)
     # A widget is emptied by giving it another name.
     st.session_state["round"] = _round() + 1
@@ -131,7 +134,7 @@ def _from_camera() -> Given | None:
         st.button(
             "Take another photo", icon=":material/photo_camera:", on_click=lambda: st.session_state.update({_CAMERA_ON: True})
         )
-        return _from_own(st.session_state["taken"], "photo", "Photo")
+        return _from_own(st.session_state["taken"], "camera", "Photo")
     key = f"camera {_round()}"
     camera(key=key, on_photo=partial(_take_photo, key))
     _say_problems()
@@ -150,7 +153,7 @@ def _take_photo(key: str) -> None:
     if content is not None and (photo_id := uploads.put(f"photo {len(taken) + 1}.jpg", content)):
         st.session_state["taken"] = (*taken, photo_id)
         st.session_state[_CAMERA_ON] = False
-        _show("photo", photo_id)
+        _show("camera", photo_id)
 
 
 def _from_pad(dataset: str) -> Given | None:
@@ -163,9 +166,9 @@ def _from_pad(dataset: str) -> Given | None:
     return Given(photo_id, session.made(("drawing", photo_id), lambda: session.decoded(drawing, "drawing.png")))
 
 
-def _show(key: str, photo_id: str) -> None:
+def _show(source: str, photo_id: str) -> None:
     """Show one of the session's own photos, with models for what it seems to be unless the person said what it is."""
-    st.session_state[key] = photo_id
+    st.session_state[_PICKED[source]] = photo_id
     kinds = st.session_state.setdefault(_KINDS, {})
     turn_to(kinds.setdefault(photo_id, SUBJECTS[guess(session.uploads().photos[photo_id])]))
 
@@ -181,16 +184,15 @@ def _say_problems() -> None:
         st.error(markdown_safe(words), icon=":material/broken_image:")
 
 
-def _from_own(ids: tuple[str, ...], key: str, noun: str) -> Given | None:
+def _from_own(ids: tuple[str, ...], source: str, noun: str) -> Given | None:
     """One of the session's own photos, chosen in a strip; what was wrong with other files is said above it."""
     uploads = session.uploads()
     _say_problems()
     ids = tuple(photo_id for photo_id in ids if photo_id in uploads.photos)
     if not ids:
         return None
-    if st.session_state.get(key) not in ids:
-        st.session_state[key] = ids[-1]
-    picked = st.session_state[key]
+    picked = st.session_state[chosen("picture", ids, ids[-1], key=_PICKED[source])]
+    remember(source, picture=picked)
     if len(ids) > 1:
         photos = [uploads.photos[photo_id] for photo_id in ids]
         strip = session.made(("strip", ids), lambda: session.strip(photos, [photo.name for photo in photos]))
@@ -199,7 +201,7 @@ def _from_own(ids: tuple[str, ...], key: str, noun: str) -> Given | None:
             range(len(ids)),
             ids.index(picked),
             noun=noun,
-            key=f"strip:{key}",
-            on_pick=lambda index: _show(key, ids[index]),
+            key=f"strip:{source}",
+            on_pick=lambda index: _show(source, ids[index]),
         )
     return Given(picked, uploads.photos[picked])

@@ -41,9 +41,9 @@ def name(recipe: Recipe | None) -> str:
     if recipe is None:
         return "unreadable recipe"
     architecture, dataset = ARCHITECTURES.get(recipe.architecture), data.BUILT_IN.get(recipe.dataset)
-    budget = f" {recipe.epsilon:.3g}" if recipe.epsilon else ""
+    budget = f", ε {recipe.epsilon:.3g}" if recipe.epsilon else ""
     return (
-        f"{architecture.title if architecture else recipe.architecture} · {recipe.defense}{budget} · "
+        f"{architecture.title if architecture else recipe.architecture}, {DEFENSES[recipe.defense].trained}{budget} · "
         f"{dataset.title if dataset else recipe.dataset}"
     )
 
