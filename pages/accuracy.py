@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import itertools
+import math
+from dataclasses import dataclass, replace
+from html import escape
 
 import streamlit as st
 
@@ -11,20 +13,33 @@ from advcore import attacks, data
 from advcore.attacks import NORM_TITLES, Norm
 from advcore.data import even_epsilons
 from advcore.evaluation.curves import READINGS, Predictions, Reading
+from advcore.models.architectures import ARCHITECTURES
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import studies
 from ui import charts, frame, load, measured
-from ui.frame import chosen, chosen_several, remember, report_unavailable
+from ui.frame import chosen, chosen_number, chosen_several, heading, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.snippets import curve_command
 from ui.tables import csv_text
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
 
 plain = "{:.6g}".format
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 COUNTS = (100, 200, 500, 1000, 2000, 5000, 10_000)
+SMALLEST = 0.0001
+LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 100.0}
+MOST_STEPS = 100
+MOST_LABELS = 10
 SECONDS = 0.5
 """How often the charts are drawn while curves are measured."""
 STOPPED = "curves stopped"
+
+
+CHIPS_CSS = """<style>
+[data-testid="stMultiSelect"] [data-baseweb="tag"] { height: auto; max-width: 100%; padding-block: .2rem; }
+[data-testid="stMultiSelect"] [data-baseweb="tag"] span { white-space: normal; max-width: none; overflow: visible; }
+</style>"""
+"""The names of models are shown whole, over two lines if need be."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +61,40 @@ class Request:
         return even_epsilons(self.end, self.steps)
 
     def traces(self) -> dict[measured.Curve, charts.Trace]:
-        """The curves to measure, and how each is drawn."""
-        colours = model_colours(self.models)
-        return {
-            measured.curve(model.id, attack := spec.kind(norm=self.norm), self.epsilons, reading=self.reading): charts.Trace(
-                f"{model.title}, {attacks.title(attack)}", colours[model.id], spec.dash
-            )
-            for model in self.models
-            for spec in self.attacks
-        }
+        """The curves to measure, and how each is drawn: named in full, and at its end by what tells it from the others."""
+        colours, networks = model_colours(self.models), {ARCHITECTURES[model.architecture].title for model in self.models}
+        traces = {}
+        for model, spec in itertools.product(self.models, self.attacks):
+            attack = spec.kind(norm=self.norm)
+            title = attacks.title(attack)
+            short = escape(model.title.replace(f"{next(iter(networks))}, ", "") if len(networks) == 1 else model.title)
+            curve = measured.curve(model.id, attack, self.epsilons, reading=self.reading)
+            name = f"{model.title}, {title}"
+            traces[curve] = charts.Trace(name, colours[model.id], spec.dash, f"{short}<br>{title}" if self.labelled else "")
+        return traces
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the lines are named at their ends: as long as the names have room."""
+        return len(self.models) * len(self.attacks) <= MOST_LABELS
+
+    @property
+    def commands(self) -> str:
+        """The commands that measure these curves, a line for each attack."""
+        ids = [model.id for model in self.models]
+        more = {"norm": self.norm, "reading": self.reading, "images": self.count}
+        return "\n".join(curve_command(ids, spec.name, self.epsilons, **more) for spec in self.attacks)
 
 
 def page() -> None:
     """The controls, the chart, which grows while it is measured, and then the details of the answers."""
-    st.markdown("## How does accuracy fall as ε grows?")
+    heading("How does accuracy fall as ε grows?")
     with st.sidebar:
         info = dataset_picker()
     images, known = images_and_models(info)
     with st.sidebar:
         request = controls(info, images, known)
         about_images(images)
-    report_unavailable()
     if not request.models or not request.attacks:
         st.info("Choose at least one model and one attack in the sidebar.")
         return
@@ -87,22 +115,23 @@ def page() -> None:
     seen = measured_traces(traces, request.count)
     if measuring or not seen:
         return
-    smallest, classes, table = st.tabs(["Smallest ε that fools", "Classes at one ε", "Table and download"])
-    with smallest:
-        st.plotly_chart(charts.smallest_epsilon_chart(seen), key="smallest chart")
+    fooled, classes, table = st.tabs(["Fooled up to ε", "Classes at one ε", "Table, files, command line"])
+    with fooled:
+        st.plotly_chart(charts.fooled_chart(seen), key="fooled chart", config=charts.CONFIG)
         st.caption(
-            "For every image, the first ε of the grid at which the model is wrong: an upper bound, since another attack may "
-            "find a smaller one."
+            "The share of images for which the model is wrong at some ε of the grid up to this one. Each image counts from the "
+            "smallest such ε on: an upper bound, since another attack may find a smaller one."
         )
     with classes:
         per_class(info, images, request.epsilons, seen)
     with table:
-        download(info, traces, request.count)
+        download(info, images, traces, request)
 
 
 def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> Request:
     """The sidebar's controls."""
     pair = list(dict.fromkeys(default_pair(known)))
+    st.html(CHIPS_CSS)
     models = st.multiselect(
         "Models",
         list(known),
@@ -132,70 +161,95 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
     count = st.select_slider(
         "Test images", counts, key=chosen("images", counts, usual, key=f"images:{info.name}"), format_func="{:,}".format
     )
-    ends = info.curve_ends if norm == "linf" else tuple(round(info.l2_budget * factor, 6) for factor in (1, 2, 4))
-    end = st.select_slider(
+    # On colour images every ε of the usual grid is a whole or half number of grey levels.
+    usual_end, usual_steps = (info.epsilon_max, 20.0 if info.grey else 16.0) if norm == "linf" else (4 * info.l2_budget, 20.0)
+    left, right = st.columns(2)
+    key, reach = f"end:{info.name}:{norm}", LARGEST[norm]
+    end = left.number_input(
         "ε from 0 to",
-        ends,
-        key=chosen("end", ends, ends[2], key=f"end:{info.name}:{norm}", text=plain),
-        format_func=lambda value: epsilon_text(value, norm),
+        min_value=SMALLEST,
+        max_value=reach,
+        step=usual_end / 10,
+        format="%.4g",
+        key=chosen_number("end", SMALLEST, reach, usual_end, scope=f"{info.name}:{norm}", key=key),
     )
-    grids = info.curve_steps
-    steps = st.select_slider("Steps of ε", grids, key=chosen("steps", grids, grids[1], key=f"steps:{info.name}"))
+    steps = right.number_input(
+        "Steps of ε",
+        min_value=1.0,
+        max_value=float(MOST_STEPS),
+        step=1.0,
+        format="%.0f",
+        key=chosen_number("steps", 1, MOST_STEPS, usual_steps, scope=info.name, key=f"steps:{info.name}"),
+    )
+    if norm == "linf":
+        st.caption(f"ε up to {epsilon_text(end)}, every {epsilon_text(end / steps)}")
     published = tuple(studies.published_curves(info.name)) if norm == "linf" else ()
     shown = bool(published) and st.toggle("Published points", key=chosen("published", (True, False), False))
     picked, of_norm = [known[name] for name in models], [offered[name] for name in names]
-    return Request(picked, of_norm, norm, reading, count, end, steps, published if shown else ())
+    return Request(picked, of_norm, norm, reading, count, end, int(steps), published if shown else ())
 
 
 def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) -> bool:
     """Draw the curves and go on drawing them while they are measured; returns whether they are."""
     wanted = dict.fromkeys(traces, request.count)
-    stopped = st.session_state.get(STOPPED) == wanted
-    measuring = not stopped and not measured.complete(wanted)
-    began, before = time.monotonic(), share_measured(wanted)
+
+    def going() -> bool:
+        return st.session_state.get(STOPPED) != wanted and not measured.complete(wanted)
+
+    measuring = going()
 
     @st.fragment(run_every=SECONDS if measuring else None)
     def chart() -> None:
-        if measuring:
+        now = going()
+        if now:
             measured.ask(wanted)
-        progress(wanted, measuring, began, before)
-        seen = [(trace, part.curve) for trace, part in measured_traces(traces, request.count)]
+        progress(wanted, now)
+        seen = [(with_count(trace, part), part.curve) for trace, part in measured_traces(traces, request.count)]
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
         st.plotly_chart(drawn, key="accuracy chart", config=charts.CONFIG)
-        if measuring and measured.complete(wanted):
+        if measuring and not now:  # stopped or complete: shown at once, and then with what stands below
             st.rerun()
 
     chart()
     return measuring
 
 
-def share_measured(wanted: dict[measured.Curve, int]) -> float:
-    """The share of all images of all curves that is measured, in [0, 1]."""
-    return sum(measured.images_measured(curve, count) for curve, count in wanted.items()) / sum(wanted.values())
+def with_count(trace: charts.Trace, seen: Predictions) -> charts.Trace:
+    """The trace whose label says on how many images its line was measured."""
+    return replace(trace, label=f"{trace.label}, {len(seen):,} images") if trace.label else trace
 
 
-def progress(wanted: dict[measured.Curve, int], measuring: bool, began: float, before: float) -> None:
+def progress(wanted: dict[measured.Curve, int], measuring: bool) -> None:
     """The progress of the measurement, with a button to stop or continue it."""
-    share, count = share_measured(wanted), next(iter(wanted.values()))
     text, button = st.columns([4, 1], vertical_alignment="center")
-    if share >= 1:
-        text.caption(
-            f"✓ Measured on {count:,} images. Bands: 95 % (Wilson). White-box: every model is attacked with its own gradient."
-        )
+    done = measured.progress(wanted)
+    if done.finished == len(wanted):
+        text.caption("✓ Measured. Bands: 95 % (Wilson). White-box: every model is attacked with its own gradient.")
         return
     if error := measured.problem(wanted):
         text.error(markdown_safe(error))
-    finished = sum(measured.images_measured(curve, count) >= count for curve in wanted)
-    gained, spent = share - before, time.monotonic() - began
-    left = f", about {spent * (1 - share) / gained:.0f} s left" if measuring and gained > 0 else ""
-    state = "Measuring" if measuring else "Stopped; what was measured is kept"
-    text.progress(share, f"{state}: {100 * share:.0f} %, {finished} of {len(wanted)} curves finished{left}")
+    left = f", {duration(done.left)} left" if measuring and done.left is not None else ""
+    state = f"{done.finished} of {len(wanted)} curves finished"
+    text.progress(done.share, f"{state}{left}" if measuring else f"Stopped: {state}; what was measured is kept")
     label, icon = ("Stop", ":material/stop:") if measuring else ("Go on", ":material/play_arrow:")
-    if button.button(label, icon=icon, width="stretch"):
-        st.session_state[STOPPED] = wanted if measuring else None
+    button.button(label, icon=icon, width="stretch", on_click=stop_or_go_on, args=(wanted, measuring))
+
+
+def stop_or_go_on(wanted: dict[measured.Curve, int], measuring: bool) -> None:
+    """Stop what is measured, or let it continue."""
+    st.session_state[STOPPED] = wanted if measuring else None
+    if measuring:
         measured.stop()
-        st.rerun()
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words: `less than 10 s`, `about 40 s`, `about 3 min`, `about 2 h`."""
+    if seconds < 10:
+        return "less than 10 s"
+    if seconds < 90:
+        return f"about {round(seconds, -1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.0f} h"
 
 
 def measured_traces(traces: dict[measured.Curve, charts.Trace], count: int) -> list[tuple[charts.Trace, Predictions]]:
@@ -239,9 +293,11 @@ def per_class(
     st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at, norm)}; the numbers count images.")
 
 
-def download(info: data.Dataset, traces: dict[measured.Curve, charts.Trace], count: int) -> None:
-    """Every point as a table and as a CSV file, and which images they were measured on."""
-    parts = [(curve, seen) for curve in traces if (seen := measured.so_far(curve, count)) is not None]
+def download(
+    info: data.Dataset, images: data.LabeledImages, traces: dict[measured.Curve, charts.Trace], request: Request
+) -> None:
+    """Every point as a table and as a CSV file, every image as a CSV file, and the commands that measure the same."""
+    parts = [(curve, seen) for curve in traces if (seen := measured.so_far(curve, request.count)) is not None]
     rows = [
         {
             "model": curve.checkpoint_id,
@@ -263,17 +319,49 @@ def download(info: data.Dataset, traces: dict[measured.Curve, charts.Trace], cou
             "high": st.column_config.NumberColumn("to", format="percent"),
         },
     )
-    st.download_button(
-        "Download the curves (CSV)",
-        csv_text(rows),
-        file_name=f"{info.name}-accuracy.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+    files = {
+        "Download the curves (CSV)": ("accuracy", lambda: csv_text(rows)),
+        "Download every image (CSV)": ("images", lambda: csv_text(image_rows(images, parts))),
+    }
+    with st.container(horizontal=True):
+        for label, (name, text) in files.items():
+            st.download_button(
+                label,
+                text,
+                file_name=f"{info.name}-{name}.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+    st.caption(
+        f"Test images of {markdown_safe(info.title)}, the first ones; {load.device_text()}. The same on the command line:"
     )
-    counts = sorted({len(seen) for _, seen in parts})
-    which = f"the first {counts[-1]:,}" if len(counts) == 1 else f"the first {counts[0]:,} to {counts[-1]:,}"
-    st.caption(f"{markdown_safe(info.title)}: {which} test images, {load.device_text()}.")
+    st.code(request.commands, language="bash", wrap_lines=True)
+
+
+def image_rows(images: data.LabeledImages, parts: list[tuple[measured.Curve, Predictions]]) -> list[dict[str, object]]:
+    """A row for each image of each curve: the smallest ε of the grid that fools the model (empty: none), and its answers."""
+    names = images.class_names
+    return [
+        {
+            "image": index,
+            "class": names[label],
+            "model": curve.checkpoint_id,
+            "attack": attacks.title(curve.attack),
+            "norm": seen.norm,
+            "reading": seen.reading,
+            "smallest_epsilon": "" if math.isinf(smallest) else smallest,
+            **{f"answer at {epsilon:g}": names[answer] for epsilon, answer in zip(seen.epsilons, answers, strict=True)},
+        }
+        for curve, seen in parts
+        for index, label, smallest, answers in zip(
+            images.indices.tolist(),
+            seen.labels.tolist(),
+            seen.smallest_epsilon().tolist(),
+            seen.predicted.T.tolist(),
+            strict=False,
+        )
+    ]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load
 from ui.components.model_list import Line, model_list
-from ui.frame import chosen, remember
+from ui.frame import chosen, heading, remember
 from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
@@ -31,7 +31,7 @@ EVERY = "all"
 
 def page() -> None:
     """The list of all models, one of them in detail, and the import of another."""
-    st.markdown("# The models")
+    heading("The models")
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
     message = st.empty()  # drawn with and without a message, so that what follows keeps its place and stays open
     if said := st.session_state.pop("models message", None):

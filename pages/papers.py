@@ -10,7 +10,7 @@ from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
 from advcore.papers.study import Study
 from ui import frame
-from ui.frame import chosen, remember
+from ui.frame import chosen, heading, remember
 from ui.papers import drawings, report, sections
 from ui.words import markdown_safe
 
@@ -20,7 +20,7 @@ CHARTS = {"curves": "Accuracy against ε", "training": "The training, on held-ou
 
 def page() -> None:
     """A card for each study, and one for the open questions; the chosen one with its chart, and details to open."""
-    st.markdown("# What do the studies' numbers say when measured again?")
+    heading("What do the studies' numbers say when measured again?")
     st.html(f"<style>{report.TABLE_CSS}{CARDS_CSS}</style>")
     cards = {key: card(of) for key, of in STUDIES.items() if of.claim}
     questions = [of for of in STUDIES.values() if not of.claim]
@@ -170,7 +170,6 @@ def answers(of: Study, found: Record | None) -> None:
 
 
 CARDS_CSS = """
-[data-testid="stMain"] h2 { font-size: 1.25rem !important; }
 [class*="st-key-read-"] button, .st-key-question button { height: auto; max-width: 100%; text-align: left; }
 [class*="st-key-read-"] button p, .st-key-question button p { white-space: normal; }
 .st-key-study [role="radiogroup"] { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .6rem; }

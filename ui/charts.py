@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,11 +17,15 @@ GREY = "rgba(128,128,128,0.25)"
 
 @dataclass(frozen=True)
 class Trace:
-    """How a curve is drawn: its name in the legend, its colour (the model) and its dash (the attack)."""
+    """How a curve is drawn: its name, its colour (the model) and its dash (the attack).
+
+    With a `label` (HTML of Plotly's) it is named at the end of its line, without one in the legend.
+    """
 
     name: str
     colour: str
     dash: str = "solid"
+    label: str = ""
 
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
@@ -86,6 +89,7 @@ def accuracy_chart(
             y=[100 * share for share in curve.accuracy],
             mode="lines+markers",
             name=line.name,
+            showlegend=not line.label,
             line={"color": line.colour, "dash": line.dash, "width": 2.5},
             marker={"size": 5},
             customdata=[
@@ -114,7 +118,41 @@ def accuracy_chart(
     unit = "L∞, pixel space; 0.1 = 25.5/255" if norm == "linf" else f"{NORM_TITLES[norm]}, pixel space"
     layout(figure, x=f"ε ({unit})", y="accuracy (%)" if reading == "exact" else "accuracy, worst case up to ε (%)")
     figure.update_yaxes(range=[-2, 102], ticksuffix="")
+    _label_ends(figure, [(line, 100 * curve.accuracy[-1]) for line, curve in curves])
     return figure
+
+
+_APART = 9.0
+"""The distance of two labels of two lines of text, in percent of an axis of 104 %."""
+
+
+def _label_ends(figure: go.Figure, ends: Sequence[tuple[Trace, float]]) -> None:
+    """Write the labels beside the ends of their lines (in percent), moved apart so that each can be read."""
+    told = sorted((end for end in ends if end[0].label), key=lambda end: end[1])
+    if not told:
+        return
+    heights: list[float] = []
+    for _, end in told:
+        heights.append(max(end, heights[-1] + _APART) if heights else max(end, 3.0))
+    over = 98.0
+    for place in reversed(range(len(heights))):
+        heights[place] = min(heights[place], over)
+        over = heights[place] - _APART
+    for (line, _), height in zip(told, heights, strict=True):
+        mark = {"solid": "━", "dash": "╍", "dot": "┅"}.get(line.dash, "┅")
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            y=height,
+            xanchor="left",
+            xshift=4,
+            align="left",
+            showarrow=False,
+            font={"size": 12},
+            text=f'<span style="color:{line.colour}"><b>{mark}</b></span> {line.label}',
+        )
+    widest = max(len(part) for line, _ in told for part in line.label.split("<br>"))
+    figure.update_layout(margin={"r": min(190, 30 + 7 * widest)})
 
 
 @dataclass(frozen=True)
@@ -156,24 +194,28 @@ def models_chart(published: Sequence[Model], ours: Sequence[Model]) -> go.Figure
     return figure
 
 
-def smallest_epsilon_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Figure:
-    """The share of images, in percent, whose smallest fooling ε is each value of the grid; the last group is “never”."""
+def fooled_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Figure:
+    """The share of images, in percent, that are fooled at some ε of the grid up to each ε; at 0: wrong without an attack."""
     figure = go.Figure()
+    ends = []
     for line, seen in curves:
-        smallest = seen.smallest_epsilon().tolist()
-        counts = [smallest.count(epsilon) for epsilon in (*seen.epsilons, math.inf)]
-        labels = [f"{epsilon:.3g}" for epsilon in seen.epsilons]
-        figure.add_bar(
-            x=[*labels, "never"],
-            y=[100 * count / len(seen) for count in counts],
+        counts = [int((seen.fooled_at <= place).sum()) for place in range(len(seen.epsilons))]
+        shares = [100 * count / len(seen) for count in counts]
+        ends.append((line, shares[-1]))
+        figure.add_scatter(
+            x=list(seen.epsilons),
+            y=shares,
+            mode="lines+markers",
             name=line.name,
-            marker={"color": line.colour, "pattern": {"shape": "" if line.dash == "solid" else "/"}},
+            showlegend=not line.label,
+            line={"color": line.colour, "dash": line.dash, "width": 2.5, "shape": "hv"},
+            marker={"size": 5},
             customdata=[(count, len(seen)) for count in counts],
-            hovertemplate="%{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
+            hovertemplate="%{y:.1f} % fooled, %{customdata[0]} of %{customdata[1]}",
         )
-    figure.update_layout(barmode="group", bargap=0.15)
-    layout(figure, x="smallest ε that fools (0: wrong anyway)", y="images (%)")
-    figure.update_xaxes(type="category")
+    layout(figure, x="ε", y="images fooled up to ε (%)")
+    figure.update_yaxes(range=[-2, 102])
+    _label_ends(figure, ends)
     return figure
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-import math
 import operator
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,46 @@ def complete(wanted: Mapping[Curve, int]) -> bool:
     return all(images_measured(of, count) >= count for of, count in wanted.items())
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far several curves are: the share of the work, how many are finished, and the seconds left; None: not known yet."""
+
+    share: float
+    finished: int
+    left: float | None
+
+
+def progress(wanted: Mapping[Curve, int]) -> Progress:
+    """How far these curves are, by their cost: work is counted in operations of the network."""
+    seen = {of: images_measured(of, count) for of, count in wanted.items()}
+    whole = {of: _work(of) * count for of, count in wanted.items()}
+    rest = {of: whole[of] * (1 - seen[of] / count) for of, count in wanted.items()}
+    spent = [_SPENT[of] for of in wanted if of in _SPENT]
+    usual = sum(seconds for seconds, _ in spent) / sum(work for _, work in spent) if spent else None
+    rates = {of: _SPENT[of][0] / _SPENT[of][1] if of in _SPENT else usual for of in wanted}
+    left = None if usual is None else sum(work * (rates[of] or 0.0) for of, work in rest.items())
+    finished = sum(seen[of] >= count for of, count in wanted.items())
+    return Progress(1 - sum(rest.values()) / sum(whole.values()), finished, left)
+
+
+_SPENT: dict[Curve, tuple[float, float]] = {}
+"""For each curve the seconds that were spent on whole pieces of it, and the operations done in them."""
+_WARM: set[str] = set()
+"""The models on which a piece has been measured."""
+
+
+def _work(of: Curve) -> float:
+    """About how many operations an image of the curve costs."""
+    return _model_operations(of.checkpoint_id, of.changed) * _passes(of.attack, len(of.epsilons))
+
+
+@functools.lru_cache(maxsize=256)
+def _model_operations(checkpoint_id: str, _changed: float) -> int:
+    """The operations of a forward pass on one image; counted on a copy, since other threads use the model."""
+    checkpoint = load.find(checkpoint_id)
+    return _operations(copy.deepcopy(load.model(checkpoint)), torch.zeros(1, *checkpoint.shape, device=pick_device()))
+
+
 def ask(wanted: Mapping[Curve, int]) -> None:
     """Have each curve measured on its number of images for this session; a page repeats this while it is open."""
     worker().ask(_session(), [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count])
@@ -93,12 +134,15 @@ def _task(of: Curve, count: int) -> Task:
     checkpoint = load.find(of.checkpoint_id)
     # Loaded here: the caches belong to the thread of a page.
     model, images = load.model(checkpoint), load.dataset(checkpoint.recipe.dataset)
-    weight = checkpoint.parameters * math.prod(images.shape[1:]) * _passes(of.attack, len(of.epsilons))
+    cheap, work = of.attack.passes, _work(of)
     return Task(
         key=of,
-        run=functools.partial(_measure, of, model, images),
+        run=functools.partial(_measure, of, work, model, images),
         enough=lambda seen: len(seen) >= count,
-        cost=lambda seen: weight * (1 + len(seen or ())),
+        cost=lambda seen: (
+            cheap,
+            work * (1 + len(seen or ())),
+        ),  # quick attacks are finished first; curves of one grow together
     )
 
 
@@ -107,27 +151,33 @@ def _passes(attack: attacks.Attack, count: int) -> int:
     return attack.passes * (1 if attack.single_run else count) + count
 
 
-def _measure(of: Curve, model: nn.Module, images: data.LabeledImages, seen: Predictions | None) -> Iterator[Predictions | None]:
+def _measure(
+    of: Curve, work: float, model: nn.Module, images: data.LabeledImages, seen: Predictions | None
+) -> Iterator[Predictions | None]:
     """Predictions over more and more images, after pieces whose size depends only on the model and the attack."""
     model = pausing(model)
-    count, group = _piece(of, model, images)
+    count, group = _piece(of, work, next(model.parameters()).device)
     answers = predictions if of.reading == "exact" else worst_case
     for start in range(len(seen or ()), len(images), count):
-        some, rows = images[start : start + count], []
+        some, rows, seconds = images[start : start + count], [], 0.0
         for first in range(0, len(of.epsilons), group):
             if rows:
                 yield None
-            grid = of.epsilons[first : first + group]
+            began, grid = time.perf_counter(), of.epsilons[first : first + group]
             rows.append(functools.reduce(operator.add, answers(model, some, of.attack, grid, precision=of.precision)))
+            seconds += time.perf_counter() - began
         part = replace(rows[0], epsilons=of.epsilons, predicted=torch.cat([row.predicted for row in rows]))
         seen = part if seen is None else seen + part
+        if of.checkpoint_id in _WARM and len(some) == count:  # a model's first piece is slow, and one of few images too
+            before = _SPENT.get(of, (0.0, 0.0))
+            _SPENT[of] = (before[0] + seconds, before[1] + work * count)
+        _WARM.add(of.checkpoint_id)
         yield seen
 
 
-def _piece(of: Curve, model: nn.Module, images: data.LabeledImages) -> tuple[int, int]:
+def _piece(of: Curve, work: float, device: torch.device) -> tuple[int, int]:
     """How many images a piece takes, and how many ε: by their amount of work; the speed of the machine does not count."""
-    device = next(model.parameters()).device
-    passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / _operations(model, images[:1].pixels(device))
+    passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / (work / _passes(of.attack, len(of.epsilons)))
     count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE
     count = min(_MOST_IMAGES, max(_MULTIPLE, count))
     whole = of.attack.single_run or of.reading == "worst"  # what is found at one ε serves the others

@@ -35,13 +35,14 @@ class Task:
 
     `key` names the result, which all sessions share. `run` takes the result so far (None: nothing yet) and yields the next
     one after each piece, or None where a piece changes nothing that can be shown. `enough` says whether a result is complete
-    for this task. `cost` of a result orders the tasks of one session: the lowest goes first.
+    for this task. `cost` of a result orders the tasks of one session: the lowest goes first (a number, or numbers compared in
+    their order).
     """
 
     key: Hashable
     run: Callable[[Any], Iterator[Any]]
     enough: Callable[[Any], bool]
-    cost: Callable[[Any], float] = lambda _: 0.0
+    cost: Callable[[Any], Any] = lambda _: 0.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from advcore import attacks, data
 from advcore.data import even_epsilons
 from advcore.evaluation.curves import Predictions, predictions
 from advcore.models import checkpoints
+from pages import accuracy
 from tests.pages.conftest import open_page
 from ui import measured
 from ui.worker import worker
@@ -33,6 +34,14 @@ def test_it_opens_and_measures_in_the_background() -> None:
     assert not page.exception
     assert not page.error
     curve = measured.curve(STANDARD, attacks.FGSM(), even_epsilons(0.5, 10))
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: measured.complete({curve: 100}), timeout=60)
+
+
+def test_the_grid_is_free() -> None:
+    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", end="0.3", steps="6")
+    assert not page.exception
+    curve = measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3))
     with worker().changed:
         assert worker().changed.wait_for(lambda: measured.complete({curve: 100}), timeout=60)
 
@@ -62,15 +71,50 @@ def test_the_worker_measures_what_the_engine_measures(attack: attacks.Attack) ->
     assert all(low <= high for low, high in zip(worst.curve.correct, seen.worst_case().curve.correct, strict=True))
 
 
+def test_progress_counts_work_and_not_images() -> None:
+    grid = (0.0, 0.1, 0.2)
+    cheap, dear = (measured.curve(STANDARD, attack, grid) for attack in (attacks.FGSM(), attacks.PGD(steps=200)))
+    measure(cheap, 200)
+    found = measured.progress({cheap: 200, dear: 200})
+    assert found.finished == 1
+    assert found.share < 0.02
+    assert found.left > 0
+    assert measured.progress({cheap: 200}) == measured.Progress(1.0, 1, 0.0)
+
+
+def test_cheap_curves_are_finished_before_costly_ones_begin() -> None:
+    fgsm = measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.1))
+    pgd = measured.curve(STANDARD, attacks.PGD(steps=5), (0.0, 0.1))
+    with worker().interactive():
+        measured.ask({pgd: 96, fgsm: 300})
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: measured.images_measured(pgd, 96) > 0, timeout=60)
+    assert measured.images_measured(fgsm, 300) == 300
+
+
 def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     noise, grid = attacks.UniformNoise(), even_epsilons(0.5, 10)
-    seen = measure(measured.curve(STANDARD, noise, grid), 100)
+    curve = measured.curve(STANDARD, noise, grid)
+    measure(curve, 60)
     measured.stop()
+    seen = measured.so_far(curve, 100)
     monkeypatch.setattr(measured, "ask", lambda wanted: None)
-    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="pgd~noise", images="100", steps="10")
+    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="pgd~noise", images="100", steps="10", end="0.5")
     next(button for button in page.button if button.label == "Stop").click().run()
     assert not page.exception
     (table,) = page.dataframe
     assert set(table.value["attack"]) == {"random noise"}
+    assert set(table.value["images"]) == {len(seen)}
     assert list(table.value["correct"]) == list(seen.curve.correct)
+    assert f"{len(seen)} images" in page.get("plotly_chart")[0].proto.spec
     next(button for button in page.button if button.label == "Go on")
+
+
+def test_every_image_is_a_row_with_its_smallest_epsilon() -> None:
+    curve = measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.1, 0.2))
+    seen, images = measure(curve, 50), data.load("digits")
+    rows = accuracy.image_rows(images, [(curve, seen)])
+    assert [row["image"] for row in rows] == images.indices[: len(seen)].tolist()
+    for row, smallest in zip(rows, seen.smallest_epsilon().tolist(), strict=True):
+        assert row["smallest_epsilon"] == ("" if smallest == float("inf") else smallest)
+        assert (row["answer at 0.1"] == row["class"]) or row["smallest_epsilon"] in (0.0, 0.1)

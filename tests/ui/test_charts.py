@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from html import unescape
 
 import pytest
@@ -31,10 +32,22 @@ def test_published_points_are_drawn_where_they_are_said_to_be() -> None:
     assert list(drawn.y) == pytest.approx([90.0, 50.0])
 
 
-def test_the_smallest_epsilons_add_up_to_all_images() -> None:
-    (bars,) = charts.smallest_epsilon_chart([(LINE, SEEN)]).data
-    assert list(bars.x) == ["0", "0.1", "never"]
-    assert list(bars.y) == pytest.approx([25.0, 50.0, 25.0])
+def test_the_share_of_fooled_images_grows_with_epsilon() -> None:
+    (line,) = charts.fooled_chart([(LINE, SEEN)]).data
+    assert list(line.x) == [0.0, 0.1]
+    assert list(line.y) == pytest.approx([25.0, 75.0])
+    again = Predictions((0.0, 0.1), SEEN.labels, SEEN.predicted.flip(0))  # three are wrong at 0, and one of them at 0.1
+    assert list(charts.fooled_chart([(LINE, again)]).data[0].y) == pytest.approx([75.0, 75.0])
+
+
+def test_lines_are_named_at_their_ends_apart_from_each_other() -> None:
+    curves = [(charts.Trace(f"{number}", "#0072B2", label=f"line {number}"), CURVE) for number in range(5)]
+    drawn = charts.accuracy_chart(curves)
+    heights = sorted(note.y for note in drawn.layout.annotations)
+    assert len(heights) == 5
+    assert all(high - low >= 8.9 for low, high in itertools.pairwise(heights))
+    assert 0 <= heights[0] <= heights[-1] <= 100
+    assert not any(line.showlegend for line in drawn.data)
 
 
 def test_classes_and_confusion_count_at_one_epsilon() -> None:

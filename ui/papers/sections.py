@@ -35,7 +35,7 @@ def links(of: Study) -> None:
         link("Attack them", "", icon=":material/bolt:", **attack_query(models, epsilon))
         link("Their accuracy against ε", "accuracy", icon=":material/show_chart:", **accuracy_query(of, models, epsilon))
     if epsilon > info.epsilon_max:
-        st.caption(f"Both pages end at ε = {info.epsilon_max:.3f} on {info.title}; the study's {epsilon:g} lies beyond.")
+        st.caption(f"The Attack page ends at ε = {info.epsilon_max:.3f} on {info.title}; the study's {epsilon:g} lies beyond.")
 
 
 def _offered(of: Study) -> dict[str, tuple[tuple[str, ...], float]]:
@@ -57,13 +57,11 @@ def attack_query(models: Sequence[str], epsilon: float) -> dict[str, str]:
 
 
 def accuracy_query(of: Study, models: Sequence[str], epsilon: float) -> dict[str, str]:
-    """What a link to the Accuracy page carries: these models under FGSM and PGD-20, up to an end that holds this ε."""
+    """What a link to the Accuracy page carries: these models under FGSM and PGD-20, as far as the study goes."""
     dataset = models[0].split("/")[0]
-    ends = data.dataset(dataset).curve_ends
     # A study that published a curve is shown up to that curve's end.
     curves = [curve for curve in published_curves(dataset) if f"({of.key})" in curve.title and curve.literal]
-    reach = max([epsilon, *(at for curve in curves for at in curve.epsilons)])
-    end = next((end for end in ends if end >= reach), ends[-1])
+    end = max([epsilon if curves else 2 * epsilon, *(at for curve in curves for at in curve.epsilons)])
     query = {"dataset": dataset, "models": "~".join(dict.fromkeys(models)), "attacks": "fgsm~pgd", "end": f"{end:.6g}"}
     return query | ({"published": "True"} if curves else {})
 
