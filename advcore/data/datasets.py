@@ -127,17 +127,6 @@ class Dataset:
         """The fine ε grid of the track, 0 … epsilon_max: steps of 0.005 on grey images, of half a grey level on colour."""
         return even_epsilons(self.epsilon_max, round(self.epsilon_max / (0.005 if self.grey else 0.5 / 255)))
 
-    @property
-    def curve_ends(self) -> tuple[float, ...]:
-        """The ε at which a chart may end: parts of the track, and on grey images 0.8, the largest ε of the studies."""
-        ends = tuple(round(self.epsilon_max * part, 6) for part in (0.25, 0.5, 1.0))
-        return (*ends, 0.8) if self.grey else ends
-
-    @property
-    def curve_steps(self) -> tuple[int, ...]:
-        """Into how many steps an ε axis may be cut: on colour images every ε is then a whole or half number of grey levels."""
-        return (10, 20, 40) if self.grey else (8, 16, 32)
-
 
 _BUILT_IN = (
     Dataset(
