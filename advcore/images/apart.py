@@ -47,20 +47,19 @@ def decode(data: bytes, name: str = "image", *, wanted: Callable[[], bool] = lam
     if len(data) > MAX_BYTES:
         raise too_heavy(name)
     with _turns:
-        process = None
+        process = _waiting() or _start()
         try:
-            process = _waiting() or _start()
             with _ended_in_time(process, wanted):
                 answer, levels = _asked(process, data, name)
         except (OSError, ValueError) as error:  # it was ended, or it crashed
+            _end(process)
             raise PhotoError(
                 f"{name} takes too long or too much memory to decode; save it again as PNG, or smaller."
             ) from error
-        else:
-            _idle.append(process)
-        finally:
-            if process is not None and process not in _idle:
-                _end(process)
+        except BaseException:
+            _end(process)
+            raise
+        _idle.append(process)
     if levels is None:
         raise PhotoError(answer["error"])
     return photo_of(levels, name, answer["format"], tuple(answer["notes"]), answer["note"])
