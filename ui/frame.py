@@ -268,10 +268,6 @@ def _report(notice: Any) -> None:
         notice.warning(f"The link asks for what this page does not have: {', '.join(said)}.", icon=":material/link_off:")
 
 
-def report_unavailable() -> None:
-    """Nothing: `guard` says it for every page."""
-
-
 def _plain(text: str) -> str:
     """Untrusted text without the characters that Markdown interprets."""
     return "".join(sign for sign in text if sign.isalnum() or sign in " ._-/+,:")

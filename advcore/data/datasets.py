@@ -226,6 +226,7 @@ _BUILT_IN = (
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
         foolbox="imagenet",
+        subject="photo",
         folder_limit=1000,
         credit="image-net.org; for research and teaching only",
     ),
