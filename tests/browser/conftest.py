@@ -22,6 +22,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 expect.set_options(timeout=20_000)
 # Streamlit looks for its health check below the page's own path first, and finds it one level up.
