@@ -1,18 +1,19 @@
 """What visitors may upload, each and all together, and when it is freed.
 
-Streamlit keeps a visitor's files, and all that was made of them, until some later moment after the page was closed, and takes
-any number of files.
+Streamlit takes any number of files. It keeps them, and all that was made of them, until some later moment after the page was
+closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import gc
-import time
 from typing import Any
 
+import streamlit as st
 from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 try:
     from starlette.exceptions import HTTPException
@@ -21,51 +22,53 @@ except ImportError:  # an earlier Streamlit, which serves through tornado
 
 VISITOR_BYTES, ALL_BYTES = 128 << 20, 1 << 30
 CLOSED_SECONDS = 60.0
-"""How long a page may be disconnected, as on a train, before its files are freed. After two minutes Streamlit forgets it."""
-_LOOK_SECONDS = 15.0
+"""How long a page may be disconnected, as on a train, before what it held is freed."""
+
+
+def limit() -> None:
+    """Limit what is uploaded to this server, and free what this visitor holds when they have left."""
+    context = get_script_run_ctx()
+    if context is not None and runtime.exists():
+        _limited()
+        _visit(context.session_id)
+
+
+@functools.cache
+def _limited() -> Limits:
+    return Limits(runtime.get_instance().uploaded_file_mgr)
 
 
 class Limits:
-    """Refuses files beyond the limits, and closes the sessions of visitors who have left files behind."""
+    """Refuses files beyond the limits."""
 
-    def __init__(self, server: Any) -> None:
-        self.server, self.files = server, server.uploaded_file_mgr
-        self.left: dict[str, float] = {}  # when a session was first seen without a connection
-        self.looking = False
-        self.keep, self.files.add_file = self.files.add_file, self.add_file
+    def __init__(self, files: Any) -> None:
+        self.files = files
+        self.keep, files.add_file = files.add_file, self.add_file
 
     def add_file(self, session_id: str, file: Any) -> None:
-        """Keep an uploaded file, in the server's event loop; raises HTTPException (413) beyond the limits."""
+        """Keep an uploaded file, or raise HTTPException (413)."""
         held = {known: sum(len(item.data) for item in of.values()) for known, of in self.files.file_storage.items()}
         more = len(file.data)
         if held.get(session_id, 0) + more > VISITOR_BYTES or sum(held.values()) + more > ALL_BYTES:
             raise HTTPException(413, "This page holds too many files, or the server does; remove some and try again.")
         self.keep(session_id, file)
-        if not self.looking:
-            self._look_later()
-
-    def _look_later(self) -> None:
-        self.looking = bool(self.files.file_storage)
-        if self.looking:
-            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self.look)
-
-    def look(self) -> None:
-        """Close the sessions that hold files and have had no connection for a while; called in the event loop."""
-        now, here = time.monotonic(), list(self.files.file_storage)
-        away = {
-            session_id: self.left.get(session_id, now) for session_id in here if not self.server.is_active_session(session_id)
-        }
-        gone = [session_id for session_id, since in away.items() if now - since >= CLOSED_SECONDS]
-        for session_id in gone:
-            self.server.close_session(session_id)
-            self.files.remove_session_files(session_id)
-        self.left = {session_id: since for session_id, since in away.items() if session_id not in gone}
-        if gone:
-            gc.collect()  # a session refers to itself
-        self._look_later()
 
 
-@functools.cache
-def limit() -> Limits | None:
-    """Set the limits, once for a server; nothing happens without one."""
-    return Limits(runtime.get_instance()) if runtime.exists() else None
+def left(session_id: str, server: Any = None) -> None:
+    """Called in the server's event loop when a page lost its connection: free what it holds unless it comes back."""
+    server = server or runtime.get_instance()
+    session = server.get_app_session(session_id)
+
+    def close() -> None:
+        if not server.is_active_session(session_id):
+            server.close_session(session_id)
+            if session is not None:  # until the next visitor comes, the server still refers to the last one's session
+                session.session_state.clear()
+
+    with contextlib.suppress(RuntimeError):  # in no event loop: the cache was cleared by a page
+        asyncio.get_running_loop().call_later(CLOSED_SECONDS, close)
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=left)
+def _visit(session_id: str) -> str:
+    return session_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,72 +12,45 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from ui import uploads
 
 
-class Server:
-    """A server with visitors, as `runtime.Runtime` has them."""
-
-    def __init__(self) -> None:
-        self.uploaded_file_mgr, self.here, self.closed = MemoryUploadedFileManager("/upload"), {"a", "b"}, []
-
-    def is_active_session(self, session_id: str) -> bool:
-        return session_id in self.here
-
-    def close_session(self, session_id: str) -> None:
-        self.closed.append(session_id)
-
-
-def upload(server: Server, visitor: str, number: int, size: int) -> None:
-    file = SimpleNamespace(file_id=str(number), name="x.png", type="image/png", data=bytes(size))
-    server.uploaded_file_mgr.add_file(visitor, file)
-
-
-def on_a_server(act: Callable[[Server, uploads.Limits], None]) -> None:
-    """Carry it out in an event loop, as requests are."""
-
-    async def main() -> None:
-        server = Server()
-        act(server, uploads.Limits(server))
-
-    asyncio.run(main())
-
-
 def test_a_visitor_and_all_together_hold_a_limited_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "VISITOR_BYTES", 100)
     monkeypatch.setattr(uploads, "ALL_BYTES", 150)
+    files = MemoryUploadedFileManager("/upload")
+    uploads.Limits(files)
 
-    def act(server: Server, limits: uploads.Limits) -> None:
-        upload(server, "a", 1, 60)
-        with pytest.raises(HTTPException) as refused:
-            upload(server, "a", 2, 60)
-        assert refused.value.status_code == 413
-        upload(server, "b", 1, 80)
-        with pytest.raises(HTTPException):
-            upload(server, "b", 2, 15)
-        server.uploaded_file_mgr.remove_file("a", "1")
-        upload(server, "b", 2, 15)
+    def upload(visitor: str, number: int, size: int) -> None:
+        files.add_file(visitor, SimpleNamespace(file_id=str(number), name="x", type="image/png", data=bytes(size)))
 
-    on_a_server(act)
+    upload("a", 1, 60)
+    with pytest.raises(HTTPException) as refused:
+        upload("a", 2, 60)
+    assert refused.value.status_code == 413
+    upload("b", 1, 80)
+    with pytest.raises(HTTPException):
+        upload("b", 2, 15)
+    files.remove_file("a", "1")
+    upload("b", 2, 15)
 
 
-def test_the_files_of_a_closed_page_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: now))
+@pytest.mark.parametrize("returns", [True, False])
+def test_what_a_closed_page_held_is_freed_unless_it_comes_back(returns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "CLOSED_SECONDS", 0.0)
+    closed: list[str] = []
+    session = SimpleNamespace(session_state={"own pictures": 1})
+    server = SimpleNamespace(
+        get_app_session=lambda session_id: session, is_active_session=lambda session_id: returns, close_session=closed.append
+    )
 
-    def act(server: Server, limits: uploads.Limits) -> None:
-        nonlocal now
-        upload(server, "a", 1, 10)
-        upload(server, "b", 1, 10)
-        server.here.remove("a")
-        limits.look()
-        now = uploads.CLOSED_SECONDS - 1
-        server.here.add("a")  # connected again
-        limits.look()
-        server.here.remove("a")
-        now += 2
-        limits.look()
-        assert server.closed == []
-        now += uploads.CLOSED_SECONDS
-        limits.look()
-        assert server.closed == ["a"]
-        assert list(server.uploaded_file_mgr.file_storage) == ["b"]
+    async def leave() -> None:
+        uploads.left("a", server)
+        assert closed == []
+        for _ in range(3):  # let the loop come round
+            await asyncio.sleep(0)
 
-    on_a_server(act)
+    asyncio.run(leave())
+    assert (closed, session.session_state) == (([], {"own pictures": 1}) if returns else (["a"], {}))
+
+
+def test_a_cache_that_a_page_clears_closes_nothing() -> None:
+    server = SimpleNamespace(get_app_session=lambda session_id: None)
+    uploads.left("a", server)
