@@ -10,7 +10,15 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import settled
 
 WRONG = Path(__file__).with_name("accessibility.js").read_text()
-PAGES = {"": "Attack", "your_image": "Your image", "believe": "Can it be believed?", "retrain": "Retrain"}
+PAGES = {
+    "": "Attack",
+    "your_image": "Your image",
+    "accuracy": "Accuracy vs ε",
+    "believe": "Can it be believed?",
+    "papers": "Papers",
+    "retrain": "Retrain",
+    "models": "Models",
+}
 
 
 @pytest.mark.parametrize("path", PAGES)
