@@ -152,7 +152,7 @@ def privacy() -> None:
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.caption(
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
-        "sessions or sent anywhere else. They are deleted a minute after you close the page."
+        "sessions or sent anywhere else. They are deleted within two minutes of closing the page."
     )
     if session.uploads().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)

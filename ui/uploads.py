@@ -21,8 +21,11 @@ except ImportError:  # an earlier Streamlit, which serves through tornado
     from tornado.web import HTTPError as HTTPException  # type: ignore[assignment]
 
 VISITOR_BYTES, ALL_BYTES = 128 << 20, 1 << 30
-CLOSED_SECONDS = 60.0
-"""How long a page may be disconnected, as on a train, before what it held is freed."""
+CLOSED_SECONDS = 110.0
+"""How long a page may be disconnected, as a phone's in the background is, before what it held is freed.
+
+After two minutes Streamlit itself no longer lets it come back.
+"""
 
 
 def limit() -> None:
