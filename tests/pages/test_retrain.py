@@ -262,3 +262,14 @@ def test_a_failed_job_says_why_and_shows_what_its_process_printed() -> None:
     assert not page.exception
     assert any("recipe" in error.value.lower() for error in page.error)
     assert "<b>line two</b>" in page.code[0].value
+
+
+def test_a_job_whose_state_is_damaged_can_start_again() -> None:
+    folder = queue.root() / "20260102-030405-000001"
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(Recipe(dataset="digits", architecture="digits_cnn").to_json())
+    (folder / "result.json").write_text('{"state": "failed", "message": "Its state is damaged.", "damaged": true}')
+    page = open_page("retrain", job=folder.name)
+    assert not page.exception
+    labels = {button.label for button in page.button}
+    assert ("Start again" in labels, "Resume" in labels) == (True, False)
