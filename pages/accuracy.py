@@ -36,8 +36,8 @@ STOPPED = "curves stopped"
 
 
 CHIPS_CSS = """<style>
-[data-testid="stMultiSelect"] [data-baseweb="tag"] { height: auto; max-width: 100%; padding-block: .2rem; }
-[data-testid="stMultiSelect"] [data-baseweb="tag"] span { white-space: normal; max-width: none; overflow: visible; }
+[data-testid="stMultiSelect"] [data-tag] { height: auto; max-width: 100%; padding-block: .2rem; }
+[data-testid="stMultiSelect"] [data-tag] > span { white-space: normal; max-width: none; line-height: 1.25; }
 </style>"""
 """The names of models are shown whole, over two lines if need be."""
 
@@ -217,7 +217,7 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
 
 def with_count(trace: charts.Trace, seen: Predictions) -> charts.Trace:
     """The trace whose label says on how many images its line was measured."""
-    return replace(trace, label=f"{trace.label}, {len(seen):,} images") if trace.label else trace
+    return replace(trace, label=f"{trace.label}, n = {len(seen):,}") if trace.label else trace
 
 
 def progress(wanted: dict[measured.Curve, int], measuring: bool) -> None:
@@ -225,7 +225,7 @@ def progress(wanted: dict[measured.Curve, int], measuring: bool) -> None:
     text, button = st.columns([4, 1], vertical_alignment="center")
     done = measured.progress(wanted)
     if done.finished == len(wanted):
-        text.caption("✓ Measured. Bands: 95 % (Wilson). White-box: every model is attacked with its own gradient.")
+        text.caption("✓ Measured. n: test images. Bands: 95 % (Wilson). Every model is attacked with its own gradient.")
         return
     if error := measured.problem(wanted):
         text.error(markdown_safe(error))

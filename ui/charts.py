@@ -148,11 +148,11 @@ def _label_ends(figure: go.Figure, ends: Sequence[tuple[Trace, float]]) -> None:
             xshift=4,
             align="left",
             showarrow=False,
-            font={"size": 12},
+            font={"size": 11},
             text=f'<span style="color:{line.colour}"><b>{mark}</b></span> {line.label}',
         )
     widest = max(len(part) for line, _ in told for part in line.label.split("<br>"))
-    figure.update_layout(margin={"r": min(190, 30 + 7 * widest)})
+    figure.update_layout(margin={"r": min(180, round(24 + 6.1 * widest))})
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class Worker:
         """Replace what the owner wants measured. It has to be asked again within `patience` seconds."""
         with self.changed:
             self._requests[owner] = _Request(tuple(tasks), time.monotonic() + patience)
+            self._expire()  # also in the middle of a piece that only a closed page wanted
             self._note_change()
 
     def stop(self, owner: Hashable) -> None:

@@ -106,7 +106,7 @@ def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: py
     assert set(table.value["attack"]) == {"random noise"}
     assert set(table.value["images"]) == {len(seen)}
     assert list(table.value["correct"]) == list(seen.curve.correct)
-    assert f"{len(seen)} images" in page.get("plotly_chart")[0].proto.spec
+    assert f"n = {len(seen)}" in page.get("plotly_chart")[0].proto.spec
     next(button for button in page.button if button.label == "Go on")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -109,6 +110,22 @@ def test_a_session_that_does_not_ask_again_is_dropped(worker: Worker) -> None:
     worker.ask("here", [counting("b", [])])
     wait(worker, lambda: worker.result("b") == 3)
     assert worker.result("a") is None
+
+
+def test_another_session_does_not_wait_for_a_piece_of_a_closed_page(worker: Worker) -> None:
+    inside, log = threading.Event(), []
+
+    def endless() -> None:
+        inside.set()
+        while True:
+            worker.breathe()
+
+    worker.ask("one", [counting("a", log, inside=endless)], patience=0.2)
+    assert inside.wait(20)
+    limit = time.monotonic() + 20
+    while worker.result("b") != 3 and time.monotonic() < limit:
+        worker.ask("two", [counting("b", log)])  # as a page does every half second
+    assert log == ["b"] * 3
 
 
 def test_an_error_is_kept_until_nobody_asks_for_the_task(worker: Worker) -> None:
