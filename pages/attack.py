@@ -110,7 +110,7 @@ def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
     return st.selectbox(
         "Target class",
         classes,
-        format_func=lambda name: "Toward any wrong class" if name == ANY else f"Toward {name}",
+        format_func=lambda name: "Any wrong class" if name == ANY else f"Toward {name}",
         key=chosen("target", classes, ANY, key=f"target:{info.name}"),
         label_visibility="collapsed",
     )
