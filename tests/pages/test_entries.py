@@ -38,7 +38,7 @@ def test_an_attack_can_be_chosen_for_an_image(name: str) -> None:
     assert any(
         caption.value.startswith(("Test image", "Brightening")) and "rightening" in caption.value for caption in page.caption
     )
-    assert "Brighten(" in page.code[0].value or "--attack brighten" in page.code[0].value
+    assert "attack_named('brighten')" in page.code[0].value or "--attack brighten" in page.code[0].value
 
 
 @pytest.mark.usefixtures("_brighten")
