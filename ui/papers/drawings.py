@@ -35,7 +35,7 @@ def comparison(study: Study, record: Record, reading: Reading) -> None:
     """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models."""
     rows = verdicts.table(study, record)
     curve = [row for row in rows if row.figure.measures == "FGSM" and row.figure.percent is not None]
-    lies = len(curve) < 2 * FEWEST
+    lies = len(curve) < 2 * FEWEST  # else it published a curve before and one after its defense
     shown = [_compared(study, record, row, reading, lies) for row in (rows if lies else curve)]
     figures = [one for one in shown if one.ours is not None]
     if not figures:
