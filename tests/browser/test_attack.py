@@ -276,6 +276,7 @@ def test_back_and_forward_go_through_the_actions_one_by_one(page: Page, app_url:
     page.go_back()
     expect(page.locator(".strip button").nth(5)).to_have_attribute("aria-pressed", "false")
     settled(page)
+    expect(page).to_have_url(first[0])
     assert shown(page) == first
     page.go_forward()
     expect(page.locator(".strip button").nth(5)).to_have_attribute("aria-pressed", "true")
@@ -283,6 +284,7 @@ def test_back_and_forward_go_through_the_actions_one_by_one(page: Page, app_url:
     page.go_forward()
     expect(page.locator("output")).to_contain_text("0.185")
     settled(page)
+    expect(page).to_have_url(last[0])
     assert shown(page) == last
     for _ in range(3):
         page.go_back()

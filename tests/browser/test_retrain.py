@@ -27,7 +27,7 @@ def test_the_preset_of_under_a_minute_is_watched_reloaded_and_attacked(page: Pag
     expect(page.get_by_text("Accuracy under FGSM")).to_be_visible()
     link.click()
     expect(page.locator(".card")).to_have_count(2)
-    expect(page.locator(".card").nth(1)).to_contain_text("digits_cnn-fgsm-0.2-2")
+    expect(page.locator(".card").nth(1)).to_contain_text("ε 0.2 (2)")
     page.goto(f"{app_url}/models?model=digits%2Fdigits_cnn-fgsm-0.2-2")
     expect(page.get_by_role("button", name="Rename")).to_be_visible()
 
