@@ -16,14 +16,17 @@ REAL_DATA = Path(os.environ["ADVCORE_DATA"]).resolve() if os.environ.get("ADVCOR
 
 
 def pytest_configure() -> None:
-    # The tests' models are so small that threads wait for each other longer than they work.
+    # The tests' models are so small that threads wait for each other longer than they work; in servers and jobs too.
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if TESTS / "browser" in item.path.parents:
             item.add_marker(pytest.mark.browser)
+    # The longest first: at the end the other process would wait for it.
+    items.sort(key=lambda item: item.path != TESTS / "browser" / "test_retrain.py")
 
 
 @pytest.fixture(autouse=True)

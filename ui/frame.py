@@ -285,7 +285,8 @@ h2 { font-size: 1.2rem !important; padding: .6rem 0 .2rem !important; }
 h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 [data-testid="stMarkdownContainer"]:has(h1, h2, h3) { margin-bottom: 0; }
 /* White on the dark theme's light blue could not be read. */
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * { color: light-dark(#fff, #08131c); }
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] *,
+[data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #08131c); }
 [data-testid="stCaptionContainer"] { opacity: 1 !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }
 .st-key-tours button { border-radius: 999px; min-height: 2.2rem; padding: .1rem .8rem; }

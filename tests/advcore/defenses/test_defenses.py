@@ -307,7 +307,9 @@ def test_one_entry_is_all_that_the_engine_needs_for_a_new_defense(
 
     with pytest.raises(RecipeError, match="no defense 'mine'"):
         Recipe(**LEARNS, defense="mine", epsilon=0.1)
-    entry = Defense(name="mine", title="My own", trained="trained my way", about="does something new", paper="Me 2026", losses=mine)
+    entry = Defense(
+        name="mine", title="My own", trained="trained my way", about="does something new", paper="Me 2026", losses=mine
+    )
     monkeypatch.setitem(DEFENSES, "mine", entry)
     with pytest.raises(RecipeError, match="'mine' needs an ε above 0"):
         Recipe(**LEARNS, defense="mine")
