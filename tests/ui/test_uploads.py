@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -47,7 +48,8 @@ def test_what_a_closed_page_held_is_freed_unless_it_comes_back(returns: bool, mo
         for _ in range(3):  # let the loop come round
             await asyncio.sleep(0)
 
-    asyncio.run(leave())
+    with ThreadPoolExecutor(1) as thread:  # this one may already run a loop, a browser's
+        thread.submit(asyncio.run, leave()).result()
     assert (closed, session.session_state) == (([], {"own pictures": 1}) if returns else (["a"], {}))
 
 
