@@ -11,7 +11,7 @@ def engine(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # where the output's encoding has no ε, a question mark is printed instead
     code = main(arguments)
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if (distributed := sys.modules.get("advcore.distributed")) and distributed.several():
         # A thread of gloo that releases a tensor while the interpreter shuts down aborts the process: leave without it.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -8,14 +8,18 @@ from advcore.errors import AdvcoreError
 from advcore.papers import record, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
-from advcore.papers.study import Study
+from advcore.papers.study import Chart, Study
 from ui import frame
 from ui.frame import chosen, heading, remember
 from ui.papers import drawings, report, sections
 from ui.words import markdown_safe
 
 OPEN = "Q"
-CHARTS = {"curves": "Accuracy against ε", "training": "The training, on held-out images"}
+CHARTS: dict[Chart, str] = {
+    "curves": "Accuracy against ε",
+    "training": "The training, on held-out images",
+    "models": "Every model under every attack",
+}
 
 
 def page() -> None:
@@ -108,7 +112,7 @@ def study(of: Study) -> None:
     if found:
         for name in of.charts:
             with st.expander(CHARTS[name], icon=":material/show_chart:"):
-                drawings.study_charts(of, found, reading)
+                drawings.study_chart(name, of, found, reading)
     conditions(of, found)
 
 
@@ -116,8 +120,8 @@ def question(of: Study) -> None:
     """An open question: its answers, its models under each attack, and the details."""
     found = recorded(of)
     st.markdown("\n".join(f"- {answered(answer)}" for answer in verdicts.answers(of, found)))
-    if found:
-        drawings.study_charts(of, found, of.readings[0])
+    for name in of.charts if found else ():
+        drawings.study_chart(name, of, found, of.readings[0])
     with st.expander("What we found, case by case", icon=":material/fact_check:"):
         st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
         answers(of, found)

@@ -80,7 +80,7 @@ def load(folder: Path | None, recipe: Recipe) -> State | None:
         return None
     tensors, metadata = found
     facts = _facts(path, metadata)
-    if facts.get("checksum", _checksum(tensors)) != _checksum(tensors):
+    if "checksum" in facts and facts["checksum"] != _checksum(tensors):
         raise damaged(folder)
     if facts["recipe"] != recipe.to_dict():
         raise RecipeError(f"{folder} holds the state of another recipe; choose another folder or delete that one.")

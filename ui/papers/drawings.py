@@ -12,7 +12,7 @@ from advcore.evaluation.curves import RobustnessCurve
 from advcore.papers import verdicts
 from advcore.papers.record import Record, value
 from advcore.papers.studies import FEWEST
-from advcore.papers.study import Figure, Reading, Study
+from advcore.papers.study import Chart, Figure, Reading, Study
 from ui import charts, load
 from ui.frame import chosen
 from ui.papers.report import MEASURES
@@ -63,15 +63,14 @@ def _compared(study: Study, record: Record, row: verdicts.Row, reading: Reading,
     )
 
 
-def study_charts(study: Study, record: Record, reading: Reading) -> None:
-    """What is drawn of a study besides the comparison, under one reading of its ε."""
-    for name in study.charts:
-        if name == "curves":
-            _curves(study, record, reading)
-        elif name == "training":
-            _training(study)
-        else:
-            _models(study, record)
+def study_chart(name: Chart, study: Study, record: Record, reading: Reading) -> None:
+    """One of the charts that a study has besides the comparison, under one reading of its ε."""
+    if name == "curves":
+        _curves(study, record, reading)
+    elif name == "training":
+        _training(study)
+    else:
+        _models(study, record)
 
 
 def _clean(figure: Figure, among: Sequence[Figure]) -> float | None:

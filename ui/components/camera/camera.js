@@ -9,6 +9,7 @@ export default function (component) {
   camera.report = (photo) => setTriggerValue("photo", photo);
   camera.start();
   return () => {
+    camera.over = true;
     camera.stop();
     CAMERAS.delete(root);
     root.replaceChildren();
@@ -69,10 +70,8 @@ class Camera {
   }
 
   stop() {
-    this.over = true;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
-    this.over = false;
   }
 
   shoot() {
