@@ -177,7 +177,7 @@ def published(model: Checkpoint) -> None:
     ours, counts = [], set()
     for item in load.catalog("cifar10").values():
         found = item.metrics.get("autoattack")
-        if found and found["norm"] == "linf" and abs(found["epsilon"] - robustbench.EPSILON) < 0.0015:
+        if found and robustbench.comparable(found):
             counts.add(found["images"])
             colour = role_colour(item.recipe.defense)
             ours.append(
