@@ -254,7 +254,7 @@ def sides(answers: Sequence[session.Answered], truth: str | None, framed: sessio
         model = answered.model
         colour = role_colour(model.defense)
         colour = OTHERS[0] if found and found[0].colour == colour else colour
-        name = "Pretrained" if isinstance(model, pretrained.Pretrained) else role(model.defense)
+        name = role(model.defense) if model.defended or not isinstance(model, pretrained.Pretrained) else "Pretrained"
         share, own = session.own_answer(answered)
         clear_digit = framed.framing.ink is not None and share >= CLEAR
         judged = own == truth if truth else clear_digit

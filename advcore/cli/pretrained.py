@@ -1,4 +1,4 @@
-"""`python -m advcore pretrained`: which of torchvision's ImageNet models are here; `--download ID` fetches one."""
+"""`python -m advcore pretrained`: which published ImageNet models are here; `--download ID` fetches one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from advcore.models import pretrained
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--download", metavar="ID", help="fetch a model's weights into torch hub's cache")
+    parser.add_argument("--download", metavar="ID", help="fetch a model's weights")
     parser.set_defaults(run=_run)
 
 
@@ -20,6 +20,6 @@ def _run(options: argparse.Namespace) -> None:
             progress_bar(done / expected, f"{options.download} {done >> 20} of {expected >> 20} MiB")
     print(f"Weights: {pretrained.cache_folder()}")
     for item in pretrained.available().values():
-        print(f"  {item.id:<32} {item.title}, {100 * item.accuracy:.1f} % on ImageNet")
+        print(f"  {item.id:<32} {item.title}. {item.about}")
     for model_id, reason in pretrained.missing().items():
         print(f"  {model_id:<32} not here. {reason}")

@@ -22,11 +22,11 @@ from advcore.images.levels import PhotoError, decode_photo
 
 def serve(source: IO[bytes], answers: IO[bytes], memory: int, seconds: int) -> None:
     """Answer until the input ends."""
-    _limit_memory(memory)
+    limit_memory(memory)
     while line := source.readline():
         asked = json.loads(line)
         data = source.read(asked["bytes"])
-        _limit_time(seconds)
+        limit_time(seconds)
         answer, levels = _answer(data, asked["name"])
         answers.write(json.dumps(answer).encode() + b"\n")
         if levels is not None:
@@ -45,7 +45,8 @@ def _answer(data: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
         return {"error": f"{name} needs more memory than there is; save it smaller and try again."}, None
 
 
-def _limit_memory(more: int) -> None:
+def limit_memory(more: int) -> None:
+    """Let this process fill so many bytes beside what it has; without effect on systems that have no such limit."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -55,7 +56,8 @@ def _limit_memory(more: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _limit_time(seconds: int) -> None:
+def limit_time(seconds: int) -> None:
+    """Let this process take so many seconds of processor time from now on; likewise."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -1,33 +1,25 @@
-"""ImageNet models for photos: torchvision's pretrained networks, where their weights are on this machine.
+"""ImageNet models for photos: torchvision's pretrained networks and robust ones, where their weights are on this machine.
 
-The weights lie in torch hub's cache, `$TORCH_HOME/hub/checkpoints` (usually `~/.cache/torch/hub/checkpoints`), under names
-such as `resnet18-f37072fd.pth`: the part after the dash is the beginning of the file's SHA-256.
-
-torchvision publishes these weights as pickles and in no other form. They are read safely: the bytes must first match the
-fingerprint in their name, which torch hub checks after a download but never again; then `torch.load(weights_only=True)` reads
-them, which knows tensors and containers only; and they must be the network's own weights, by name and shape.
+torchvision publishes its weights as pickles and in no other form, under names that hold a fingerprint, which torch hub checks
+after a download but never again: `published` checks it each time.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from advcore.data.readers import imagenet_class_names
 from advcore.errors import ModelError
 from advcore.files import fetched_into, why_not_fetched
-from advcore.models.architectures import Normalize, Shape
+from advcore.models.architectures import Normalize
+from advcore.models.published import DATASET, FINGERPRINT, Pretrained, cache_folder
+from advcore.models.robust_imagenet import ROBUST
 
-DATASET = "imagenet"
-SHAPE: Shape = (3, 224, 224)
 _TITLES = {
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
@@ -35,91 +27,28 @@ _TITLES = {
     "convnext_tiny": "ConvNeXt-Tiny",
     "efficientnet_b0": "EfficientNet-B0",
 }
-_FINGERPRINT = re.compile(r"-([0-9a-f]{8})\.pth")
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """A network torchvision publishes weights for. `accuracy` (top-1 on ImageNet, in [0, 1]) is torchvision's own figure."""
+class TorchvisionNetwork(Pretrained):
+    """A network that torchvision publishes weights for; `mean` and `std` are the normalization that they expect."""
 
-    name: str
-    title: str
     url: str
-    megabytes: float
-    accuracy: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    dataset = DATASET
-    defense = "standard"
-    defended = False
-
     @property
-    def id(self) -> str:
-        """`imagenet/NAME`, as pages and commands call it."""
-        return f"{DATASET}/{self.name}"
+    def file_name(self) -> str:
+        """The name of its file where it is published."""
+        return self.url.rsplit("/", 1)[1]
 
-    @property
-    def architecture(self) -> str:
-        """torchvision's name of the network."""
-        return self.name
+    def fetch(self) -> None:
+        """Download the weights; torch hub compares them with the fingerprint in their name."""
+        fingerprint = FINGERPRINT.search(self.file_name)[1]  # type: ignore[index]
+        torch.hub.download_url_to_file(self.url, str(cache_folder() / self.file_name), fingerprint, progress=False)
 
-    @property
-    def shape(self) -> Shape:
-        """Channels, height and width of the images that it takes."""
-        return SHAPE
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """ImageNet's thousand classes, in label order."""
-        return imagenet_class_names()
-
-    def path(self) -> Path:
-        """The file of its weights on this machine, with the right fingerprint. Raises ModelError when there is none."""
-        published = cache_folder() / self.url.rsplit("/", 1)[1]
-        files = [published, *sorted(cache_folder().glob(f"{self.name}-????????.pth"))]
-        here = list(dict.fromkeys(file for file in files if _FINGERPRINT.search(file.name) and file.is_file()))
-        for file in here:
-            if _intact(file, file.stat().st_size, file.stat().st_mtime_ns):
-                return file
-        if here:
-            raise ModelError(
-                f"{self.title}: {here[0].name} is not what its name says (its SHA-256 begins otherwise), so it is not opened; "
-                "delete it and download it again."
-            )
-        raise ModelError(f"{self.title}: its weights are not on this machine; they are a download of {self.megabytes:.0f} MB.")
-
-    def model(self) -> nn.Module:
-        """The network with its weights: images 3×H×W in [0, 1] to 1,000 logits; normalization inside, in eval mode, frozen.
-
-        Raises ModelError when the weights are missing, damaged, hostile or another network's.
-        """
-        from torchvision.models import get_model
-
-        file, network = self.path(), get_model(self.name, weights=None)
-        data = file.read_bytes()
-        if not _fits(file, hashlib.sha256(data).hexdigest()):  # exactly these bytes are loaded below
-            raise ModelError(f"{self.title}: {file.name} changed while it was opened; try again.")
-        try:
-            weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except Exception as error:  # the reader of an untrusted file raises many kinds
-            raise ModelError(
-                f"{self.title}: the weights file cannot be read, or holds more than weights; delete it and download it again."
-            ) from error
-        try:
-            network.load_state_dict(weights)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            raise ModelError(
-                f"{self.title}: the weights file belongs to another network; delete it and download it again."
-            ) from error
-        if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
-            raise ModelError(f"{self.title}: the weights are not finite numbers; delete the file and download it again.")
-        return nn.Sequential(Normalize(self.mean, self.std), network).eval().requires_grad_(False)
-
-
-def cache_folder() -> Path:
-    """Where torch hub, and so torchvision, keeps downloaded weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    def _read(self, data: bytes) -> tuple[Mapping[str, Tensor], Normalize]:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), Normalize(self.mean, self.std)
 
 
 @functools.cache
@@ -129,13 +58,14 @@ def zoo() -> dict[str, Pretrained]:
         from torchvision.models import get_model_weights
     except ImportError:
         return {}
-    found = {}
+    found: dict[str, Pretrained] = {item.id: item for item in ROBUST}
     for name, title in _TITLES.items():
         weights = get_model_weights(name).DEFAULT
         crop = weights.transforms()
         figures = weights.meta["_metrics"]["ImageNet-1K"]
         size = weights.meta.get("_file_size", 0.0)
-        item = Pretrained(name, title, weights.url, size, figures["acc@1"] / 100, tuple(crop.mean), tuple(crop.std))
+        clean, normalization = figures["acc@1"] / 100, (tuple(crop.mean), tuple(crop.std))
+        item = TorchvisionNetwork(name, title, size, clean, weights.url, *normalization)
         found[item.id] = item
     return found
 
@@ -162,27 +92,22 @@ def find(model_id: str) -> Pretrained:
 
 
 def download(model_id: str) -> Iterator[tuple[int, int]]:
-    """Fetch a network's weights into torch hub's cache, yielding (bytes so far, bytes expected).
+    """Fetch a network's weights, yielding (bytes so far, bytes expected).
 
     The file appears under its name only when it is whole and its fingerprint fits. Raises ModelError when the network is
     unknown, the download fails, or the file is not the published one.
     """
     if model_id not in zoo():
         find(model_id)
-    item, folder = zoo()[model_id], cache_folder()
-    name = item.url.rsplit("/", 1)[1]
-    fingerprint = _FINGERPRINT.search(name)[1]  # type: ignore[index]
-
-    def fetch() -> None:
-        torch.hub.download_url_to_file(item.url, str(folder / name), fingerprint, progress=False)
-
+    item = zoo()[model_id]
     try:
-        yield from fetched_into(folder, round(item.megabytes * 1e6), fetch)
-    except RuntimeError as error:  # the hash
+        yield from fetched_into(item.arrives_in, round(item.megabytes * 1e6), item.fetch)
+    except RuntimeError as error:
         raise ModelError(f"The download of {item.title} is not the published file; nothing was kept, try again.") from error
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{item.title} could not be fetched ({why_not_fetched(error)}); check the network, or copy {name} into {folder}."
+            f"{item.title} could not be fetched ({why_not_fetched(error)}); check the network, or copy {item.file_name} into "
+            f"{cache_folder()}."
         ) from error
 
 
@@ -192,14 +117,3 @@ def _reason(item: Pretrained) -> str | None:
     except ModelError as error:
         return str(error)
     return None
-
-
-@functools.lru_cache(maxsize=32)
-def _intact(file: Path, size: int, changed: int) -> bool:
-    """Whether the file's SHA-256 begins as its name says; computed again when its size or time changes."""
-    with file.open("rb") as stream:
-        return _fits(file, hashlib.file_digest(stream, "sha256").hexdigest())
-
-
-def _fits(file: Path, digest: str) -> bool:
-    return digest.startswith(_FINGERPRINT.search(file.name)[1])  # type: ignore[index]

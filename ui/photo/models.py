@@ -1,4 +1,4 @@
-"""The models that can be attacked on a photo: checkpoints of any dataset, and torchvision's pretrained networks."""
+"""The models that can be attacked on a photo: checkpoints of any dataset, and published ImageNet networks."""
 
 from __future__ import annotations
 
@@ -117,8 +117,7 @@ def offer_pretrained() -> None:
     for model_id, reason in pretrained.missing().items():
         item = pretrained.zoo().get(model_id)
         words, button = st.columns([3, 1], vertical_alignment="center")
-        figures = f" It is right on {100 * item.accuracy:.1f} % of ImageNet." if item else ""
-        words.markdown(markdown_safe(reason + figures))
+        words.markdown(markdown_safe(f"{reason} {item.about}" if item else reason))
         if not item or failed:
             continue
         if button.button("Download", icon=":material/download:", key=f"fetch {model_id}", width="stretch"):

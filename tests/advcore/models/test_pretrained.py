@@ -17,6 +17,7 @@ from advcore.cli.main import main
 from advcore.errors import ModelError
 from advcore.images.decode import Photo
 from advcore.models import pretrained
+from advcore.models.published import SHAPE
 from advcore.photos.framing import View, frame
 from advcore.photos.fullsize import full_size, level_grid
 
@@ -99,7 +100,7 @@ def test_a_photo_is_attacked_at_its_own_size(cache):
     put(cache, "resnet18", weights_of("resnet18"))
     model = pretrained.find("imagenet/resnet18").model()
     picture = Photo("p", "JPEG", torch.randint(0, 256, (3, 600, 800), dtype=torch.uint8))
-    view = View(frame(picture, pretrained.SHAPE), pretrained.SHAPE)
+    view = View(frame(picture, SHAPE), SHAPE)
     *_, (_, result) = full_size(model, picture, view, level_grid(0.125)[:3])
     assert result.shares.shape == (3, 1000)
     assert result.shares[2, result.label] < result.shares[0, result.label]
@@ -203,7 +204,7 @@ def test_a_download_arrives_whole_or_not_at_all(cache, mobile, monkeypatch):
     asked = []
     item = pretrained.zoo()["imagenet/mobilenet_v3_large"]
     name = f"mobilenet_v3_large-{hashlib.sha256(mobile).hexdigest()[:8]}.pth"
-    fitting = pretrained.Pretrained(**{**vars(item), "url": f"https://download.pytorch.org/models/{name}"})
+    fitting = pretrained.TorchvisionNetwork(**{**vars(item), "url": f"https://download.pytorch.org/models/{name}"})
     monkeypatch.setattr(torch.hub, "urlopen", lambda request: asked.append(request.full_url) or Answer(mobile))
     with pytest.raises(ModelError, match="not the published file"):
         list(pretrained.download(item.id))
