@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -13,12 +14,15 @@ from advcore import attacks, data
 from advcore.attacks import NORM_TITLES, Norm
 from advcore.data import even_epsilons
 from advcore.evaluation.curves import READINGS, Predictions, Reading
+from advcore.evaluation.diagnosis import masking
 from advcore.models.architectures import ARCHITECTURES
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import studies
 from ui import charts, frame, load, measured
-from ui.frame import chosen, chosen_number, chosen_several, heading, remember
+from ui.components.curve import curve_data, telling_epsilon
+from ui.frame import chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.slides import Slide, offer_slide
 from ui.snippets import curve_command
 from ui.tables import csv_text
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
@@ -333,10 +337,34 @@ def download(
                 icon=":material/download:",
                 on_click="ignore",
             )
+        if all(len(seen) >= request.count for _, seen in parts):
+            offer_slide(partial(slide_of, info, images, traces, request, here()), f"{info.name}-accuracy")
     st.caption(
         f"Test images of {markdown_safe(info.title)}, the first ones; {load.device_text()}. The same on the command line:"
     )
     st.code(request.commands, language="bash", wrap_lines=True)
+
+
+def slide_of(
+    info: data.Dataset,
+    images: data.LabeledImages,
+    traces: dict[measured.Curve, charts.Trace],
+    request: Request,
+    link: str | None,
+) -> Slide:
+    """The curves, to be read at every ε elsewhere."""
+    curves = [(trace, seen.curve) for trace, seen in measured_traces(traces, request.count)]
+    found = ((model.title, masking(model)) for model in request.models)
+    notes = [f"{title} {finding}." for title, finding in found if finding]
+    return Slide(
+        "curve",
+        curve_data(curves, telling_epsilon([drawn for _, drawn in curves])),
+        f"Accuracy against ε: {info.title}",
+        " ".join([f"The first {request.count:,} test images; bands: 95 % (Wilson).", *notes]),
+        f"Models: {', '.join(model.id for model in request.models)}.",
+        info.credit or f"{info.title}, {images.source}",
+        link,
+    )
 
 
 def image_rows(images: data.LabeledImages, parts: list[tuple[measured.Curve, Predictions]]) -> list[dict[str, object]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -15,20 +16,30 @@ from advcore.images.encode import png
 from advcore.models.checkpoints import Checkpoint
 from ui import frame, load
 from ui.components.gallery import gallery
-from ui.components.scrubber import Scrubbed, Side, scrubber
-from ui.frame import chosen, go, heading, keep, link, number, remember, turn
-from ui.pickers import about_images, attack_picker, dataset_picker, default_pair, images_and_models
+from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
+from ui.frame import chosen, go, heading, here, keep, link, number, remember, remembered, turn
+from ui.pickers import (
+    ANY,
+    about_images,
+    attack_picker,
+    dataset_picker,
+    default_pair,
+    images_and_models,
+    pick_models,
+    pick_target,
+)
+from ui.slides import Slide, offer_slide
 from ui.snippets import attack_snippet
 from ui.words import epsilon_text, markdown_safe, role, role_colour
 
-ANY = "any"
+TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
 
 
 def page() -> None:
     """Two models and one image with the ε track, other images to pick, and downloads."""
     heading(
-        "How little does it take to fool a neural network?",
+        TITLE,
         wide=True,
         help="Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.",
     )
@@ -70,11 +81,10 @@ def page() -> None:
         key=f"scrub:{info.name}",
     )
     masked_notes(models, attack_name)
+    why = st.container()
     pick_image(info, images, index)
     shown = attacks.UniformNoise() if left.noise else attack
     grid = sides[0].attack.epsilons if left.noise else info.epsilons
-    take_away(models, images, index, shown, target, grid, left)
-    describe(images, index, shown, target, left.epsilon)
     remember(
         info.name,
         dataset=info.name,
@@ -86,34 +96,13 @@ def page() -> None:
         epsilon=left.epsilon,
         noise=1 if left.noise else None,
     )
-
-
-def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> list[Checkpoint]:
-    """Models A and B."""
-    return [
-        known[
-            st.selectbox(
-                f"Model {letter.upper()}",
-                list(known),
-                format_func=lambda name, letter=letter: f"{letter.upper()}: {known[name].title}",
-                key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
-                label_visibility="collapsed",
-            )
-        ]
-        for letter, default in zip("ab", default_pair(known), strict=True)
-    ]
-
-
-def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
-    """The name of the class to reach (ANY: untargeted)."""
-    classes = [ANY, *images.class_names]
-    return st.selectbox(
-        "Target class",
-        classes,
-        format_func=lambda name: "Any wrong class" if name == ANY else f"Toward {name}",
-        key=chosen("target", classes, ANY, key=f"target:{info.name}"),
-        label_visibility="collapsed",
+    with why:
+        link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
+    take_away(models, images, index, shown, target, grid, left)
+    offer_slide(
+        partial(slide_of, models, sides, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
     )
+    st.caption(f"{described(images, index, shown, target, markdown_safe)} = {epsilon_text(left.epsilon)}.")
 
 
 def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
@@ -238,17 +227,38 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
     return f"✓ Checked: {within}; {letter} holds, before and after rounding to 8 bits."
 
 
-def describe(images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, epsilon: float) -> None:
-    """A caption: which image is shown and which attack was made on it."""
-    name, label = attacks.title(attack), markdown_safe(images.class_names[int(images.labels[index])])
-    toward = (
-        ""
-        if target is None or not getattr(attack, "targeted", False)
-        else f" toward {markdown_safe(images.class_names[target])}"
+def slide_of(
+    models: Sequence[Checkpoint],
+    sides: Sequence[Side],
+    images: data.LabeledImages,
+    caption: str,
+    left: Scrubbed,
+    link: str | None,
+) -> Slide:
+    """What the page shows, to be dragged elsewhere. A model whose robustness is masked is said to be so."""
+    info = data.dataset(images.dataset)
+    found = (masking(model) for model in models)
+    notes = [f"Model {letter} {finding}." for letter, finding in zip("AB", found, strict=True) if finding]
+    return Slide(
+        "scrubber",
+        scrubber_data(sides, images.class_names, info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
+        TITLE,
+        " ".join([f"{caption}.", *notes]),
+        f"Models: {' and '.join(dict.fromkeys(model.id for model in models))}.",
+        info.credit or f"{info.title}, {images.source}",
+        link,
     )
-    st.caption(
+
+
+def described(
+    images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, write: Callable[[str], str] = str
+) -> str:
+    """Which image is shown and which attack was made on it, up to its ε; `write` escapes the names of classes."""
+    name, label = attacks.title(attack), write(images.class_names[int(images.labels[index])])
+    toward = "" if target is None or not getattr(attack, "targeted", False) else f" toward {write(images.class_names[target])}"
+    return (
         f"Test image {index} of {data.dataset(images.dataset).title}, true class “{label}”. "
-        f"{name[0].upper()}{name[1:]}{toward}, every pixel changed by at most ε = {epsilon_text(epsilon)}."
+        f"{name[0].upper()}{name[1:]}{toward}, every pixel changed by at most ε"
     )
 
 

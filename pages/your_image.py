@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -16,12 +17,13 @@ from advcore.photos import digits, fullsize
 from advcore.photos.framing import crop_box
 from ui import frame, load
 from ui.components.cropper import Crop, cropper, held_crop
-from ui.components.scrubber import Scrubbed, Side, scrubber
-from ui.frame import chosen, heading, number, remember, turn
+from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
+from ui.frame import chosen, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
 from ui.pickers import attack_picker
+from ui.slides import Slide, offer_slide
 from ui.words import OTHERS, epsilon_text, markdown_safe, percent, role, role_colour
 
 REACHES = {"view": "what the models see", "full": "the whole picture"}
@@ -78,8 +80,9 @@ def page() -> None:
         with before:
             truth = ask_truth(given, models[0])
             say_before(answers, truth)
+        cards = sides(answers, truth, framed)
         left_at = scrubber(
-            sides(answers, truth, framed),
+            cards,
             models[0].class_names,
             epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=scope),
             usual=info.epsilon,
@@ -95,21 +98,20 @@ def page() -> None:
             "takes twenty smaller steps.",
             icon=":material/science:",
         )
-    shown = attacks.UniformNoise() if left_at.noise else attack
-    take_away(framed, answers, shown, target, left_at, {"full": reach == "full", **framing})
-    name = attacks.title(shown)
-    st.caption(
-        f"{name[0].upper()}{name[1:]} on {REACHES[reach]}, every value changed by at most ε = {epsilon_text(left_at.epsilon)}. "
-        "Messaging apps recompress images, which may undo the attack."
-    )
-    if dataset == pretrained.DATASET and pretrained.missing():
-        with st.expander("More ImageNet models", icon=":material/cloud_download:"):
-            offer_pretrained()
-    privacy()
     example = given.id if source == "examples" else None
     remember(dataset, example=example, reach=reach, target=None if target is None else target_name)
     remember(reach, attack=attack_name)
     remember(scope, epsilon=left_at.epsilon, noise=1 if left_at.noise else None)
+    shown = attacks.UniformNoise() if left_at.noise else attack
+    take_away(framed, answers, shown, target, left_at, {"full": reach == "full", **framing})
+    link = here() if example else None  # an own picture is in no link
+    offer_slide(partial(slide_of, given, cards, models, info, described(attack, reach), left_at, link), "attacked-picture")
+    within = f"{described(shown, reach)} = {epsilon_text(left_at.epsilon)}"
+    st.caption(f"{within}. Messaging apps recompress images, which may undo the attack.")
+    if dataset == pretrained.DATASET and pretrained.missing():
+        with st.expander("More ImageNet models", icon=":material/cloud_download:"):
+            offer_pretrained()
+    privacy()
 
 
 def ask_truth(given: Given, model: PhotoModel) -> str | None:
@@ -265,6 +267,33 @@ def sides(answers: Sequence[session.Answered], truth: str | None, framed: sessio
             began = "It was unsure from the start."
         found.append(Side(name, model.title, colour, answered.attack, answered.noise, judged, began))
     return found
+
+
+def described(attack: attacks.Attack, reach: str) -> str:
+    """Which attack was made on what, up to its ε."""
+    name = attacks.title(attack)
+    return f"{name[0].upper()}{name[1:]} on {REACHES[reach]}, every value changed by at most ε"
+
+
+def slide_of(
+    given: Given,
+    cards: Sequence[Side],
+    models: Sequence[PhotoModel],
+    info: data.Dataset,
+    caption: str,
+    left: Scrubbed,
+    link: str | None,
+) -> Slide:
+    """What the page shows, to be dragged elsewhere."""
+    return Slide(
+        "scrubber",
+        scrubber_data(cards, models[0].class_names, info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
+        "A picture under attack",
+        f"{caption}.",
+        f"Models: {' and '.join(model.id for model in models)}.",
+        given.credit,
+        link,
+    )
 
 
 def take_away(

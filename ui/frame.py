@@ -256,6 +256,17 @@ def remember(scope: str = "", /, **values: object) -> None:
             here[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def remembered() -> dict[str, str]:
+    """What the page was made to remember so far, as the address writes it."""
+    return dict(st.session_state.get(_STATE, {}))
+
+
+def here() -> str | None:
+    """The address that opens this page as it was remembered so far; None where no browser asks."""
+    base = st.context.url
+    return f"{base}?{urlencode(st.session_state.get(_STATE, {}))}" if base else None
+
+
 def _refuse(name: str, asked: str, used: str) -> None:
     st.session_state.setdefault(_REFUSED, {})[name] = (asked[:60], used[:60])
 

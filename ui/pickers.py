@@ -14,6 +14,9 @@ from ui import load
 from ui.frame import Finished, chosen
 from ui.words import markdown_safe
 
+ANY = "any"
+"""The target of an attack that moves toward no class in particular."""
+
 
 def dataset_picker(*, bare: bool = False) -> data.Dataset:
     """The dataset, among those whose test images are here; those with models come first. `bare`: without a visible label."""
@@ -78,6 +81,34 @@ def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrai
                 return first.id, second.id
     others = [item.id for item in known.values() if item.id != standard[0].id]
     return standard[0].id, others[-1] if others else standard[0].id
+
+
+def pick_models(info: data.Dataset, known: dict[str, checkpoints.Checkpoint]) -> list[checkpoints.Checkpoint]:
+    """Models A and B."""
+    return [
+        known[
+            st.selectbox(
+                f"Model {letter.upper()}",
+                list(known),
+                format_func=lambda name, letter=letter: f"{letter.upper()}: {known[name].title}",
+                key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
+                label_visibility="collapsed",
+            )
+        ]
+        for letter, default in zip("ab", default_pair(known), strict=True)
+    ]
+
+
+def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
+    """The name of the class to reach (ANY: untargeted)."""
+    classes = [ANY, *images.class_names]
+    return st.selectbox(
+        "Target class",
+        classes,
+        format_func=lambda name: "Any wrong class" if name == ANY else f"Toward {name}",
+        key=chosen("target", classes, ANY, key=f"target:{info.name}"),
+        label_visibility="collapsed",
+    )
 
 
 MOST_PASSES = 1000

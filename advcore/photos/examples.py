@@ -24,17 +24,22 @@ _HANDS = (
 )
 # The hand and the variation that draw each digit; the first is one that standard models classify well and lose at a small ε.
 _DRAWN = {5: 4, 7: 1, 9: 6, 2: 3, 8: 2, 4: 5, 3: 0, 6: 7, 0: 8, 1: 9}
-_SCENES = {"china": "a temple", "flower": "a flower"}  # the photographs scikit-learn brings
+# The photographs scikit-learn brings: what they show, and their credit as its README there says it.
+_SCENES = {
+    "china": ("a temple", "danielbuechele on Flickr, from scikit-learn; CC BY 2.0"),
+    "flower": ("a flower", "vultilion on Flickr, from scikit-learn; CC BY 2.0"),
+}
 
 
 @dataclass(frozen=True)
 class Example:
-    """An example photo: a stable id for links, what it shows, the name of its class, and how to open it."""
+    """An example photo: a stable id for links, what it shows, the name of its class, how to open it, its origin and licence."""
 
     id: str
     title: str
     label: str
     open: Callable[[], Photo]
+    credit: str = "drawn by Adversarial Lab; MIT licence"
 
 
 def examples(dataset: str) -> list[Example]:
@@ -81,7 +86,7 @@ def _photographs() -> list[Example]:
     spec = importlib.util.find_spec("sklearn")
     folder = Path(spec.origin).parent / "datasets" / "images" if spec and spec.origin else None
     files = {name: folder / f"{name}.jpg" for name in _SCENES if folder and (folder / f"{name}.jpg").is_file()}
-    found = [Example(name, _SCENES[name], _SCENES[name], _file(file)) for name, file in files.items()]
+    found = [Example(name, _SCENES[name][0], _SCENES[name][0], _file(file), _SCENES[name][1]) for name, file in files.items()]
     return found or _drawn_digits()[:4]
 
 
@@ -93,7 +98,7 @@ def _samples(info: Dataset) -> list[Example]:
     for file in files[:10]:
         _, index, label = file.stem.rsplit("_", 2)
         if label.isdecimal() and int(label) < len(names):
-            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], _file(file)))
+            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], _file(file), info.credit))
     return found
 
 

@@ -13,14 +13,15 @@ _HERE = Path(__file__).parent
 
 
 @functools.cache
-def _source(name: str, suffix: str) -> str:
+def source(name: str, suffix: str) -> str:
+    """The text of a component's `.js` or `.css` file."""
     return (_HERE / name / f"{name}{suffix}").read_text()
 
 
 @st.cache_resource(show_spinner=False)
 def _registered(name: str) -> Any:
     return st.components.v2.component(
-        f"adversarial_lab_{name}", html='<div class="lab"></div>', css=_source(name, ".css"), js=_source(name, ".js")
+        f"adversarial_lab_{name}", html='<div class="lab"></div>', css=source(name, ".css"), js=source(name, ".js")
     )
 
 

@@ -142,12 +142,13 @@ def identity(content: bytes, name: str = "") -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """An example that the page offers: its dataset, its id for links, the title and the name of its class."""
+    """An example that the page offers: its dataset, its id for links, the title, the name of its class, and its credit."""
 
     dataset: str
     id: str
     title: str
     label: str
+    credit: str
 
 
 _OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
@@ -158,7 +159,7 @@ _OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
 def example_strip(extra: str) -> tuple[tuple[Shown, ...], LabeledImages]:
     """Examples of every kind, shared by all sessions: what they are, and their thumbnails; some of the dataset `extra` too."""
     found = [
-        (Shown(dataset, item.id, item.title, item.label), item)
+        (Shown(dataset, item.id, item.title, item.label, item.credit), item)
         for dataset, most in {**_OFFERED, extra: _OFFERED.get(extra, 3)}.items()
         for item in examples.examples(dataset)[:most]
     ]

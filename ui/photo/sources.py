@@ -40,11 +40,12 @@ _PICKED = {"upload": "picture:upload", "camera": "picture:camera"}
 
 @dataclass(frozen=True)
 class Given:
-    """A photo with its id, and the name of its class where that is known, as for examples."""
+    """A photo with its id, the name of its class where that is known, as for examples, and its origin and licence."""
 
     id: str
     photo: Photo
     label: str | None = None
+    credit: str = "the person's own"
 
 
 def photo_from(source: str, dataset: str) -> Given | None:
@@ -102,7 +103,7 @@ def _from_examples(dataset: str) -> Given:
         turn_to(kind_of(shown[index].dataset))
 
     gallery(strip, range(len(shown)), shown.index(picked), noun="Example", key="examples", on_pick=pick)
-    return Given(picked.id, session.example(picked.dataset, picked.id), picked.label)
+    return Given(picked.id, session.example(picked.dataset, picked.id), picked.label, picked.credit)
 
 
 def _from_upload() -> Given | None:

@@ -53,22 +53,23 @@ def scrubber(
     usual: float,
     noise: bool = False,
     link: bool = True,
+    bare: bool = False,
     turn: str = "",
     key: str,
 ) -> Scrubbed:
     """Draw the track and a card for each side; returns where ε was last released.
 
-    `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy. The position is
+    `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
+    pictures without what the models say of them. The position is
     `epsilon` and `noise` whenever `turn` changes, else where the person left it. All sides show the same image on the same ε
     grid; the class to lose may differ, where it is the model's own answer.
     """
-    message = _message(sides, class_names, usual)
     held = (st.session_state.get(key) or {}).get("left")
     if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
         epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
-    digest = hashlib.sha256(repr(sorted(message.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
-    message |= {"token": digest, "epsilon": epsilon, "noise": noise, "link": link, "turn": turn}
-    mount("scrubber", message, key=key, states={"left": None})
+    data = scrubber_data(sides, class_names, usual) | {"epsilon": epsilon, "noise": noise, "turn": turn}
+    data |= {"link": link, "bare": bare}
+    mount("scrubber", data, key=key, states={"left": None})
     grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
     return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
 
@@ -77,9 +78,10 @@ def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _message(sides: Sequence[Side], class_names: Sequence[str], usual: float) -> dict[str, Any]:
+def scrubber_data(sides: Sequence[Side], class_names: Sequence[str], usual: float) -> dict[str, Any]:
+    """What the browser draws: images and answers at every ε; `token` changes when any of it does. ε stands at 0."""
     first = sides[0].attack
-    return {
+    found = {
         "epsilons": list(first.epsilons),
         "shape": list(first.image.shape),
         "clean": _text(to_bytes(first.image)),
@@ -88,6 +90,8 @@ def _message(sides: Sequence[Side], class_names: Sequence[str], usual: float) ->
         "amplify": amplification(usual),
         "models": [_side(side) for side in sides],
     }
+    token = hashlib.sha256(repr(sorted(found.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
+    return found | {"token": token, "epsilon": 0.0, "noise": False, "turn": "", "link": False, "bare": False}
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Lab {
   turnTo(data) {
     this.stop();
     this.turn = data.turn;
+    this.root.classList.toggle("bare", Boolean(data.bare));
     this.noise = Boolean(data.noise && data.models[0].noise);
     this.mode();
     this.goto(this.nearest(data.epsilon));
