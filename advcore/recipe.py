@@ -11,6 +11,7 @@ from typing import Any
 from advcore.defenses import DEFENSES, Setting
 from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE
 from advcore.defenses.distill import TEMPERATURE
+from advcore.defenses.noise import SIGMA
 from advcore.defenses.trades import BETA
 from advcore.errors import RecipeError
 
@@ -77,6 +78,7 @@ class Recipe:
     trades_beta: float = _of(BETA)
     teacher: str | None = _other(None, "checkpoint that the defense learns from")
     temperature: float = _of(TEMPERATURE)
+    sigma: float = _of(SIGMA)
     averaging: float = _number(
         "averaging",
         "Weight averaging",
@@ -118,7 +120,7 @@ class Recipe:
             raise RecipeError(f"The defense '{self.defense}' needs an ε above 0: it trains on images attacked with it.")
         if defense.epsilon == "none" and self.epsilon > 0:
             raise RecipeError(
-                f"The defense '{self.defense}' trains on clean images and has no ε; leave it out or choose another."
+                f"The defense '{self.defense}' trains on no attacked images and has no ε; leave it out or choose another."
             )
         if defense.needs_teacher and not self.teacher:
             raise RecipeError(f"The defense '{self.defense}' needs a teacher; name the checkpoint to learn from.")
@@ -130,10 +132,16 @@ class Recipe:
             raise RecipeError(f"Of {self.images} images {self.held_out} are held out and none is left to train on; use more.")
 
     @property
+    def strength(self) -> tuple[str, float]:
+        """What the defense trains against, as a sign and a value: ε (0 for none), or the σ of its noise."""
+        sign, name = DEFENSES[self.defense].strength
+        return sign, getattr(self, name)
+
+    @property
     def checkpoint_id(self) -> str:
-        """`dataset/architecture-defense[-epsilon]`, for example `mnist/lee_cnn-fgsm-0.3`."""
-        budget = f"-{self.epsilon:.4g}" if self.epsilon else ""
-        return f"{self.dataset}/{self.architecture}-{self.defense}{budget}"
+        """`dataset/architecture-defense[-strength]`, for example `mnist/lee_cnn-fgsm-0.3`."""
+        strength = f"-{self.strength[1]:.4g}" if self.strength[1] else ""
+        return f"{self.dataset}/{self.architecture}-{self.defense}{strength}"
 
     @property
     def command(self) -> str:

@@ -112,12 +112,12 @@ def _model_operations(checkpoint_id: str, _changed: float) -> int:
 
 def ask(wanted: Mapping[Curve, int]) -> None:
     """Have each curve measured on its number of images for this session; a page repeats this while it is open."""
-    worker().ask(_session(), [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count])
+    worker().ask(session(), [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count])
 
 
 def stop() -> None:
     """Measure nothing more for this session."""
-    worker().stop(_session())
+    worker().stop(session())
 
 
 def problem(wanted: Mapping[Curve, int]) -> str | None:
@@ -125,7 +125,7 @@ def problem(wanted: Mapping[Curve, int]) -> str | None:
     return next((error for of in wanted if (error := worker().error(of))), None)
 
 
-def _session() -> str:
+def session() -> str:
     """A name of this session."""
     return st.session_state.setdefault("session", uuid.uuid4().hex)
 

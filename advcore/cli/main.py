@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "robust accuracy at one ε, under AutoAttack or another attack",
     "diagnose": "ten checks of whether a robustness can be believed",
     "attack": "attack one image and write the pictures",
+    "map": "a model's answers on a plane through one test image",
     "train": "train a model from a recipe",
     "checkpoints": "the models and their figures",
     "data": "which datasets are here, and from where",

@@ -7,8 +7,11 @@ from advcore.defenses.distill import DISTILL
 from advcore.defenses.fgsm import FGSM
 from advcore.defenses.fgsm_rs import FGSM_RS
 from advcore.defenses.n_fgsm import N_FGSM
+from advcore.defenses.noise import NOISE
 from advcore.defenses.pgd import PGD
 from advcore.defenses.standard import STANDARD
 from advcore.defenses.trades import TRADES
 
-DEFENSES: dict[str, Defense] = {defense.name: defense for defense in (STANDARD, FGSM, FGSM_RS, N_FGSM, PGD, TRADES, DISTILL)}
+DEFENSES: dict[str, Defense] = {
+    defense.name: defense for defense in (STANDARD, FGSM, FGSM_RS, N_FGSM, PGD, TRADES, DISTILL, NOISE)
+}

@@ -44,11 +44,10 @@ class Checkpoint:
 
     @property
     def title(self) -> str:
-        """What people call it: the architecture, how it was trained, and ε; before that a name of the user's own."""
-        budget = f", ε {self.recipe.epsilon:.3g}" if self.recipe.epsilon else ""
-        words = (
-            f"{architectures.ARCHITECTURES[self.recipe.architecture].title}, {DEFENSES[self.recipe.defense].trained}{budget}"
-        )
+        """What people call it: the architecture, how it was trained, and ε or σ; before that a name of the user's own."""
+        sign, value = self.recipe.strength
+        strength = f", {sign} {value:.3g}" if value else ""
+        words = f"{architectures.ARCHITECTURES[self.architecture].title}, {DEFENSES[self.defense].trained}{strength}"
         name, usual = (of.split("/", 1)[1] for of in (self.id, self.recipe.checkpoint_id))
         if name == usual:
             return words

@@ -107,7 +107,16 @@ def _airbench() -> Iterator[Shipped]:
     yield Shipped(Recipe(**general, **robust, epochs=10), steps=50, restarts=10)
 
 
-SHIPPED: tuple[Shipped, ...] = (*_recipes(), *_papers_besides(), *_airbench())
+def _smoothed() -> Iterator[Shipped]:
+    """Noise-trained networks, for randomized smoothing (Cohen et al. 2019): a plain network abstains."""
+    for sigma in (0.25, 0.5):
+        noise = {"defense": "noise", "sigma": sigma, **_COSINE}
+        yield Shipped(Recipe(dataset="mnist", architecture="general_cnn", **noise, epochs=8))
+        flips = {"augment": ("flip", "rotate")}
+        yield Shipped(Recipe(dataset="cifar10", architecture="even_deeper_cnn", **noise, **flips, epochs=8))
+
+
+SHIPPED: tuple[Shipped, ...] = (*_recipes(), *_papers_besides(), *_airbench(), *_smoothed())
 
 
 def matching(pattern: str) -> list[Shipped]:

@@ -316,3 +316,17 @@ def test_one_entry_is_all_that_the_engine_needs_for_a_new_defense(
     assert "mine: does something new (Me 2026)" in explained("defense")
     Trainer(Recipe(**LEARNS, defense="mine", epsilon=0.1), digits_train, CPU, "fp32", None).advance()
     assert called == [64]
+
+
+def test_noise_training_is_cross_entropy_on_gaussian_noise_that_is_not_clipped() -> None:
+    network, recipe = fresh("digits_cnn", (1, 8, 8)).train(), a_recipe("noise", sigma=0.5)
+    images, labels = torch.rand(200, 1, 8, 8), torch.arange(200) % 10
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (loss,) = losses(recipe, network, (images, labels))
+    noise = seen[0] - images
+    assert float(noise.std()) == pytest.approx(0.5, rel=0.03)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.02)
+    assert float(seen[0].min()) < -0.5
+    assert torch.allclose(loss, F.cross_entropy(network(seen[0]), labels))
+    assert recipe.checkpoint_id == "digits/digits_cnn-noise-0.5"

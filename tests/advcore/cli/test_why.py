@@ -1,0 +1,30 @@
+"""The commands behind the page Why: their figures are those of the engine."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.advcore.cli.commands import STANDARD, refused, result_of
+
+DEFENDED = "digits/digits_cnn-fgsm-0.2"
+
+
+@pytest.mark.parametrize("second", [["--draw", "3"], ["--along", DEFENDED], ["--second", "8"]])
+def test_a_map_and_its_points(second: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "map.csv"
+    found = result_of(capsys, "map", "--checkpoint", STANDARD, "--index", "5", "--out", str(out), "--json", *second)
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert len(found["box"]) >= 4
+    with out.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == found["side"] ** 2
+    share = sum(row["class"] == found["label"] for row in rows) / len(rows)
+    assert share == pytest.approx(found["shares"].get(found["label"], 0))
+    assert float(rows[-1]["b"]) == found["reach"][1]
+
+
+def test_a_map_of_an_image_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no test image" in refused(capsys, "map", "--checkpoint", STANDARD, "--index", "99999")

@@ -1,0 +1,59 @@
+"""The page Why without a browser."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import open_page
+from ui.why import maps
+from ui.worker import worker
+
+PAIR = {"dataset": "digits", "a": "digits/digits_cnn-standard", "b": "digits/digits_cnn-fgsm-0.2", "image": "3"}
+
+
+def finish(page: AppTest, part: str) -> AppTest:
+    """The page once the background worker has done what it asks for."""
+    owner = (part, page.session_state["session"])
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: not worker().wanted(owner), 60)
+    page.run()
+    assert not page.exception
+    assert not page.error
+    return page
+
+
+@pytest.mark.parametrize("more", [{}, {"attack": "pgd"}, {"second": "other"}, {"second": "image", "towards": "7"}])
+def test_the_maps_are_coarse_at_once_and_whole_afterwards(more: dict[str, str]) -> None:
+    page = open_page("why", **PAIR, epsilon="0.1", **more)
+    assert not page.exception
+    assert not page.error
+    finish(page, "map")
+    assert [button.label for button in page.get("download_button")] == ["Every point (CSV)"]
+
+
+def test_a_new_random_direction_is_in_the_address() -> None:
+    page = open_page("why", **PAIR, draw="4")
+    next(button for button in page.button if button.label == "New random direction").click().run()
+    assert not page.exception
+    assert page.session_state["kept values"]["draw:digits"] == 5
+
+
+def test_the_way_back_keeps_the_state() -> None:
+    state = PAIR | {"attack": "pgd", "epsilon": "0.15", "class": "3", "noise": "1"}
+    page = open_page("why", **state, draw="4")
+    links = {link.page: dict(parse_qsl(link.query_string)) for link in (item.proto for item in page.get("page_link"))}
+    assert links[""] == state
+
+
+def test_colours_tell_the_classes_of_a_map_apart() -> None:
+    assert len({maps.TRUE, *maps.WRONG, maps.REST}) == 2 + len(maps.WRONG)
+
+
+@pytest.mark.parametrize("link", [{"second": "x"}, {"draw": "-1"}, {"towards": "1e99", "second": "image"}, {"image": "nan"}])
+def test_a_strange_link_shows_the_default(link: dict[str, str]) -> None:
+    page = open_page("why", dataset="digits", **link)
+    assert not page.exception
+    assert not page.error

@@ -1,0 +1,99 @@
+"""Decision maps to look around in: the image at any point is computed in the browser, so that pointing asks no server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+from advcore.evaluation.plane import DecisionMap, Plane
+from advcore.images.encode import to_bytes
+from ui.components import mount
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One model's map: what the model is called, its colour, its plane and its answers there.
+
+    `path` is where the attacked image lies at each ε of the track, float32 E×2; `fooled_at` the first place of the track at
+    which the attack has what it wants, None where there is none.
+    """
+
+    role: str
+    title: str
+    colour: str
+    plane: Plane
+    found: DecisionMap
+    path: torch.Tensor
+    fooled_at: int | None
+
+
+def plane_maps(
+    sides: Sequence[Side],
+    class_names: Sequence[str],
+    colours: Mapping[int, str],
+    *,
+    label: int,
+    axes: tuple[str, str],
+    epsilons: Sequence[float],
+    epsilon: float,
+    turn: str,
+    file_name: str,
+    key: str,
+) -> float:
+    """Draw the maps of all models with the ε track; returns the ε at which the track was last released.
+
+    `colours` gives each class that occurs its colour, `axes` names the two directions. The track stands at `epsilon` whenever
+    `turn` changes, else where the person left it. All sides share image, reach and track.
+    """
+    held = (st.session_state.get(key) or {}).get("left")
+    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
+        epsilon = float(held["epsilon"])
+    first = sides[0].plane
+    message = {
+        "epsilons": list(epsilons),
+        "shape": list(first.image.shape),
+        "clean": _text(to_bytes(first.image)),
+        "names": {str(place): class_names[place] for place in {label, *colours}},
+        "colours": {str(place): colour for place, colour in colours.items()},
+        "label": label,
+        "axes": list(axes),
+        "reach": list(first.reach),
+        "file": file_name,
+        "models": [_side(side) for side in sides],
+    }
+    token = hashlib.sha256(repr(sorted(message.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
+    mount("plane", message | {"token": token, "epsilon": epsilon, "turn": turn}, key=key, states={"left": None})
+    return min(epsilons, key=lambda at: abs(at - epsilon))
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "role": side.role,
+        "title": side.title,
+        "colour": side.colour,
+        "u": _text((side.plane.u * 127).round().to(torch.int8)),
+        "v": _text((side.plane.v * 127).round().to(torch.int8)),
+        "side": side.found.side,
+        "classes": _text(side.found.classes.to(torch.int16)),
+        "confidence": _text(to_bytes(side.found.confidence)),
+        "box": side.plane.box().round(6).tolist(),
+        "path": [[round(value, 5) for value in place] for place in side.path.tolist()],
+        "fooled": side.fooled_at,
+    }
+
+
+def _text(tensor: torch.Tensor) -> str:
+    """The tensor's bytes, little-endian, as base64."""
+    return base64.b64encode(np.ascontiguousarray(tensor.cpu().numpy()).tobytes()).decode()

@@ -1,0 +1,250 @@
+"""Decision maps: a model's answers on a plane through the image, coarse at once and refined in the background."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from torch import nn
+
+from advcore.evaluation.plane import (
+    SIDES,
+    DecisionMap,
+    Plane,
+    attack_direction,
+    decision_map,
+    random_direction,
+)
+from advcore.evaluation.scrub import Scrub
+from advcore.models.checkpoints import Checkpoint
+from ui import load
+from ui.components.plane import Side, plane_maps
+from ui.frame import chosen, chosen_number, keep, number, remember, turn
+from ui.measured import session
+from ui.tables import csv_text
+from ui.why import Scene
+from ui.words import FOOLED, OTHERS, epsilon_text, markdown_safe, role, role_colour
+from ui.worker import Task, pausing, worker
+
+SECOND = {"random": "Random", "other": "Attack on B", "image": "Other image"}
+# Okabe–Ito: the true class is grey, the others differ in hue and lightness; from the seventh wrong class on all look alike.
+TRUE, WRONG, REST = "#9aa7b2", (FOOLED, OTHERS[0], OTHERS[2], OTHERS[1], "#F0E442", "#0072B2"), "#444444"
+_MOST_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A map: whose answers, and the plane. `v` is an attack, a draw of random numbers, or ("image", its index)."""
+
+    checkpoint_id: str
+    changed: float
+    u: load.ImageAttack
+    v: load.ImageAttack | int | tuple[str, int]
+    grid: tuple[float, ...]
+    epsilon: float
+    """The ε whose attacked image the plane goes through; 0 for an attack with one direction for all ε."""
+
+    def plane(self) -> Plane:
+        """The plane; raises AttackError where an attack has no direction or the two point the same way."""
+        seen = load.scrubbed(self.u, self.grid)
+        u, reach = attack_direction(seen, self.epsilon), (self.grid[-1], self.grid[-1])
+        if isinstance(self.v, load.ImageAttack):
+            v = attack_direction(load.scrubbed(self.v, self.grid), self.epsilon)
+        elif isinstance(self.v, tuple):
+            images = load.dataset(load.find(self.checkpoint_id).dataset)
+            v = images[self.v[1] : self.v[1] + 1].pixels(seen.image.device)[0] - seen.image
+            reach = (self.grid[-1], 1.0)
+        else:
+            v = random_direction(u, self.v)
+        return Plane(seen.image, u, v, reach)
+
+
+def draw(scene: Scene) -> None:
+    """The maps of both models, the choice of the second direction, and what can be read from them."""
+    second, v = pick_second(scene)
+    requests = [_request(scene, model, second, v) for model in scene.models]
+    with load.interactive():
+        seen = [scene.seen(model) for model in scene.models]
+        looks = [_first_look(request) for request in requests]
+        planes = [request.plane() for request in requests]
+    found = [worker().result(request) or look for request, look in zip(requests, looks, strict=True)]
+    sides = [
+        _side(model, plane, each, attacked)
+        for model, plane, each, attacked in zip(scene.models, planes, found, seen, strict=True)
+    ]
+    other = "toward the other image" if second == "image" else "along the attack on B" if second == "other" else "random"
+    epsilon = plane_maps(
+        sides,
+        scene.images.class_names,
+        _colours(scene.label, looks, found),
+        label=scene.label,
+        axes=("along the attack" + (" on A" if second == "other" else ""), other),
+        epsilons=seen[0].epsilons,
+        epsilon=scene.epsilon,
+        turn=str(turn()),
+        file_name=f"{scene.info.name}-{scene.index}-map",
+        key=f"plane:{scene.info.name}",
+    )
+    remember(scene.info.name, epsilon=epsilon)
+    st.caption(
+        "Every point is an image, its colour the model's answer. Inside the dashed line no pixel changes by more than ε. The "
+        "line from the image is the attack as ε grows; ✕ is where it first has what it wants."
+    )
+    refine(requests, looks, found)
+    if all(each.share == 1 for each in found):
+        take_away(scene, sides, second)
+
+
+def pick_second(scene: Scene) -> tuple[str, int]:
+    """The second direction, and the number of its draw or of its image."""
+    scope, last = scene.info.name, len(scene.images) - 1
+    options = [name for name in SECOND if scene.different or name != "other"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        second = st.segmented_control(
+            "Second direction",
+            options,
+            format_func=SECOND.get,
+            key=chosen("second", options, options[0], key=f"second:{scope}"),
+            required=True,
+            help="Right and left lies the attack's direction, up and down this one. *Random* has the attack's values in a "
+            "random order with random signs: the same size in every norm.",
+        )
+        draw = int(number("draw", 0, _MOST_DRAWS, 0, scope=scope))
+        towards = f"towards:{scope}"
+        if second == "random":
+            following = (draw + 1) % _MOST_DRAWS
+            st.button("New random direction", icon=":material/casino:", on_click=lambda: keep(scope, draw=following))
+        elif second == "image":
+            default = next((at for at in range(last + 1) if int(scene.images.labels[at]) != scene.label), last)
+            chosen_number("towards", 0, last, default, scope=scope, key=towards)
+            st.session_state[towards] = int(st.session_state[towards])
+            st.number_input("Number of the other image", 0, last, key=towards, width=200)
+    value = draw if second == "random" else st.session_state.get(towards, 0)
+    kept = {"random": "draw", "image": "towards"}.get(second)
+    remember(scope, second=second, **{name: value if name == kept else None for name in ("draw", "towards")})
+    return second, value
+
+
+def _request(scene: Scene, model: Checkpoint, second: str, v: int) -> Request:
+    own = scene.models[0] if second == "other" else model
+    asked, grid = scene.asked(own), scene.info.epsilons
+    along = scene.asked(scene.models[1]) if second == "other" else ("image", v) if second == "image" else v
+    epsilon = 0.0 if scene.seen(own).direction is not None else scene.epsilon
+    return Request(model.id, load.written(model), asked, along, grid, epsilon)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _first_look(request: Request) -> DecisionMap:
+    """The coarse map that is shown at once."""
+    (found,) = decision_map(load.model(load.find(request.checkpoint_id)), request.plane(), SIDES[:1])
+    assert found is not None
+    return found
+
+
+def _side(model: Checkpoint, plane: Plane, found: DecisionMap, seen: Scrub) -> Side:
+    fooled = seen.fooled.nonzero().flatten().tolist()
+    defense = model.recipe.defense
+    return Side(role(defense), model.title, role_colour(defense), plane, found, plane.path(seen), fooled[0] if fooled else None)
+
+
+def _colours(label: int, looks: Sequence[DecisionMap], found: Sequence[DecisionMap]) -> dict[int, str]:
+    """A colour for each class: grey for the true one, then by the area in the first look, which stays as the maps grow."""
+    counts: dict[int, int] = {}
+    for each in looks:
+        for place, count in enumerate(each.classes.flatten().bincount().tolist()):
+            counts[place] = counts.get(place, 0) + count
+    order = sorted((place for place, count in counts.items() if count and place != label), key=lambda at: (-counts[at], at))
+    order += sorted({at for each in found for at in each.classes.flatten().tolist()} - {label, *order})
+    return {label: TRUE} | {place: WRONG[at] if at < len(WRONG) else REST for at, place in enumerate(order)}
+
+
+def refine(requests: Sequence[Request], looks: Sequence[DecisionMap], shown: Sequence[DecisionMap]) -> None:
+    """Have the maps refined in the background and draw the page again when one is finer than what is shown."""
+    if all(each.share == 1 for each in shown):
+        return
+    tasks = [
+        Task(
+            request,
+            functools.partial(_run, request.plane(), load.model(load.find(request.checkpoint_id)), look),
+            _whole,
+            _side_of,
+        )
+        for request, look in zip(requests, looks, strict=True)
+    ]
+    owner = ("map", session())
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        worker().ask(owner, tasks)
+        for request in requests:
+            if error := worker().error(request):
+                st.error(markdown_safe(error))
+        now = [worker().result(request) or look for request, look in zip(requests, looks, strict=True)]
+        side = min(each.side for each in now)
+        done = sum(each.share for each in now) / len(now)
+        st.progress(done, f"{side} × {side} points; refining to {SIDES[-1]} × {SIDES[-1]}")
+        if any(new.side > old.side for new, old in zip(now, shown, strict=True)):
+            st.rerun()
+
+    watch()
+
+
+def _whole(found: DecisionMap) -> bool:
+    return found.share == 1
+
+
+def _side_of(found: DecisionMap | None) -> int:
+    return 0 if found is None else found.side
+
+
+def _run(plane: Plane, model: nn.Module, look: DecisionMap, found: DecisionMap | None) -> Iterator[DecisionMap | None]:
+    return decision_map(pausing(model), plane, known=found or look)
+
+
+def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
+    """What the maps say, in words and as CSV."""
+    lines, names = [], scene.images.class_names
+    wanted = "wrongly" if scene.target is None else f"“{markdown_safe(names[scene.target])}”"
+    for letter, side in zip("AB", sides, strict=True):
+        track, middle = scene.seen(scene.models["AB".index(letter)]).epsilons, side.found.side // 2
+        own = int(side.found.classes[middle, middle])
+        if own != scene.label:
+            lines.append(f"**{letter}** is wrong about this image without any attack.")
+            continue
+        along = (
+            f"answers {wanted} from ε = {epsilon_text(track[side.fooled_at])} on the attack's line"
+            if side.fooled_at is not None
+            else f"does not answer {wanted} on the attack's line up to ε = {epsilon_text(track[-1])}"
+        )
+        change = side.found.first_change(side.plane)
+        end = f"up to {side.plane.reach[1]:.3g}, the edge of the map"
+        changes = f"first changes at a size of {change:.3g}" if math.isfinite(change) else f"stays the same {end}"
+        random = f"; along this random direction of the same size its answer {changes}" if second == "random" else ""
+        lines.append(f"**{letter}** {along}{random}.")
+    if second == "random":
+        lines.append(
+            "The random direction has the attack's values in a random order with random signs; the image is then cut to [0, 1]."
+        )
+    st.markdown("  \n".join(lines))
+    if scene.seen(scene.models[0]).direction is None:
+        st.caption("This attack is not a straight line: the path is the nearest point of the plane at each ε.")
+
+    def table() -> str:
+        rows = [
+            {"model": model.id, **row}
+            for model, side in zip(scene.models, sides, strict=True)
+            for row in side.found.rows(side.plane, names)
+        ]
+        return csv_text(rows)
+
+    st.download_button(
+        "Every point (CSV)",
+        table,
+        file_name=f"{scene.info.name}-{scene.index}-map.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
