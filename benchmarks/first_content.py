@@ -31,6 +31,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 MAIN = '[data-testid="stMain"]'
 USEFUL = {
     "attack": f"{MAIN} canvas",
+    "learn": f"{MAIN} h2",
     "why": f"{MAIN} canvas",
     "your_image": f"{MAIN} canvas, {MAIN} img",
     "accuracy": f'{MAIN} .js-plotly-plot, {MAIN} [data-testid="stProgress"]',

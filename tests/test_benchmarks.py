@@ -22,7 +22,9 @@ def test_the_curve_benchmark_prints_one_object(monkeypatch: pytest.MonkeyPatch, 
     script["main"]()
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(found["peers"]) == {"torchattacks", "foolbox", "art"}
-    assert {"fp32_s", "default_s", "floor_s", "ratio_fp32", "ratio_default", "ratio_floor", "device"} <= set(found)
+    assert {"separate_s", "fp32_s", "default_s", "floor_s", "ratio_fp32", "ratio_default", "ratio_floor", "device"} <= set(
+        found
+    )
     assert found["ratio_fp32"] == pytest.approx(min(found["peers"].values()) / found["fp32_s"])
     assert found["ratio_floor"] == pytest.approx(found["default_s"] / found["floor_s"])
     assert found["max_abs_diff_fp32"] <= 0.1
@@ -36,7 +38,7 @@ def test_the_training_benchmark_races_all_and_prints_one_object(
     script = runpy.run_path(str(REPOSITORY / "benchmarks" / "training_vs_peers.py"))
     names = script["main"].__globals__
     command = ["training_vs_peers.py", "--dataset", "digits", "--architecture", "digits_cnn", "--images", "520", "--test", "50"]
-    command += ["--turns", "1"]
+    command += ["--turns", "1", "--ablation"]
 
     def here(name: str) -> dict[str, Any]:
         """A contender in this process: only its time and memory would differ."""
@@ -48,7 +50,12 @@ def test_the_training_benchmark_races_all_and_prints_one_object(
     monkeypatch.setattr(sys, "argv", [*command, "--json"])
     script["main"]()
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(found["contenders"]) == {"ours_fgsm", "tutorial", "tutorial_workers", "ours_fgsm_rs", "fast"}
+    switches = ["input_gradient", "channels_last", "fused", "memory"]
+    ablation = [*(f"fast+{name}" for name in switches), "+".join(["fast", *switches])]
+    assert set(found["contenders"]) == {"ours_fgsm", "tutorial", "tutorial_workers", "ours_fgsm_rs", "fast", *ablation}
+    assert found["ablation"] == {
+        name: found["contenders"]["fast"]["epoch_s"] / found["contenders"][name]["epoch_s"] for name in ablation
+    }
     for row in found["contenders"].values():
         assert row["epoch_s"] > 0
         assert row["peak_mib"] > 100
@@ -63,7 +70,7 @@ def test_the_training_benchmark_races_all_and_prints_one_object(
         "pgd": 16,
         "trades": 19,
     }
-    assert len(list(script["table"](found))) == 2 + 5 + 2 + 5
+    assert len(list(script["table"](found))) == 2 + 10 + 5 + 2 + 5
 
 
 def test_the_worst_case_benchmark_compares_with_the_peers_own_worst_case(
