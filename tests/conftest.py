@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
     # The longest first: at the end the other process would wait for it.
     items.sort(key=lambda item: item.path != TESTS / "browser" / "test_retrain.py")
+
+
+def pytest_collection_finish() -> None:
+    # Streamlit collects garbage after every run of a page; what is loaded by now is none.
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

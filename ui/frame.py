@@ -9,7 +9,9 @@ action.
 
 from __future__ import annotations
 
+import gc
 import runpy
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +39,8 @@ _STATE = "state of this page"
 _TURN = "how often the state was set from outside"
 _OPENED = "page opened and not drawn yet"
 _WRITES = "addresses completed"
+_modules = 0
+"""The number of modules when what they hold was last left out of garbage collection."""
 
 
 class Finished(Exception):
@@ -69,6 +73,18 @@ def guard(draw: Callable[[], None], page: str = "") -> None:
         pass
     _report(notice)
     _write_address(in_place)
+    _keep_modules()
+
+
+def _keep_modules() -> None:
+    """Leave what loaded modules hold out of garbage collection, which Streamlit asks for after every run.
+
+    It is never garbage, and looking through it costs 0.2 s, in which no other thread can do anything.
+    """
+    global _modules
+    if len(sys.modules) != _modules:
+        _modules = len(sys.modules)
+        gc.freeze()
 
 
 def heading(text: str, *, help: str | None = None, wide: bool = False) -> None:
@@ -296,7 +312,7 @@ h2 { font-size: 1.2rem !important; padding: .6rem 0 .2rem !important; }
 h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 [data-testid="stMarkdownContainer"]:has(h1, h2, h3) { margin-bottom: 0; }
 /* White on the dark theme's light blue could not be read. */
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] *,
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primary"]:enabled *,
 [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #08131c); }
 [data-testid="stCaptionContainer"] { opacity: 1 !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from ui import load
 from ui.worker import worker
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,8 +21,11 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("ADVCORE_CHECKPOINTS", raising=False)
     monkeypatch.chdir(REPOSITORY)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    # Every AppTest would search all installed packages for components.
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: iter(()))
+    # What these list depends on the folders; all else that is cached names the file and its date.
+    load.available.clear()
+    load.catalog.clear()
     yield
     worker().close()
     worker.cache_clear()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
+import sys
+import types
 
 import pytest
 import streamlit as st
 
-from tests.pages.conftest import REPOSITORY
+from tests.pages.conftest import REPOSITORY, open_page
 
 
 def test_the_address_is_configured_so_that_streamlit_does_not_ask_the_network_for_it() -> None:
@@ -29,3 +32,15 @@ def test_make_run_listens_on_this_machine_unless_told_otherwise(words: tuple[str
     command = printed.splitlines()[-1].split()
     assert command[command.index("--server.address") + 1] == address
     assert command[command.index("--server.port") + 1] == port
+
+
+def test_what_a_page_loads_is_not_searched_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_page("models")
+    before = gc.get_freeze_count()
+    loaded = types.ModuleType("loaded")
+    loaded.held = [[] for _ in range(10_000)]
+    open_page("models")
+    assert gc.get_freeze_count() <= before
+    monkeypatch.setitem(sys.modules, "loaded", loaded)
+    open_page("models")
+    assert gc.get_freeze_count() >= before + 10_000
