@@ -24,7 +24,10 @@ FLAGS = [
     "--disable-sync",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    # The scripts run for a second or two: optimizing them takes longer than it saves.
+    "--js-flags=--sparkplug --no-opt --no-maglev",
 ]
+VIEWPORT = {"width": 1360, "height": 900}
 expect.set_options(timeout=20_000)
 # Streamlit looks for its health check below the page's own path first, and finds it one level up.
 EXPECTED = ("_stcore/health", "_stcore/host-config")
@@ -82,8 +85,8 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running app, offline: digits and foolbox's samples are all it has."""
     server, url = start_server(tmp_path_factory.mktemp("app"), None)
     yield url
-    server.terminate()
-    server.wait(10)
+    server.kill()
+    server.wait()
 
 
 @pytest.fixture(scope="session")
@@ -99,30 +102,40 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def context(browser: Browser) -> BrowserContext:
-    """What the pages of all tests share: the browser keeps the app's compiled scripts. Each page is a session of its own."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, accept_downloads=True)
+    """What the pages of all tests share: the browser keeps the app's compiled scripts. Nothing fades in or out."""
+    context = browser.new_context(viewport=VIEWPORT, accept_downloads=True, reduced_motion="reduce")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     return context
 
 
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A fresh page; the test fails when it left an error in the console or asked the world for anything."""
+@pytest.fixture(scope="session")
+def tab(context: BrowserContext) -> Page:
+    """The tab that all tests use one after another: a new one takes longer than the page in it. Each visit is a new session."""
     opened = context.new_page()
     opened.set_default_timeout(30_000)
+    return opened
+
+
+@pytest.fixture
+def page(tab: Page) -> Iterator[Page]:
+    """An empty page; the test fails when it left an error in the console or asked the world for anything."""
     errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on(
-        "console",
-        lambda message: (
+    listeners = {
+        "pageerror": lambda error: errors.append(str(error)),
+        "console": lambda message: (
             errors.append(message.text)
             if message.type == "error" and not message.location.get("url", "").endswith(EXPECTED)
             else None
         ),
-    )
-    opened.on("request", lambda request: errors.append(f"asked for {request.url}") if _foreign(request.url) else None)
-    yield opened
-    opened.close()
+        "request": lambda request: errors.append(f"asked for {request.url}") if _foreign(request.url) else None,
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
+    yield tab
+    tab.goto("about:blank")
+    tab.set_viewport_size(VIEWPORT)
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
     assert errors == []
 
 
