@@ -6,12 +6,12 @@ import streamlit as st
 
 from advcore import attacks
 from ui import frame, load
-from ui.frame import heading, link, number, remember, remembered
+from ui.frame import chosen, heading, link, number, remember, remembered
 from ui.pickers import ANY, about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
-from ui.why import Scene, maps
+from ui.why import Scene, carried, maps
 from ui.words import markdown_safe
 
-PARTS = {"map": ("Decision map", maps.draw)}
+PARTS = {"map": ("Decision map", maps.draw), "transfer": ("Transfer", carried.draw)}
 SHARED = ("dataset", "a", "b", "attack", "target", "image", "epsilon", "noise", "class")
 """What the page Attack has in its address too."""
 
@@ -46,8 +46,17 @@ def page() -> None:
         image=index,
         epsilon=epsilon,
     )
-    scene = Scene(info, images, index, (models[0], models[1]), known, attack, target, epsilon)
-    PARTS["map"][1](scene)
+    scene = Scene(info, images, index, (models[0], models[1]), known, attack_name, attack, target, epsilon)
+    part = st.segmented_control(
+        "Part",
+        list(PARTS),
+        format_func=lambda name: PARTS[name][0],
+        key=chosen("part", list(PARTS), "map"),
+        required=True,
+        label_visibility="collapsed",
+    )
+    remember(part=part)
+    PARTS[part][1](scene)
     here = {name: value for name, value in remembered().items() if name in SHARED}
     with way:
         link("Back to Attack", "", icon=":material/arrow_back:", **here)

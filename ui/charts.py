@@ -10,7 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from advcore.attacks import NORM_TITLES
-from advcore.evaluation.curves import Predictions, RobustnessCurve
+from advcore.evaluation.curves import Predictions, RobustnessCurve, wilson_interval
+from advcore.evaluation.transfer import Transfer
 
 GREY = "rgba(128,128,128,0.25)"
 
@@ -268,6 +269,60 @@ def confusion_chart(seen: Predictions, place: int, class_names: Sequence[str], c
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    return figure
+
+
+def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int]) -> go.Figure:
+    """The accuracy left in percent: a row for no attack and for each source, a column for each victim, by number.
+
+    The pair `picked` (source, victim) has a frame. Each cell has a point with its pair as custom data, for clicks.
+    """
+    count = len(names)
+    sources, figure = [None, *range(count)], go.Figure()
+    left = [[found.left(source, victim) for victim in range(count)] for source in sources]
+    shares = [[100 * correct / images if images else None for correct, images in row] for row in left]
+    words = [["" if share is None else f"{share:.0f}" for share in row] for row in shares]
+    columns, rows = [str(victim + 1) for victim in range(count)], ["none", *(str(source + 1) for source in range(count))]
+    few = count <= 14
+    figure.add_heatmap(
+        z=shares,
+        x=columns,
+        y=rows,
+        text=words if few else None,
+        texttemplate="%{text}" if few else None,
+        colorscale=[[0, "#B34700"], [0.5, "#F0C9A8"], [1, "#E8EEF2"]],
+        zmin=0,
+        zmax=100,
+        xgap=2,
+        ygap=2,
+        showscale=False,
+        hoverinfo="skip",
+    )
+    pairs = [(row, source, victim) for row, source in enumerate(sources) for victim in range(count)]
+    told = []
+    for row, source, victim in pairs:
+        correct, images = left[row][victim]
+        low, high = wilson_interval(correct, images)
+        made = "no attack" if source is None else f"made on {escape(names[source], quote=False)}"
+        share = f"{100 * correct / images:.1f} % ({100 * low:.1f} … {100 * high:.1f}), {correct} of {images}" if images else "–"
+        told.append(f"{made}<br>tried on {escape(names[victim], quote=False)}<br><b>{share}</b>")
+    figure.add_scatter(
+        x=[columns[victim] for _, _, victim in pairs],
+        y=[rows[row] for row, _, _ in pairs],
+        mode="markers",
+        marker={"symbol": "square", "size": 26, "opacity": 0},
+        customdata=[[-1 if source is None else source, victim] for _, source, victim in pairs],
+        hovertext=told,
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+    source, victim = picked
+    layout(figure, x="tried on, % right", y="made on", height=90 + 30 * (count + 1))
+    box = {"x0": victim - 0.5, "x1": victim + 0.5, "y0": source + 0.5, "y1": source + 1.5}
+    figure.add_shape(type="rect", **box, line={"color": "#0072B2", "width": 3})
+    figure.update_layout(hovermode="closest", dragmode=False)
+    figure.update_xaxes(type="category", showgrid=False, side="top", fixedrange=True, dtick=1)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
     return figure
 
 

@@ -41,6 +41,14 @@ def test_a_new_random_direction_is_in_the_address() -> None:
     assert page.session_state["kept values"]["draw:digits"] == 5
 
 
+def test_transfer_fills_in_and_shows_what_carries_over() -> None:
+    page = open_page("why", **PAIR, part="transfer", epsilon="0.2")
+    finish(page, "transfer")
+    assert [button.label for button in page.get("download_button")] == ["The table (CSV)"]
+    picks = {box.label: box.value for box in page.selectbox if box.label in {"Made on", "Tried on"}}
+    assert picks == {"Made on": PAIR["a"], "Tried on": PAIR["b"]}
+
+
 def test_the_way_back_keeps_the_state() -> None:
     state = PAIR | {"attack": "pgd", "epsilon": "0.15", "class": "3", "noise": "1"}
     page = open_page("why", **state, draw="4")

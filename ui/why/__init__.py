@@ -19,6 +19,7 @@ class Scene:
     index: int
     models: tuple[Checkpoint, Checkpoint]
     known: dict[str, Checkpoint]
+    attack_name: str
     attack: attacks.Attack
     target: int | None
     epsilon: float

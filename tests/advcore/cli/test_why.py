@@ -28,3 +28,11 @@ def test_a_map_and_its_points(second: list[str], tmp_path: Path, capsys: pytest.
 
 def test_a_map_of_an_image_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no test image" in refused(capsys, "map", "--checkpoint", STANDARD, "--index", "99999")
+
+
+def test_the_table_of_transfer(capsys: pytest.CaptureFixture[str]) -> None:
+    found = result_of(capsys, "transfer", "digits", "--limit", "40", "--epsilon", "0.15", "--json")
+    left = {(row["source"], row["victim"]): row for row in found["pairs"]}
+    assert {row["images"] for row in found["pairs"]} == {40}
+    assert left[STANDARD, STANDARD]["correct"] < left["", STANDARD]["correct"]
+    assert "at least 1" in refused(capsys, "transfer", "digits", "--limit", "0")

@@ -1,0 +1,179 @@
+"""Transfer: the attack made on each model of the dataset, tried on all of them, and the images that carry over."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import streamlit as st
+
+from advcore import attacks, data
+from advcore.device import pick_device
+from advcore.evaluation.curves import prepared
+from advcore.evaluation.transfer import Transfer, nothing, transfer
+from advcore.models import checkpoints
+from advcore.models.checkpoints import Checkpoint
+from ui import charts, load
+from ui.frame import chosen, chosen_number, remember
+from ui.measured import session
+from ui.pictures import Picture, pictures
+from ui.tables import csv_text
+from ui.why import Scene
+from ui.words import FOOLED, epsilon_text, markdown_safe, percent
+from ui.worker import Task, pausing, worker
+
+IMAGES, MOST_MODELS, SHOWN = 200, 16, 6
+QUICK = ("fgsm", "pgd")
+"""The attacks that the table can be made with; another one is replaced by the last of them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A table: everything that it depends on. Its images are the first ones of the test split."""
+
+    models: tuple[tuple[str, float], ...]
+    source: data.Source
+    attack: attacks.Attack
+    epsilon: float
+    images: int
+
+
+def draw(scene: Scene) -> None:
+    """The table, which fills in while one watches, and the images of one of its cells."""
+    models = _models(scene)
+    names = [model.title for model in models]
+    attack_name = scene.attack_name if scene.attack_name in QUICK else QUICK[-1]
+    attack, usual = attacks.attack_named(attack_name), scene.epsilon or scene.info.epsilon
+    few = scene.images[:IMAGES]
+    epsilon, source, victim = _controls(scene, usual, models)
+    files = tuple((model.id, load.written(model)) for model in models)
+    request = Request(files, data.find(scene.info.name), attack, epsilon, len(few))
+    found: Transfer | None = worker().result(request)
+    task = Task(request, functools.partial(_run, request, few), lambda each: each.share == 1)
+    drawn = found or nothing(tuple(model.id for model in models), few.labels)
+
+    def picked() -> None:
+        points = st.session_state["transfer chart"].selection.points
+        pair = [int(at) for at in points[0]["customdata"]] if points else []
+        if len(pair) == 2 and 0 <= pair[0] < len(models) and 0 <= pair[1] < len(models):
+            st.session_state[_key(scene, "source")], st.session_state[_key(scene, "victim")] = (models[at].id for at in pair)
+
+    figure = charts.transfer_chart(drawn, names, (source, victim))
+    st.plotly_chart(figure, key="transfer chart", on_select=picked, selection_mode="points", config=charts.CONFIG)
+    st.caption(" · ".join(f"**{at + 1}** {markdown_safe(name)}{_letters(scene, models[at])}" for at, name in enumerate(names)))
+    st.caption(
+        f"{attacks.title(attack)} at ε = {epsilon_text(epsilon)} on the first {len(few):,} test images: the share that each "
+        "model still answers rightly, with its 95 % interval on hover. The diagonal is the attack on the model itself."
+    )
+    if drawn.share < 1:
+        _wait(request, task, drawn)
+    if found is not None:
+        _show(scene, found, models, attack, epsilon, source, victim)
+
+
+def _models(scene: Scene) -> list[Checkpoint]:
+    """The models of the dataset, A and B among them: at most sixteen."""
+    first = dict.fromkeys(model.id for model in scene.models)
+    chosen_ids = [*first, *(name for name in scene.known if name not in first)][:MOST_MODELS]
+    return [model for name, model in scene.known.items() if name in chosen_ids]
+
+
+def _letters(scene: Scene, model: Checkpoint) -> str:
+    found = [letter for letter, item in zip("AB", scene.models, strict=True) if item.id == model.id]
+    return f" (**{' and '.join(found)}**)" if found else ""
+
+
+def _key(scene: Scene, name: str) -> str:
+    return f"{name}:{scene.info.name}"
+
+
+def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[float, int, int]:
+    """ε, and the places of the source and the victim whose images are shown."""
+    info, ids = scene.info, [model.id for model in models]
+    titles = {model.id: model.title for model in models}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        key = chosen_number("epsilon", 0.001, info.epsilon_max, usual, scope=info.name, key=f"transfer epsilon:{info.name}")
+        st.session_state[key] = min(info.epsilon_max, max(0.001, st.session_state[key]))
+        step = 0.01 if info.grey else 1 / 255
+        epsilon = st.number_input("ε (L∞)", 0.001, info.epsilon_max, step=step, format="%.4f", key=key, width=150)
+        places = []
+        for label, name, default in zip(("Made on", "Tried on"), ("source", "victim"), scene.models, strict=True):
+            at = st.selectbox(
+                label, ids, format_func=titles.get, key=chosen(name, ids, default.id, key=_key(scene, name)), width=300
+            )
+            places.append(ids.index(at))
+    remember(info.name, epsilon=epsilon, source=ids[places[0]], victim=ids[places[1]])
+    return epsilon, places[0], places[1]
+
+
+def _wait(request: Request, task: Task, drawn: Transfer) -> None:
+    """Have the table measured, and draw the page again as it grows."""
+    owner = ("transfer", session())
+
+    @st.fragment(run_every=1.5)
+    def watch() -> None:
+        worker().ask(owner, [task])
+        if error := worker().error(request):
+            st.error(markdown_safe(error))
+        now = worker().result(request)
+        share = now.share if now else 0.0
+        st.progress(share, f"{100 * share:.0f} % of {len(request.models) ** 2 * request.images:,} answers")
+        if share > drawn.share:
+            st.rerun()
+
+    watch()
+
+
+def _run(request: Request, few: data.LabeledImages, found: Transfer | None) -> Iterator[Transfer]:
+    """Models of its own, since the pages' cache does not hold all of a dataset."""
+    models = {name: pausing(prepared(checkpoints.find(name).model(), pick_device(), "fp32")) for name, _ in request.models}
+    return transfer(models, few, request.attack, request.epsilon, found)
+
+
+def _show(
+    scene: Scene,
+    found: Transfer,
+    models: list[Checkpoint],
+    attack: attacks.Attack,
+    epsilon: float,
+    source: int,
+    victim: int,
+) -> None:
+    """Images whose attack on the source fools the victim too, and the table as CSV."""
+    carried = found.carried(source, victim)
+    sure = (found.clean[source] == found.labels) & (found.clean[victim] == found.labels) & (found.answers[source, victim] >= 0)
+    fooled = int((sure & (found.answers[source, source] != found.labels)).sum())
+    one, other = (markdown_safe(models[at].title) for at in (source, victim))
+    if source == victim:
+        st.markdown(f"Of {int(sure.sum())} images that {one} knows, the attack fools it on {fooled}.")
+    else:
+        share = f" ({percent(len(carried) / fooled)})" if fooled else ""
+        st.markdown(
+            f"Of {int(sure.sum())} images that both know, the attack fools {one} on {fooled}; "
+            f"{len(carried)} of these{share} fool {other} too."
+        )
+    if len(carried):
+        few, names = scene.images[carried[:SHOWN]], scene.images.class_names
+        with load.interactive():
+            pixels, labels = few.pixels(pick_device()), few.labels.to(pick_device())
+            attacked = attack.perturb(load.model(models[source]), pixels, labels, epsilon, indices=few.indices)
+        shown = [
+            Picture(image, f"test image {index}", f"{names[label]} → {names[answer]}", "✗ carries over", FOOLED)
+            for image, index, label, answer in zip(
+                attacked.cpu(),
+                few.indices.tolist(),
+                few.labels.tolist(),
+                found.answers[source, victim][carried[:SHOWN]].tolist(),
+                strict=True,
+            )
+        ]
+        pictures(shown)
+    st.download_button(
+        "The table (CSV)",
+        lambda: csv_text([{"attack": attacks.title(attack), "epsilon": epsilon, **row} for row in found.rows()]),
+        file_name=f"{scene.info.name}-transfer.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
