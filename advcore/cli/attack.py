@@ -45,7 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = _model_to_attack(options)
-    target = _class_index(options.target, chosen.class_names)
+    target = class_index(options.target, chosen.class_names)
     attack = chosen_attack(options, [options.epsilon], targeted=target is not None)
     model = chosen.model().to(pick_device(options.device))
     attack_one = _attack_test_image if options.image is None else _attack_photo
@@ -126,7 +126,7 @@ def _attack_test_image(
     return outcome, origin, encode.png(outcome.saved[0])
 
 
-def _class_index(wanted: str | None, names: Sequence[str]) -> int | None:
+def class_index(wanted: str | None, names: Sequence[str]) -> int | None:
     """The index of a class given by name or number; None for None."""
     if wanted is None:
         return None

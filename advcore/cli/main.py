@@ -19,6 +19,7 @@ COMMANDS = {
     "diagnose": "ten checks of whether a robustness can be believed",
     "attack": "attack one image and write the pictures",
     "map": "a model's answers on a plane through one test image",
+    "gradient": "what a model looks at: its input gradient, and an attack with a large budget",
     "transfer": "attacks made on each model of a dataset, tried on all of them",
     "train": "train a model from a recipe",
     "checkpoints": "the models and their figures",

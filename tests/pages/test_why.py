@@ -41,6 +41,15 @@ def test_a_new_random_direction_is_in_the_address() -> None:
     assert page.session_state["kept values"]["draw:digits"] == 5
 
 
+@pytest.mark.parametrize("more", [{"scale": "own"}, {"norm": "l2", "toward": "8"}])
+def test_gradients_at_once_and_films_afterwards(more: dict[str, str]) -> None:
+    page = open_page("why", **PAIR, part="looks", **more)
+    assert not page.exception
+    assert len(page.get("download_button")) == 2
+    finish(page, "film")
+    assert len(page.get("download_button")) == 4
+
+
 def test_transfer_fills_in_and_shows_what_carries_over() -> None:
     page = open_page("why", **PAIR, part="transfer", epsilon="0.2")
     finish(page, "transfer")

@@ -36,3 +36,13 @@ def test_the_table_of_transfer(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["images"] for row in found["pairs"]} == {40}
     assert left[STANDARD, STANDARD]["correct"] < left["", STANDARD]["correct"]
     assert "at least 1" in refused(capsys, "transfer", "digits", "--limit", "0")
+
+
+def test_a_gradient_and_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("gradient", "--checkpoint", STANDARD, "--index", "5", "--out", str(tmp_path))
+    found = result_of(capsys, *words, "--target", "3")
+    assert {file.name for file in tmp_path.iterdir()} == {"gradient.png", "film.png"}
+    assert 0 <= found["alignment"] <= 1
+    assert found["frames"][0]["epsilon"] == 0
+    assert found["frames"][-1]["class"] == found["target"] == "3"
+    assert "no class" in refused(capsys, *words, "--target", "x")

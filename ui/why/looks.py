@@ -1,0 +1,216 @@
+"""What each model looks at: input gradients side by side, and attacks with a large budget as a filmstrip."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advcore.attacks import Norm
+from advcore.evaluation.gradients import STEPS, Film, InputGradient, far_epsilons, film, input_gradient_at
+from advcore.images.encode import png, to_bytes
+from advcore.models.checkpoints import Checkpoint
+from ui import load
+from ui.frame import chosen, remember
+from ui.measured import session
+from ui.pictures import Picture, pictures
+from ui.tables import csv_text
+from ui.why import Scene
+from ui.words import FOOLED, epsilon_text, markdown_safe, percent, role, role_colour
+from ui.worker import Task, pausing, worker
+
+SCALES = {"same": "Same scale", "own": "Each its own scale"}
+NORMS: dict[Norm, str] = {"linf": "L∞", "l2": "L2"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A filmstrip: a model, a test image, the class to reach and the norm of the budget."""
+
+    asked: load.ImageAttack
+    target: int
+    norm: Norm
+
+
+def draw(scene: Scene) -> None:
+    """The gradients of both models, then what a large budget makes of the image."""
+    gradients(scene)
+    films(scene)
+
+
+def gradients(scene: Scene) -> None:
+    """The image and the input gradient of A and of B, with figures."""
+    scales = list(SCALES)
+    scale = st.segmented_control(
+        "Scale of the gradients",
+        scales,
+        format_func=SCALES.get,
+        key=chosen("scale", scales, scales[0]),
+        required=True,
+        label_visibility="collapsed",
+    )
+    remember(scale=scale)
+    with load.interactive():
+        found = [_gradient(scene.asked(model), scene.label) for model in scene.models]
+    largest = max(each.largest for each in found)
+    image = scene.images[scene.index : scene.index + 1].pixels()[0]
+    shown = [Picture(image, "the image", scene.images.class_names[scene.label])]
+    for letter, model, each in zip("AB", scene.models, found, strict=True):
+        drawn = each.picture(largest if scale == "same" else each.largest)
+        defense = model.recipe.defense
+        says = f"alignment {each.alignment:.3f}"
+        shown.append(Picture(drawn, f"{letter}: {role(defense)}", says, f"largest {each.largest:.2g}", role_colour(defense)))
+    pictures(shown)
+    grey = "of the two (a picture that is grey all over has far smaller values)" if scale == "same" else "of each"
+    st.caption(
+        "The gradient of the loss: mid-grey is 0, a brighter value raises the loss where it is light and lowers it where it is "
+        f"dark, up to the largest value {grey}. Alignment is the cosine between image and gradient, without its sign."
+    )
+    below = st.container(horizontal=True)
+    _download(below, "Gradients (PNG)", [[each.pixels for each in shown]], f"{scene.info.name}-{scene.index}-gradients.png")
+    below.download_button(
+        "Every value (CSV)",
+        lambda: csv_text([row for model, each in zip(scene.models, found, strict=True) for row in _values(model, each)]),
+        file_name=f"{scene.info.name}-{scene.index}-gradients.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _gradient(asked: load.ImageAttack, label: int) -> InputGradient:
+    model, image, _ = asked.open()
+    return input_gradient_at(model, image, label)
+
+
+def _values(model: Checkpoint, gradient: InputGradient) -> Iterator[dict[str, object]]:
+    for channel, rows in enumerate(gradient.values.tolist()):
+        for row, values in enumerate(rows):
+            for column, value in enumerate(values):
+                yield {"model": model.id, "channel": channel, "row": row, "column": column, "gradient": f"{value:.6g}"}
+
+
+def films(scene: Scene) -> None:
+    """For each model the image attacked toward a class, with budgets far above those of the track."""
+    st.markdown("## Far beyond ε")
+    names, info = scene.images.class_names, scene.info
+    others = [name for place, name in enumerate(names) if place != scene.label]
+    default = names[scene.target] if scene.target is not None else others[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        key = chosen("toward", others, default, key=f"toward:{info.name}")
+        toward = st.selectbox("Toward", others, key=key, width=200)
+        norm: Norm = st.segmented_control(
+            "Norm of the budget", list(NORMS), format_func=NORMS.get, key=chosen("norm", list(NORMS), "linf"), required=True
+        )
+    remember(info.name, toward=toward, norm=norm)
+    requests = [Request(scene.asked(model), names.index(toward), norm) for model in scene.models]
+    epsilons = far_epsilons(info, norm)
+    opened = [request.asked.open() for request in requests]
+    tasks = [
+        Task(
+            request,
+            functools.partial(_run, request, model, image, epsilons),
+            lambda each: len(each.frames) == len(epsilons),
+            lambda each: 0 if each is None else len(each.frames),
+        )
+        for request, (model, image, _) in zip(requests, opened, strict=True)
+    ]
+    found: list[Film | None] = [worker().result(request) for request in requests]
+    for letter, model, each in zip("AB", scene.models, found, strict=True):
+        st.markdown(f"### {letter}: {markdown_safe(model.title)}")
+        if each is not None:
+            pictures(_frames(each, names, norm))
+    done = sum(0 if each is None else len(each.frames) for each in found)
+    if done < 2 * len(epsilons):
+        _wait(requests, tasks, done, 2 * len(epsilons))
+        return
+    films = [each for each in found if each is not None]
+    for letter, each in zip("AB", films, strict=True):
+        reached = each.reached_at
+        at = "" if reached is None else epsilon_text(reached, norm)
+        says = f"first answers “{markdown_safe(toward)}” at ε = {at}" if at else "does not give that answer at any of these ε"
+        st.markdown(f"**{letter}** {says}.")
+    st.caption(
+        f"PGD toward “{markdown_safe(toward)}”, {STEPS} steps, {NORMS[norm]}. On adversarially trained models such images "
+        "often begin to look like the target, on standard ones they stay noise (Tsipras et al. 2019). No figure here measures that: "
+        "judge by eye. Small networks, and those whose robustness is masked, may show neither."
+    )
+    file = f"{info.name}-{scene.index}-film"
+    below = st.container(horizontal=True)
+    _download(below, "Filmstrips (PNG)", [list(each.frames) for each in films], f"{file}.png")
+    below.download_button(
+        "Their answers (CSV)",
+        lambda: csv_text([row for model, each in zip(scene.models, films, strict=True) for row in _rows(model, each, names)]),
+        file_name=f"{file}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _frames(found: Film, names: Sequence[str], norm: Norm) -> list[Picture]:
+    shares, answers = found.shares.max(1)
+    return [
+        Picture(
+            frame,
+            f"ε = {epsilon_text(epsilon, norm)}",
+            f"{names[answer]} {percent(share, 0)}",
+            "→ the target" if answer == found.target else "",
+            FOOLED if answer == found.target else "transparent",
+        )
+        for frame, epsilon, answer, share in zip(found.frames, found.epsilons, answers.tolist(), shares.tolist(), strict=True)
+    ]
+
+
+def _rows(model: Checkpoint, found: Film, names: Sequence[str]) -> Iterator[dict[str, object]]:
+    shares, answers = found.shares.max(1)
+    for epsilon, answer, share in zip(found.epsilons, answers.tolist(), shares.tolist(), strict=True):
+        yield {
+            "model": model.id,
+            "epsilon": epsilon,
+            "toward": names[found.target],
+            "class": names[answer],
+            "confidence": share,
+        }
+
+
+def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: int, whole: int) -> None:
+    owner = ("film", session())
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        worker().ask(owner, tasks)
+        for request in requests:
+            if error := worker().error(request):
+                st.error(markdown_safe(error))
+        now = [worker().result(request) for request in requests]
+        done = sum(0 if each is None else len(each.frames) for each in now)
+        st.progress(done / whole, f"{done} of {whole} images")
+        if done > drawn:
+            st.rerun()
+
+    watch()
+
+
+def _run(request: Request, model: nn.Module, image: Tensor, epsilons: Sequence[float], _: Film | None) -> Iterator[Film]:
+    asked = request.asked
+    return film(pausing(model), image, request.target, epsilons, norm=request.norm, index=asked.index)
+
+
+def _download(place: DeltaGenerator, label: str, rows: Sequence[Sequence[Tensor]], file_name: str) -> None:
+    """Pictures of one size (C×H×W) as one PNG, each pixel four wide."""
+
+    def drawn() -> bytes:
+        whole = torch.cat(
+            [torch.cat([image if image.dtype == torch.uint8 else to_bytes(image) for image in row], 2) for row in rows], 1
+        )
+        return png(F.interpolate(whole[None].float(), scale_factor=4)[0].to(torch.uint8))
+
+    place.download_button(label, drawn, file_name=file_name, mime="image/png", icon=":material/image:", on_click="ignore")
