@@ -139,8 +139,8 @@ def films(scene: Scene) -> None:
         st.markdown(f"**{letter}** {says}.")
     st.caption(
         f"PGD toward “{markdown_safe(toward)}”, {STEPS} steps, {NORMS[norm]}. On adversarially trained models such images "
-        "often begin to look like the target, on standard ones they stay noise (Tsipras et al. 2019). No figure here measures that: "
-        "judge by eye. Small networks, and those whose robustness is masked, may show neither."
+        "often begin to look like the target, on standard ones they stay noise (Tsipras et al. 2019). No figure here measures "
+        "that: judge by eye. Small networks, and those whose robustness is masked, may show neither."
     )
     file = f"{info.name}-{scene.index}-film"
     below = st.container(horizontal=True)
