@@ -163,7 +163,8 @@ def detail(item: checkpoints.Checkpoint) -> None:
             shown.append(Tile(title[:1].upper() + title[1:], percent(found["accuracy"]), f"{images:,} images", colour))
     tiles(shown)
     size = f"{compact(item.parameters)} weights, {item.path.stat().st_size / 1e6:.1f} MB"
-    st.caption(size if at is None else f"Attacks at ε = {epsilon_text(at)}. {size}.")
+    caveat = data.BUILT_IN[item.dataset].caveat if item.dataset in data.BUILT_IN and not item.own else ""
+    st.caption(f"{size}. {caveat}" if at is None else f"Attacks at ε = {epsilon_text(at)}. {size}. {caveat}")
     if finding := masking(item):
         st.warning(f"This model {markdown_safe(finding)}.", icon=":material/science:")
     with st.container(horizontal=True):

@@ -57,9 +57,16 @@ def write_picture(path: Path, array: np.ndarray) -> Path:
 
 
 def write_parquet(
-    path: Path, arrays: Sequence[np.ndarray | bytes | None], labels: Sequence[int | None], names: Sequence[str] | None = None
+    path: Path,
+    arrays: Sequence[np.ndarray | bytes | None],
+    labels: Sequence[int | None],
+    names: Sequence[str] | None = None,
+    tracks: Sequence[str] | None = None,
 ) -> Path:
-    """The Hugging Face Hub's layout: `image` (struct of bytes, path), `label`, class names in the schema's metadata."""
+    """The Hugging Face Hub's layout: `image` (struct of bytes, path), `label`, class names in the schema's metadata.
+
+    With `tracks`, a column of that name.
+    """
     rows = [
         {"bytes": array if isinstance(array, bytes | None) else encoded(array), "path": f"{index}.png"}
         for index, array in enumerate(arrays)
@@ -67,6 +74,8 @@ def write_parquet(
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     whole = pa.uint64() if any(label is not None and label >= 2**63 for label in labels) else pa.int64()
     table = pa.table({"image": pa.array(rows, kind), "label": pa.array(labels, whole)})
+    if tracks is not None:
+        table = table.append_column("track", pa.array(tracks))
     if names is not None:
         features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
@@ -138,6 +147,30 @@ def write_tiny_imagenet(root: Path, wordnet: Sequence[str], per_class: int = 1) 
     table = folder / "val" / "val_annotations.txt"
     table.write_text("".join(rows))
     return table
+
+
+def write_gtsrb(root: Path) -> Path:
+    """The benchmark's own files: two classes with two tracks of three frames each, and three test images.
+
+    A sign is flat, five times its label, and lies within a white frame of 4 pixels. Returns the folder `GTSRB`.
+    """
+    folder = root / "gtsrb" / "GTSRB"
+    head = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
+
+    def write(place: Path, name: str, label: int) -> str:
+        picture = np.full((30, 40, 3), 255, dtype=np.uint8)
+        picture[4:26, 4:36] = 5 * label
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / name)
+        return f"{name};40;30;4;4;36;26;{label}\n"
+
+    for label in (0, 42):
+        place = folder / "Training" / f"{label:05}"
+        rows = [write(place, f"{track:05}_{frame:05}.ppm", label) for track in range(2) for frame in range(3)]
+        (place / f"GT-{label:05}.csv").write_text(head + "".join(rows))
+    rows = [write(folder / "Final_Test" / "Images", f"{number:05}.ppm", number) for number in range(3)]
+    (folder.parent / "GT-final_test.csv").write_text(head + "".join(rows))
+    return folder
 
 
 def write_folder(place: Path, classes: Mapping[str, Sequence[np.ndarray]]) -> Path:

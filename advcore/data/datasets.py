@@ -33,6 +33,7 @@ class LabeledImages:
 
     `source` says in words where they came from; `samples` is true for the handful that foolbox brings. `indices` (int64 N) are
     the images' positions in their dataset, 0 … N−1 if left out: slices keep them, and attacks draw random numbers from them.
+    `groups` (int64 N) says which images show the same thing, so that they are held out together; None where none do.
     """
 
     images: Tensor
@@ -42,6 +43,7 @@ class LabeledImages:
     source: str = ""
     samples: bool = False
     indices: Tensor = None  # type: ignore[assignment]  # filled in below
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.indices is None:
@@ -51,7 +53,8 @@ class LabeledImages:
         return len(self.labels)
 
     def __getitem__(self, index: slice | Tensor) -> LabeledImages:
-        return replace(self, images=self.images[index], labels=self.labels[index], indices=self.indices[index])
+        groups = None if self.groups is None else self.groups[index]
+        return replace(self, images=self.images[index], labels=self.labels[index], indices=self.indices[index], groups=groups)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,8 +93,8 @@ class Dataset:
     `subject` is what its images show, a name in `advcore.photos.subjects`; empty where only its owner knows.
     `architecture` is the network that pages offer first. `quick` and `robust` are what the recipes of those names set: `quick`
     trains the standard model of `architecture` further, must start, train and be measured within a minute on two cores, and is
-    empty where that cannot be. `credit` names the origin
-    and the licence.
+    empty where that cannot be. `credit` names the origin and the licence; `caveat` says in what the images differ on which the
+    shipped models were measured, if they do.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Dataset:
     quick: Mapping[str, Any] = field(default_factory=dict)
     robust: Mapping[str, Any] = field(default_factory=dict)
     credit: str = ""
+    caveat: str = ""
 
     @property
     def grey(self) -> bool:
@@ -196,6 +200,21 @@ _BUILT_IN = (
         torchvision=readers.TorchvisionFiles("CIFAR10", "cifar-10-batches-py", 170_498_071),
         foolbox="cifar10",
         credit="A. Krizhevsky, V. Nair and G. Hinton; no licence stated",
+        caveat="Our figures are measured on a JPEG copy of CIFAR-10, so they are not exactly those of the original files.",
+    ),
+    Dataset(
+        "gtsrb",
+        "GTSRB (traffic signs)",
+        "German traffic signs in 43 classes",
+        shape=(3, 32, 32),
+        class_names=class_names.GTSRB,
+        subject="sign",
+        mean=(0.3583, 0.3173, 0.3347),
+        std=(0.2706, 0.2538, 0.2633),
+        sizes={"test": 12_630},  # copies differ in how many training images they keep
+        torchvision=readers.TorchvisionFiles("GTSRB", "gtsrb/GTSRB", 276_000_000),
+        credit="J. Stallkamp et al. 2011; free to use with a citation",
+        caveat="Our figures are measured on a softened JPEG copy of GTSRB's test set: they compare with no published ones.",
     ),
     Dataset(
         "tiny-imagenet",
@@ -345,7 +364,7 @@ def load(name: str, split: Split = "test", *, limit: int | None = None) -> Label
         raise DataError(f"{error.filename or source.path} cannot be read ({error.strerror}); make it readable.") from error
     names = info.class_names or readers.names_of_wordnet_ids(raw.class_names) or readers.imagenet_class_names()
     _check(info, names, raw, source)
-    return LabeledImages(raw.images, raw.labels, names, name, source.words, source.samples)
+    return LabeledImages(raw.images, raw.labels, names, name, source.words, source.samples, groups=raw.groups)
 
 
 def _read(info: Dataset, source: Source, split: Split, limit: int | None) -> readers.RawImages:

@@ -6,6 +6,7 @@ Each reader returns uint8 images and labels as they stand in the files; `dataset
 from __future__ import annotations
 
 import contextlib
+import csv
 import importlib.util
 import json
 import math
@@ -49,11 +50,15 @@ class TorchvisionFiles:
 
 @dataclass(frozen=True, eq=False)
 class RawImages:
-    """uint8 N×C×H×W, int64 N, and the class names if the files themselves name them."""
+    """uint8 N×C×H×W, int64 N, and the class names if the files themselves name them.
+
+    `groups` (int64 N) says which images show the same thing, such as the frames of one film; None where none do.
+    """
 
     images: Tensor
     labels: Tensor
     class_names: tuple[str, ...] = ()
+    groups: Tensor | None = None
 
 
 def size_text(shape: Sequence[int]) -> str:
@@ -62,15 +67,19 @@ def size_text(shape: Sequence[int]) -> str:
     return f"{width}×{height} {'grey' if channels == 1 else 'colour'}"
 
 
-def _stack(pixels: Iterable[np.ndarray], labels: Iterable[int], class_names: Sequence[str] = ()) -> RawImages:
-    """Equal-sized H×W or H×W×C arrays as one RawImages."""
+def _stack(
+    pixels: Iterable[np.ndarray], labels: Iterable[int], class_names: Sequence[str] = (), tracks: Sequence[object] = ()
+) -> RawImages:
+    """Equal-sized H×W or H×W×C arrays as one RawImages; `tracks` names the group of each image, if there are groups."""
     arrays = list(pixels)
     if not arrays:
         return RawImages(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), tuple(class_names))
     stacked = np.stack(arrays)
     stacked = stacked[:, None] if stacked.ndim == 3 else stacked.transpose(0, 3, 1, 2)
     images = torch.from_numpy(np.ascontiguousarray(stacked))
-    return RawImages(images, torch.tensor(list(labels), dtype=torch.int64), tuple(class_names))
+    number = {track: index for index, track in enumerate(dict.fromkeys(tracks))}
+    groups = torch.tensor([number[track] for track in tracks], dtype=torch.int64) if number else None
+    return RawImages(images, torch.tensor(list(labels), dtype=torch.int64), tuple(class_names), groups)
 
 
 def decode(data: bytes, channels: int, *, upright: bool = False, size: int | None = None) -> np.ndarray:
@@ -101,13 +110,17 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
 
 
 def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None) -> RawImages:
-    """Images of the Hugging Face Hub layout: column `image` (struct of `bytes` and `path`), column `label` (int)."""
+    """Images of the Hugging Face Hub layout: column `image` (struct of `bytes` and `path`), column `label` (int).
+
+    A column `track` names the group of each image.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     _check_shards(files)
     images: list[np.ndarray] = []
     labels: list[int] = []
+    tracks: list[object] = []
     names: tuple[str, ...] = ()
     for file in files:
         wanted = None if limit is None else limit - len(labels)
@@ -121,7 +134,7 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
                 f"{file} is not a readable Parquet file of images ({_first_line(error)}); copy it again."
             ) from error
         names = names or _hub_class_names(schema.metadata or {})
-        for row, (data, label) in enumerate(rows):
+        for row, (data, label, *track) in enumerate(rows):
             if not isinstance(data, bytes) or not isinstance(label, int) or abs(label) >= 2**63:
                 raise DataError(f"{file}, row {row}: an image or its label is missing or out of range; copy the file again.")
             try:
@@ -134,7 +147,8 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
                     "have the same size."
                 )
             labels.append(label)
-    return _stack(images, labels, names)
+            tracks += track
+    return _stack(images, labels, names, tracks)
 
 
 def _check_shards(files: Sequence[Path]) -> None:
@@ -148,12 +162,13 @@ def _check_shards(files: Sequence[Path]) -> None:
         raise DataError(f"{files[0].parent / missing} is missing: the split has {count} files; copy it as well.")
 
 
-def _parquet_rows(parquet: Any, limit: int | None) -> list[tuple[bytes, int]]:
-    """(encoded image, label) of the first `limit` rows."""
-    rows: list[tuple[bytes, int]] = []
-    for batch in parquet.iter_batches(batch_size=min(limit or 4096, 4096), columns=["image", "label"]):
-        images, labels = batch.column("image").field("bytes").to_pylist(), batch.column("label").to_pylist()
-        rows.extend(zip(images, labels, strict=True))
+def _parquet_rows(parquet: Any, limit: int | None) -> list[tuple[Any, ...]]:
+    """(encoded image, label) of the first `limit` rows, with the track where there is one."""
+    rows: list[tuple[Any, ...]] = []
+    more = ["track"] if "track" in parquet.schema_arrow.names else []
+    for batch in parquet.iter_batches(batch_size=min(limit or 4096, 4096), columns=["image", "label", *more]):
+        columns = (batch.column("image").field("bytes"), *(batch.column(name) for name in ("label", *more)))
+        rows.extend(zip(*(column.to_pylist() for column in columns), strict=True))
         if limit is not None and len(rows) >= limit:
             return rows[:limit]
     return rows
@@ -188,6 +203,8 @@ def read_torchvision(stored: TorchvisionFiles, root: Path, split: str, wordnet: 
     form, place = stored.name, root / stored.folder
     if stored.url:
         return _read_tiny_imagenet(place, split, wordnet, limit)
+    if form == "GTSRB":
+        return _read_gtsrb(place, split, limit)
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -259,6 +276,40 @@ def _read_tiny_imagenet(folder: Path, split: str, wordnet: Sequence[str], limit:
     return _read_files(_shuffled(files)[:limit], lambda file: decode(file.read_bytes(), 3))
 
 
+def _read_gtsrb(folder: Path, split: str, limit: int | None) -> RawImages:
+    """The benchmark's own files: each sign is cut out by the box in the tables and scaled to 32×32."""
+    train = split == "train"
+    tables = sorted((folder / "Training").glob("*/GT-*.csv")) if train else [folder.parent / "GT-final_test.csv"]
+    if not tables:
+        raise DataError(f"{folder / 'Training'} holds no tables GT-*.csv; fetch GTSRB again.")
+    files: list[tuple[Path, int]] = []
+    boxes: dict[Path, tuple[int, int, int, int]] = {}
+    for table in tables:
+        place = table.parent if train else folder / "Final_Test" / "Images"
+        try:
+            with table.open(newline="", encoding="utf-8") as opened:
+                for row in csv.DictReader(opened, delimiter=";"):
+                    left, upper, right, lower = (int(row[f"Roi.{side}"]) for side in ("X1", "Y1", "X2", "Y2"))
+                    if not (0 <= left < right <= 4096 and 0 <= upper < lower <= 4096):
+                        raise ValueError("a box of odd size")
+                    files.append((place / Path(row["Filename"]).name, int(row["ClassId"])))
+                    boxes[files[-1][0]] = (left, upper, right, lower)
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise DataError(f"{table} is missing or not what GTSRB has there; fetch GTSRB again.") from error
+    chosen = _shuffled(files)[:limit]
+    tracks = [(label, file.name.split("_")[0]) for file, label in chosen] if train else []
+    return _read_files(chosen, lambda file: _sign(file, boxes[file]), tracks)
+
+
+def _sign(file: Path, box: tuple[int, int, int, int]) -> np.ndarray:
+    """The part of a PPM file within `box` (left, upper, right, lower), scaled to 32×32. Raises PhotoError if it is none."""
+    try:
+        with Image.open(file, formats=("PPM",)) as image:
+            return np.asarray(image.convert("RGB").crop(box).resize((32, 32), Image.Resampling.LANCZOS))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"{file.name} is no PPM image; fetch GTSRB again.") from error
+
+
 def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
     """Let torchvision fetch a dataset into `root`, yielding (bytes on disk, bytes expected) a few times a second."""
     try:
@@ -276,7 +327,8 @@ def _fetch(stored: TorchvisionFiles, root: Path) -> None:
         datasets.utils.download_and_extract_archive(stored.url, str(root), md5=stored.md5)
         return
     for train in (True, False):
-        getattr(datasets, stored.name)(root, train=train, download=True)
+        which = {"split": "train" if train else "test"} if stored.name == "GTSRB" else {"train": train}
+        getattr(datasets, stored.name)(root, **which, download=True)
 
 
 # --- image folders -----------------------------------------------------------------------------------------------------
@@ -374,7 +426,9 @@ def _sizes_and_modes(files: Iterable[Path]) -> tuple[set[tuple[int, int]], set[s
     return {size for size, _ in headers}, {mode for _, mode in headers}
 
 
-def _read_files(files: Sequence[tuple[Path, int]], read: Callable[[Path], np.ndarray]) -> RawImages:
+def _read_files(
+    files: Sequence[tuple[Path, int]], read: Callable[[Path], np.ndarray], tracks: Sequence[object] = ()
+) -> RawImages:
     images = []
     for file, _ in files:
         try:
@@ -383,7 +437,7 @@ def _read_files(files: Sequence[tuple[Path, int]], read: Callable[[Path], np.nda
             raise DataError(f"{file} is not a readable image; replace or delete it.") from error
         if images[-1].shape != images[0].shape:
             raise DataError(f"{file} has another size than the first image of its split; make them equal.")
-    return _stack(images, (label for _, label in files))
+    return _stack(images, (label for _, label in files), (), tracks)
 
 
 # --- what packages bring -----------------------------------------------------------------------------------------------

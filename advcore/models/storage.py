@@ -17,7 +17,7 @@ from advcore.errors import CheckpointError
 from advcore.files import write_whole
 
 _SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
-_INT8_ABOVE = 1 << 20  # values
+_INT8_ABOVE = 1 << 18  # values
 _MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 
@@ -70,7 +70,7 @@ def _open(path: Path) -> Any:
 def as_stored(model: nn.Module) -> nn.Module:
     """A copy with the weights that its checkpoint will give back: what is measured is what is shipped.
 
-    Weights of two and more dimensions are stored as float16; matrices of more than 2²⁰ values as int8, with a scale for each
+    Weights of two and more dimensions are stored as float16; matrices of more than 2¹⁸ values as int8, with a scale for each
     row. Raises CheckpointError when the weights are not finite.
     """
     twin = copy.deepcopy(model)

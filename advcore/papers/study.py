@@ -13,7 +13,6 @@ Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
 """Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
 Chart = Literal["curves", "training", "models"]
 """What is drawn besides published against measured: accuracy against ε, the trainings, or models under attacks."""
-JPEG_COPY = "CIFAR-10 is measured on a JPEG copy of its images, so its figures are not exactly those of the original files."
 _GRID = 8  # ε of the curve drawn for every model
 
 
@@ -147,8 +146,9 @@ class Study:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The remarks, and a note on the images where one is needed."""
-        return (*self.remarks, JPEG_COPY) if "cifar10" in self.datasets else self.remarks
+        """The remarks, and what must be said of the images."""
+        caveats = (data.BUILT_IN[name].caveat for name in self.datasets if name in data.BUILT_IN)
+        return (*self.remarks, *filter(None, caveats))
 
     def readings_of(self, figure: Figure) -> list[Reading]:
         """The readings under which different things are measured for a figure, the literal one first."""

@@ -97,6 +97,13 @@ def _papers_besides() -> Iterator[Shipped]:
         yield Shipped(Recipe(**leaking, epsilon=epsilon))
 
 
+def _signs() -> Iterator[Shipped]:
+    """Traffic signs, turned and shifted but never mirrored: a mirrored sign is another one."""
+    signs = {"dataset": "gtsrb", "architecture": "general_cnn", **_COSINE, "epochs": 20, "augment": ("rotate", "crop")}
+    yield Shipped(Recipe(**signs))
+    yield Shipped(Recipe(**signs, defense="fgsm", epsilon=0.03))
+
+
 def _airbench() -> Iterator[Shipped]:
     """A fast accurate CIFAR-10 network and its recipe (Jordan 2024), and N-FGSM (de Jorge et al. 2022)."""
     fast = {"dataset": "cifar10", "architecture": "airbench", "optimizer": "muon", "learning_rate": 0.24, "schedule": "linear"}
@@ -116,7 +123,7 @@ def _smoothed() -> Iterator[Shipped]:
         yield Shipped(Recipe(dataset="cifar10", architecture="even_deeper_cnn", **noise, **flips, epochs=8))
 
 
-SHIPPED: tuple[Shipped, ...] = (*_recipes(), *_papers_besides(), *_airbench(), *_smoothed())
+SHIPPED: tuple[Shipped, ...] = (*_recipes(), *_papers_besides(), *_signs(), *_airbench(), *_smoothed())
 
 
 def matching(pattern: str) -> list[Shipped]:

@@ -103,8 +103,19 @@ def trained_on(count: int, recipe: Recipe) -> int:
 
 
 def split_held_out(images: data.LabeledImages, recipe: Recipe) -> tuple[data.LabeledImages, data.LabeledImages]:
-    """(to train on, held out): the recipe's first `images`, of which a fixed random `held_out` are kept apart."""
+    """(to train on, held out): the recipe's first `images`, of which a fixed random `held_out` are kept apart.
+
+    Images of one group are never on both sides: what is left of the groups held out is not used at all.
+    """
     images = images[: recipe.images]
     trained_on(len(images), recipe)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    return images[order[recipe.held_out :]], images[order[: recipe.held_out]]
+    apart = order[: recipe.held_out]
+    left = order[recipe.held_out :]
+    if images.groups is not None:
+        # By whole groups: the first of them in a random order, until there are enough images.
+        shuffled = torch.randperm(int(images.groups.max()) + 1, generator=torch.Generator().manual_seed(0))[images.groups]
+        apart = shuffled.argsort(stable=True)[: recipe.held_out]
+        left = order[~torch.isin(shuffled[order], shuffled[apart])]
+        trained_on(len(left) + recipe.held_out, recipe)
+    return images[left], images[apart]

@@ -85,14 +85,15 @@ def test_a_data_folder_that_is_a_file_holds_no_datasets(tmp_path: Path) -> None:
 
 
 def test_every_built_in_dataset_is_described() -> None:
-    assert list(data.BUILT_IN) == ["mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits"]
+    assert list(data.BUILT_IN) == ["mnist", "fashion-mnist", "cifar10", "gtsrb", "tiny-imagenet", "imagenet", "digits"]
     for info in data.BUILT_IN.values():
         assert len(info.mean) == len(info.std) == info.shape[0]
         assert 0 < info.epsilon < info.epsilon_max <= 1
         assert len(set(info.class_names)) == len(info.class_names)
         assert info.title
         assert info.note
-    assert {name: len(info.class_names) for name, info in data.BUILT_IN.items()}["tiny-imagenet"] == 50
+    classes = {name: len(info.class_names) for name, info in data.BUILT_IN.items()}
+    assert (classes["tiny-imagenet"], classes["gtsrb"]) == (50, 43)
     assert [data.BUILT_IN[name].epsilon for name in ("mnist", "fashion-mnist", "cifar10", "imagenet")] == [0.1, 0.1, 0.03, 0.03]
 
 
@@ -267,10 +268,14 @@ def test_a_download_is_torchvisions(data_folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(datasets.utils, "download_and_extract_archive", lambda url, root, md5: asked.append((url, root)))
     list(data.download("cifar10"))
     list(data.download("tiny-imagenet"))
+    monkeypatch.setattr(datasets, "GTSRB", lambda root, split, download: asked.append((root, split, download)))
+    list(data.download("gtsrb"))
     assert asked == [
         (data_folder, True, True),
         (data_folder, False, True),
         ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", str(data_folder)),
+        (data_folder, "train", True),
+        (data_folder, "test", True),
     ]
 
 

@@ -21,6 +21,7 @@ from tests.makers import (
     pictures,
     write_cifar10,
     write_folder,
+    write_gtsrb,
     write_idx,
     write_mnist,
     write_parquet,
@@ -282,6 +283,44 @@ def test_tiny_imagenet_archive(data_folder: Path) -> None:
         pairs = zip(read.images[:, 0, 0, 0].tolist(), read.labels.tolist(), strict=True)
         assert all(value == grey[label] or value == 0 for value, label in pairs)
     assert len(data.load("tiny-imagenet", limit=10)) == 10
+
+
+def test_gtsrb_is_cut_to_its_signs_and_knows_its_tracks(data_folder: Path) -> None:
+    write_gtsrb(data_folder)
+    train, test = data.load("gtsrb", "train"), data.load("gtsrb")
+    assert train.shape == test.shape == (3, 32, 32)
+    for split in (train, test):  # nothing of the white frame is left
+        assert torch.equal(split.images.flatten(1).amin(1), (5 * split.labels).to(torch.uint8))
+        assert torch.equal(split.images.flatten(1).amax(1), split.images.flatten(1).amin(1))
+    assert (sorted(train.labels.tolist()), sorted(test.labels.tolist())) == ([0] * 6 + [42] * 6, [0, 1, 2])
+    assert train.groups is not None
+    assert sorted(train.groups.bincount().tolist()) == [3, 3, 3, 3], "two tracks of three frames in each class"
+    assert test.groups is None
+
+
+def test_a_track_column_names_the_groups(data_folder: Path) -> None:
+    folder = data_folder / "gtsrb"
+    write_parquet(folder / "train.parquet", list(pictures(4, 32, colour=True)), [14, 14, 3, 3], tracks=["a", "b", "a", "c"])
+    groups = data.load("gtsrb", "train").groups
+    assert groups is not None
+    assert groups.tolist() == [0, 1, 0, 2]
+    few = data.load("gtsrb", "train")[1:3].groups
+    assert few is not None
+    assert few.tolist() == [1, 0]
+
+
+def test_damaged_gtsrb_files(data_folder: Path) -> None:
+    folder = write_gtsrb(data_folder)
+    table = folder.parent / "GT-final_test.csv"
+    whole = table.read_text()
+    for text in (whole.replace(";4;4;36;26;", ";36;4;4;26;"), whole.replace("Roi.X1", "x"), whole.replace(";2\n", ";two\n")):
+        table.write_text(text)
+        refused("gtsrb", str(table), "fetch")
+    table.write_text(whole.replace("00002.ppm", "../../../../etc/passwd"))
+    refused("gtsrb", str(folder / "Final_Test" / "Images" / "passwd"))
+    table.write_text(whole)
+    (folder / "Final_Test" / "Images" / "00001.ppm").write_bytes(b"P6\n99999 99999\n255\n")
+    refused("gtsrb", "00001.ppm")
 
 
 def test_a_damaged_tiny_imagenet_archive(data_folder: Path) -> None:

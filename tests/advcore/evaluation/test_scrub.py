@@ -27,7 +27,7 @@ def test_the_grid_is_fine_and_ends_at_the_maximum() -> None:
         assert len(info.epsilons) >= 65
         assert info.epsilons[0] == 0
         assert math.isclose(info.epsilons[-1], info.epsilon_max, rel_tol=1e-6)
-        assert info.epsilon in info.epsilons or info.name in {"cifar10", "tiny-imagenet", "imagenet"}
+        assert info.epsilon in info.epsilons or info.name in {"cifar10", "gtsrb", "tiny-imagenet", "imagenet"}
 
 
 @pytest.mark.parametrize("attack", [FGSM(), UniformNoise(seed=3)])

@@ -22,6 +22,16 @@ def digits_train() -> data.LabeledImages:
     return data.load("digits", "train")
 
 
+def test_images_of_one_group_are_held_out_together(digits_train: data.LabeledImages) -> None:
+    """Twenty groups of thirty: 100 images held out touch four groups, whose other images are not trained on either."""
+    groups = torch.arange(600) % 20
+    used, held = watch.split_held_out(replace(digits_train[:600], groups=groups), Recipe(**{**TINY, "held_out": 100}))
+    assert used.groups is not None
+    assert held.groups is not None
+    assert (len(held), len(held.groups.unique()), len(used)) == (100, 4, 16 * 30)
+    assert not set(used.groups.tolist()) & set(held.groups.tolist())
+
+
 def test_held_out_images_are_apart_and_always_the_same(digits_train: data.LabeledImages) -> None:
     marked = replace(digits_train, labels=torch.arange(len(digits_train)))
     recipe = Recipe(**TINY, images=500, held_out=100)
