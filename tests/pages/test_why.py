@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from advcore.evaluation import smoothing
 from tests.pages.conftest import open_page
 from ui.why import maps
 from ui.worker import worker
@@ -25,7 +26,7 @@ def finish(page: AppTest, part: str) -> AppTest:
     return page
 
 
-@pytest.mark.parametrize("more", [{}, {"attack": "pgd"}, {"second": "other"}, {"second": "image", "towards": "7"}])
+@pytest.mark.parametrize("more", [{"second": "other"}, {"attack": "pgd", "second": "image", "towards": "7"}])
 def test_the_maps_are_coarse_at_once_and_whole_afterwards(more: dict[str, str]) -> None:
     page = open_page("why", **PAIR, epsilon="0.1", **more)
     assert not page.exception
@@ -56,6 +57,16 @@ def test_transfer_fills_in_and_shows_what_carries_over() -> None:
     assert [button.label for button in page.get("download_button")] == ["The table (CSV)"]
     picks = {box.label: box.value for box in page.selectbox if box.label in {"Made on", "Tried on"}}
     assert picks == {"Made on": PAIR["a"], "Tried on": PAIR["b"]}
+
+
+@pytest.mark.parametrize("sigma", ["0.05", "1"])
+def test_votes_come_in_and_prove_a_radius_or_nothing(sigma: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoothing, "attack_sizes", lambda sigma: (sigma,))
+    page = open_page("why", **PAIR, part="certified", sigma=sigma)
+    finish(page, "certify")
+    assert [button.label for button in page.get("download_button")] == ["Votes and radii (CSV)"]
+    html = " ".join(item.proto.body for item in page.get("html"))
+    assert ("abstains" in html) == (sigma == "1"), "noise of σ = 1 drowns the digits"
 
 
 def test_the_way_back_keeps_the_state() -> None:

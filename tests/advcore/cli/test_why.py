@@ -46,3 +46,11 @@ def test_a_gradient_and_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["frames"][0]["epsilon"] == 0
     assert found["frames"][-1]["class"] == found["target"] == "3"
     assert "no class" in refused(capsys, *words, "--target", "x")
+
+
+def test_a_certified_radius(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("certify", "--checkpoint", STANDARD, "--index", "5", "--samples", "300")
+    found = result_of(capsys, *words, "--sigma", "0.05")
+    assert sum(found["votes"].values()) == 300
+    assert found["radius_l2"] is None or found["radius_linf"] == pytest.approx(found["radius_l2"] / 8)
+    assert "above 0" in refused(capsys, *words, "--sigma", "0")

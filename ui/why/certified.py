@@ -1,0 +1,200 @@
+"""A radius that one can prove: randomized smoothing of both models, votes as they come in."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from torch import Tensor, nn
+
+from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
+from advcore.models.checkpoints import Checkpoint
+from ui import charts, load
+from ui.frame import chosen, chosen_number, link, remember, remembered
+from ui.measured import session
+from ui.tables import csv_text
+from ui.tiles import Tile, tiles
+from ui.why import Scene
+from ui.words import DEFENDED, FOOLED, markdown_safe, percent, role_colour
+from ui.worker import Task, pausing, worker
+
+SAMPLES = (1000, 2000, 5000, 10_000)
+MOST_BARS = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """A certificate: a model, a test image, the noise and how many votes are counted."""
+
+    asked: load.ImageAttack
+    sigma: float
+    samples: int
+
+
+def draw(scene: Scene) -> None:
+    """The votes under noise, the radius they prove, and the size at which an attack turned the answer."""
+    sigma, samples = _controls(scene)
+    requests = [Request(scene.asked(model), sigma, samples) for model in scene.models]
+    opened = [request.asked.open() for request in requests]
+    tasks = [
+        Task(
+            request,
+            functools.partial(_run, request, model, image, len(scene.images.class_names)),
+            lambda found: found.complete,
+            lambda found: (0 if found is None else found.votes.samples, 0.0 if found is None else found.tried),
+        )
+        for request, (model, image, _) in zip(requests, opened, strict=True)
+    ]
+    found: list[Bracket | None] = [worker().result(request) for request in requests]
+    if not any(model.recipe.defense == "noise" for model in scene.models):
+        _offer_noise(scene)
+    if any(found):
+        _bars(scene, found)
+    for letter, model, each in zip("AB", scene.models, found, strict=True):
+        if each is not None and each.votes.complete:
+            _figures(scene, letter, model, each)
+    if not all(each is not None and each.complete for each in found):
+        _wait(requests, tasks, found)
+    st.caption(
+        "The smoothed model gives the answer that the model gives most often to the image plus Gaussian noise of standard "
+        f"deviation σ. The radius is σ·Φ⁻¹(p), with p the lower bound of Clopper and Pearson at {percent(1 - ALPHA)} for the "
+        "share of votes (Cohen et al. 2019). It holds for the smoothed model, not for the model itself. The attack bounds the "
+        "smallest change from above: the truth lies between the two."
+    )
+    whole = [each for each in found if each is not None and each.complete]
+    if len(whole) == len(scene.models):
+        st.download_button(
+            "Votes and radii (CSV)",
+            lambda: csv_text([_row(scene, model, each) for model, each in zip(scene.models, whole, strict=True)]),
+            file_name=f"{scene.info.name}-{scene.index}-certified.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _controls(scene: Scene) -> tuple[float, int]:
+    with st.container(horizontal=True):
+        key = chosen_number("sigma", 0.05, 1.0, 0.25, scope=scene.info.name, key=f"sigma:{scene.info.name}")
+        sigma = st.slider("σ of the noise (pixel space)", 0.05, 1.0, step=0.05, key=key, width=420)
+        by_text = {str(count): count for count in SAMPLES}
+        key = chosen("samples", list(by_text), str(SAMPLES[0]))
+        samples = st.segmented_control(
+            "Votes", list(by_text), format_func=lambda text: f"{by_text[text]:,}", key=key, required=True
+        )
+    remember(scene.info.name, sigma=sigma, samples=samples)
+    return sigma, by_text[samples]
+
+
+def _offer_noise(scene: Scene) -> None:
+    """A link to the same page with a noise-trained model as B, where there is one."""
+    trained = [model for model in scene.known.values() if model.recipe.defense == "noise"]
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            "Neither model was trained on noise; such models often lose their answer under it, and then nothing is proved.",
+            width="stretch",
+        )
+        if trained:
+            link("A noise-trained model as B", "why", icon=":material/grain:", **remembered() | {"b": trained[0].id})
+
+
+def _bars(scene: Scene, found: Sequence[Bracket | None]) -> None:
+    """The votes as bars, the classes with most votes first."""
+    names = scene.images.class_names
+    votes = [None if each is None else each.votes for each in found]
+    total = [0.0 if each is None else max(1, each.samples) for each in votes]
+    shares = [
+        [0.0 if each is None else 100 * each.counts[at] / count for each, count in zip(votes, total, strict=True)]
+        for at in range(len(names))
+    ]
+    order = sorted((at for at in range(len(names)) if max(shares[at]) > 0), key=lambda at: -max(shares[at]))[:MOST_BARS]
+    bars = [
+        charts.Bars(
+            f"{letter}: {model.title}",
+            role_colour(model.recipe.defense),
+            tuple(shares[at][place] for at in order),
+            pattern="/" if place else "",
+        )
+        for place, (letter, model) in enumerate(zip("AB", scene.models, strict=True))
+    ]
+    figure = charts.bars_chart([names[at] for at in order], bars, x="votes (%)")
+    st.plotly_chart(figure, key="votes", config=charts.CONFIG)
+
+
+def _figures(scene: Scene, letter: str, model: Checkpoint, found: Bracket) -> None:
+    """The certificate, what it is in L∞, and what the attack found."""
+    votes, names = found.votes, scene.images.class_names
+    answer, radius = markdown_safe(names[votes.answer]), votes.radius
+    right = votes.answer == scene.label
+    st.markdown(f"### {letter}: {markdown_safe(model.title)}")
+    if found.fooled_at is not None:
+        above, note = f"{found.fooled_at:.3f}", f"another answer, {percent(1 - ALPHA)}"
+    else:
+        above, note = ("–", "attack under way") if not found.complete else (f"> {found.tried:.3g}", "not found up to here")
+    shown = [
+        Tile(
+            "Certified L2 radius",
+            "abstains" if radius is None else f"{radius:.3f}",
+            f"{percent(1 - ALPHA)}, {votes.samples:,} votes",
+        ),
+        Tile("Found by attack, L2", above, note, FOOLED),
+    ]
+    if radius is not None:
+        size = math.prod(scene.images.shape)
+        shown[0] = Tile(shown[0].what, shown[0].value, shown[0].note, DEFENDED)
+        linf = radius / math.sqrt(size)
+        shown.insert(1, Tile("What that is in L∞", f"{255 * linf:.2f}/255", f"÷ √{size:,}: small"))
+    tiles(shown)
+    if radius is None:
+        st.markdown("No class has a share of votes above one half at this confidence: nothing is proved.")
+    else:
+        verdict = "the true class" if right else f"which is wrong: the true class is “{markdown_safe(names[scene.label])}”"
+        within = f"for every image within that L2 distance, at {percent(1 - ALPHA)} confidence"
+        st.markdown(f"The smoothed model answers “{answer}”, {verdict}, {within}.")
+
+
+def _row(scene: Scene, model: Checkpoint, found: Bracket) -> dict[str, object]:
+    names, votes = scene.images.class_names, found.votes
+    return {
+        "model": model.id,
+        "sigma": votes.sigma,
+        "answer": names[votes.answer],
+        "radius_l2": votes.radius,
+        "attack_tried_up_to_l2": found.tried,
+        "attack_found_at_l2": found.fooled_at,
+        **{f"votes {name}": count for name, count in zip(names, votes.counts, strict=True)},
+    }
+
+
+def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: Sequence[Bracket | None]) -> None:
+    owner = ("certify", session())
+
+    def done(found: Bracket | None) -> float:
+        """Votes are half of the work, the attacks the other."""
+        if found is None or found.complete:
+            return float(found is not None)
+        return found.votes.samples / found.votes.wanted / 2 + found.tried / attack_sizes(found.votes.sigma)[-1] / 2
+
+    before = sum(map(done, drawn))
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        worker().ask(owner, tasks)
+        for request in requests:
+            if error := worker().error(request):
+                st.error(markdown_safe(error))
+        now = [worker().result(request) for request in requests]
+        share = sum(map(done, now)) / len(now)
+        voting = any(found is None or not found.votes.complete for found in now)
+        st.progress(share, "Counting votes" if voting else "Attacking the smoothed models")
+        if share * len(now) > before:
+            st.rerun()
+
+    watch()
+
+
+def _run(request: Request, model: nn.Module, image: Tensor, classes: int, _: Bracket | None) -> Iterator[Bracket]:
+    return bracket(pausing(model), image, request.sigma, request.samples, classes, index=request.asked.index)
