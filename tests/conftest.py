@@ -35,6 +35,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else some of the libraries report leaks at the end
+
+
 @pytest.fixture(autouse=True)
 def _folders_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine's tests see an empty data folder, no runs, the shipped checkpoints and the same random numbers."""
