@@ -28,7 +28,7 @@ FLAGS = [
     "--js-flags=--sparkplug --no-opt --no-maglev",
 ]
 VIEWPORT = {"width": 1360, "height": 900}
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 # Streamlit looks for its health check below the page's own path first, and finds it one level up.
 EXPECTED = ("_stcore/health", "_stcore/host-config")
 
@@ -112,7 +112,7 @@ def context(browser: Browser) -> BrowserContext:
 def tab(context: BrowserContext) -> Page:
     """The tab that all tests use one after another: a new one takes longer than the page in it. Each visit is a new session."""
     opened = context.new_page()
-    opened.set_default_timeout(30_000)
+    opened.set_default_timeout(60_000)
     return opened
 
 
@@ -149,6 +149,11 @@ def settled(page: Page) -> None:
         "() => document.querySelector('[data-testid=\"stApp\"]')?.dataset.testScriptState === 'notRunning'"
         " && !document.querySelector('[data-stale=\"true\"]')"
     )
+
+
+def drawn(page: Page) -> None:
+    """Wait until the browser has drawn what was changed: a size, a thumb that was moved."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
 
 
 def choose(page: Page, box: Locator, option: Locator) -> None:

@@ -33,7 +33,7 @@ def test_a_curve_is_measured_stopped_and_finished(page: Page, app_url: str) -> N
 
 def test_the_table_says_what_the_engine_says_and_a_reload_finds_it_measured(page: Page, app_url: str, tmp_path: Path) -> None:
     page.goto(f"{app_url}/accuracy?dataset=digits&{PAIR}&attacks=fgsm~noise&steps=5&images=200")
-    expect(page.get_by_text("✓ Measured")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("✓ Measured")).to_be_visible()
     page.reload()
     expect(page.get_by_text("✓ Measured")).to_be_visible()
     expect(page).to_have_url(re.compile("attacks=fgsm(~|%7E)noise"))

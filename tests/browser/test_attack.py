@@ -7,15 +7,14 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from advcore import data
-from advcore.attacks import predict
+from advcore.attacks import FGSM, predict
 from advcore.models import checkpoints
-from tests.browser.conftest import choose, settled
+from tests.browser.conftest import choose, drawn, settled
 
 DIGITS = "?dataset=digits"
 
@@ -42,7 +41,7 @@ def scrub_to(page: Page, index: int) -> None:
     page.locator(".rail input").evaluate(
         "(input, index) => { input.value = index; input.dispatchEvent(new Event('input', { bubbles: true })); }", index
     )
-    page.wait_for_timeout(80)
+    drawn(page)
 
 
 def release(page: Page) -> None:
@@ -57,13 +56,17 @@ def count_sent(page: Page) -> list[str]:
     return sent
 
 
-def test_a_fooled_model_is_seen_without_a_click(page: Page, app_url: str) -> None:
+def test_a_fooled_model_is_seen_without_a_click_and_noise_after_one(page: Page, app_url: str) -> None:
     page.goto(app_url)
     expect(page.locator(".verdict.fooled")).to_have_count(1)
     expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
     expect(page.locator(".verdict").nth(1)).to_have_text("✓ HELD")
     expect(page.locator("output")).to_contain_text(re.compile(r"ε = 0\.\d{3} \([\d.]+/255\)"))
     expect(page.locator(".mark").first).to_be_visible()
+    page.get_by_role("button", name="Same ε, random noise").click()
+    expect(page.locator(".verdict").nth(0)).to_have_text("✓ HELD")
+    expect(page.locator(".card").nth(0)).to_contain_text("with noise")
+    expect(page).to_have_url(re.compile("noise=1"))
 
 
 def test_scrubbing_changes_pictures_bars_and_verdict_without_the_server(page: Page, app_url: str) -> None:
@@ -83,40 +86,12 @@ def test_scrubbing_changes_pictures_bars_and_verdict_without_the_server(page: Pa
     expect(page.locator("output")).to_contain_text("0.500 (127.5/255)")
     page.wait_for_timeout(300)
     assert sent == []
-
-
-def test_the_picture_is_clip_of_image_plus_epsilon_times_sign(page: Page, app_url: str) -> None:
-    open_lab(page, app_url, "?dataset=digits&image=7&a=digits%2Fdigits_cnn-standard")
-    scrub_to(page, 20)
-    clean = np.array(pixels(page, 0, 0)).reshape(8, 8, 4)[..., 0] / 255
-    shown = np.array(pixels(page, 0, 2)).reshape(8, 8, 4)[..., 0] / 255
-    from advcore.attacks import FGSM
-
-    test = data.load("digits")[7:8]
-    model = checkpoints.find("digits/digits_cnn-standard").model()
-    attacked = FGSM().perturb(model, test.pixels(), test.labels, 0.1)[0, 0].numpy()
-    assert np.allclose(clean, test.pixels()[0, 0].numpy())
-    assert np.abs(shown - attacked).max() <= 0.5 / 255 + 1e-6
-
-
-def test_the_keyboard_moves_epsilon(page: Page, app_url: str) -> None:
-    open_lab(page, app_url)
-    slider = page.get_by_role("slider", name=re.compile("ε"))
-    slider.focus()
-    before = int(slider.input_value())
-    slider.press("ArrowRight")
-    assert int(slider.input_value()) == before + 1
-    slider.press("Home")
-    expect(page.locator("output")).to_contain_text("ε = 0.000 (0/255)")
-
-
-def test_noise_of_the_same_size_is_one_click_away(page: Page, app_url: str) -> None:
-    open_lab(page, app_url)
-    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
-    page.get_by_role("button", name="Same ε, random noise").click()
-    expect(page.locator(".verdict").nth(0)).to_have_text("✓ HELD")
-    expect(page.locator(".card").nth(0)).to_contain_text("with noise")
-    expect(page).to_have_url(re.compile("noise=1"))
+    for number in range(2):  # the thumb hides no mark
+        at = float(page.locator(".mark").nth(number).evaluate("mark => mark.style.getPropertyValue('--at')"))
+        scrub_to(page, round(at * 100))
+        mark, thumb = page.locator(".mark").nth(number).bounding_box(), page.locator(".rail").bounding_box()
+        middle = thumb["y"] + thumb["height"] / 2
+        assert min(abs(mark["y"] - middle), abs(mark["y"] + mark["height"] - middle)) >= 12
 
 
 def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
@@ -131,7 +106,7 @@ def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
     page.goto("about:blank")
     page.goto(link)
     expect(page.locator("output")).to_contain_text("0.185")
-    page.wait_for_timeout(200)
+    drawn(page)
     assert pixels(page, 0, 2) == before
     page.reload()
     expect(page.locator("output")).to_contain_text("0.185")
@@ -143,7 +118,7 @@ def test_another_dataset_another_image_another_class(page: Page, app_url: str) -
     page.locator(".strip button").nth(5).click()
     expect(page).to_have_url(re.compile("image=5"))
     settled(page)
-    page.wait_for_timeout(200)
+    drawn(page)
     assert pixels(page, 0, 0) != first
     page.get_by_role("button", name="Surprise me").click()
     settled(page)
@@ -161,14 +136,6 @@ def test_other_pages_keep_the_dataset_and_the_models(page: Page, app_url: str) -
     expect(page).to_have_url(re.compile("accuracy.*dataset=digits"))
     page.get_by_role("link", name="Attack").click()
     expect(page).to_have_url(re.compile(f"/[?]{re.escape(pair)}.*image=4"))
-
-
-def test_a_targeted_attack_and_pgd(page: Page, app_url: str) -> None:
-    open_lab(page, app_url, "?dataset=digits&attack=pgd&target=8&image=3")
-    expect(page.locator(".rail input")).to_have_attribute("max", "20")
-    scrub_to(page, 20)
-    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
-    expect(page.locator(".card").nth(0).locator(".says").last).to_contain_text("8")
 
 
 def test_another_wrong_class_than_the_target_is_not_held(page: Page, app_url: str) -> None:
@@ -190,48 +157,6 @@ def test_a_target_that_is_the_images_own_class_is_none(page: Page, app_url: str)
     for number in range(2):
         expect(page.locator(".verdict").nth(number)).to_have_text("✓ HELD")
         expect(page.locator(".note").nth(number)).not_to_contain_text("even without an attack")
-
-
-@pytest.mark.parametrize("epsilon", ["0", "0.1"])
-def test_what_is_wrong_without_an_attack_is_never_fooled(page: Page, app_url: str, epsilon: str) -> None:
-    open_lab(page, app_url, f"?dataset=digits&a=digits%2Fdigits_cnn-standard&image=58&epsilon={epsilon}")
-    expect(page.locator(".verdict").nth(0)).to_have_text("✗ WRONG")
-    expect(page.locator(".note").nth(0)).to_have_text(re.compile("^A says .: wrong even without an attack.$"))
-    expect(page.get_by_text("A is wrong even without an attack")).to_be_visible()
-    expect(page.get_by_text("fools A")).to_have_count(0)
-
-
-@pytest.mark.parametrize("width", [390, 1360])
-def test_the_track_sticks_below_the_header(page: Page, app_url: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 600})
-    open_lab(page, app_url)
-    page.locator('[data-testid="stMain"]').evaluate("node => node.scrollTo(0, 350)")
-    page.wait_for_timeout(300)
-    header, epsilon = page.locator('[data-testid="stHeader"]').bounding_box(), page.locator("output.eps").bounding_box()
-    assert header is not None
-    assert epsilon is not None
-    assert 0 <= epsilon["y"] - (header["y"] + header["height"]) < 16
-
-
-def test_the_caption_says_the_epsilon_that_is_shown(page: Page, app_url: str) -> None:
-    open_lab(page, app_url, "?dataset=digits&attack=pgd&epsilon=0.11")
-    expect(page.locator("output")).to_contain_text("0.100 (25.5/255)")
-    expect(page.get_by_text("changed by at most ε = 0.100 (25.5/255)")).to_be_visible()
-
-
-def test_the_downloaded_png_does_what_the_page_says(page: Page, app_url: str, tmp_path: Path) -> None:
-    open_lab(page, app_url, "?dataset=digits&epsilon=0.3&a=digits%2Fdigits_cnn-standard&image=0")
-    expect(page.get_by_text("and still fools A")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=re.compile("Attacked image for A")).click()
-    file = tmp_path / "attacked.png"
-    download.value.save_as(file)
-    picture = np.asarray(Image.open(io.BytesIO(file.read_bytes())))
-    test = data.load("digits")[0:1]
-    assert picture.shape == (8, 8)
-    seen = torch.from_numpy(picture.astype(np.float32) / 255)[None, None]
-    assert float((seen - test.pixels()).abs().max()) <= 0.3 + 1e-6
-    assert predict(checkpoints.find("digits/digits_cnn-standard").model(), seen) != test.labels
 
 
 def test_a_strange_link_shows_the_default_and_says_so(page: Page, app_url: str) -> None:
@@ -260,6 +185,7 @@ def test_two_sessions_do_not_disturb_each_other(page: Page, app_url: str, browse
 def test_back_and_forward_go_through_the_actions_one_by_one(page: Page, app_url: str) -> None:
     page.goto("about:blank")
     open_lab(page, app_url)
+    expect(page).to_have_url(re.compile("epsilon="))  # the address is completed once the page is drawn
     first = shown(page)
     page.locator(".strip button").nth(5).click()
     expect(page).to_have_url(re.compile("image=5"))
@@ -296,8 +222,17 @@ def shown(page: Page) -> tuple[str, str, list[int]]:
     return page.url, page.locator("output").inner_text(), pixels(page, 0, 2)
 
 
-def test_a_gallery_is_one_tab_stop_with_arrow_keys(page: Page, app_url: str) -> None:
+def test_the_keyboard_moves_epsilon_and_picks_an_image(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
+    slider = page.get_by_role("slider", name=re.compile("ε"))
+    slider.focus()
+    before = int(slider.input_value())
+    slider.press("ArrowRight")
+    assert int(slider.input_value()) == before + 1
+    slider.press("Home")
+    expect(page.locator("output")).to_contain_text("ε = 0.000 (0/255)")
+    settled(page)
+    # The gallery is one tab stop.
     buttons = page.locator(".strip button")
     assert buttons.count() > 20
     assert page.locator('.strip button[tabindex="0"]').count() == 1
@@ -312,32 +247,66 @@ def test_a_gallery_is_one_tab_stop_with_arrow_keys(page: Page, app_url: str) -> 
     expect(page).to_have_url(re.compile("image=1&"))
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (853, 480)])
-def test_both_models_fit_a_projector(page: Page, app_url: str, width: int, height: int) -> None:
-    page.set_viewport_size({"width": width, "height": height})
+def test_picture_and_png_are_what_the_engine_makes(page: Page, app_url: str, tmp_path: Path) -> None:
+    open_lab(page, app_url, "?dataset=digits&epsilon=0.3&a=digits%2Fdigits_cnn-standard&image=0")
+    expect(page.get_by_text("and still fools A")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("Attacked image for A")).click()
+    file = tmp_path / "attacked.png"
+    download.value.save_as(file)
+    picture = np.asarray(Image.open(io.BytesIO(file.read_bytes())))
+    test, model = data.load("digits")[0:1], checkpoints.find("digits/digits_cnn-standard").model()
+    assert picture.shape == (8, 8)
+    seen = torch.from_numpy(picture.astype(np.float32) / 255)[None, None]
+    assert float((seen - test.pixels()).abs().max()) <= 0.3 + 1e-6
+    assert predict(model, seen) != test.labels
+    # What is drawn while ε is dragged: the image plus ε times the sign, clipped.
+    scrub_to(page, 20)
+    clean, shown = (np.array(pixels(page, 0, figure)).reshape(8, 8, 4)[..., 0] / 255 for figure in (0, 2))
+    attacked = FGSM().perturb(model, test.pixels(), test.labels, 0.1)[0, 0].numpy()
+    assert np.allclose(clean, test.pixels()[0, 0].numpy())
+    assert np.abs(shown - attacked).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_targeted_attack_and_pgd_on_its_own_grid(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&attack=pgd&target=8&image=3&epsilon=0.11")
+    expect(page.locator("output")).to_contain_text("0.100 (25.5/255)")
+    expect(page.get_by_text("changed by at most ε = 0.100 (25.5/255)")).to_be_visible()
+    expect(page.locator(".rail input")).to_have_attribute("max", "20")
+    scrub_to(page, 20)
+    expect(page.locator(".verdict").nth(0)).to_have_text("✗ FOOLED")
+    expect(page.locator(".card").nth(0).locator(".says").last).to_contain_text("8")
+
+
+def test_what_is_wrong_without_an_attack_is_never_fooled(page: Page, app_url: str) -> None:
+    open_lab(page, app_url, "?dataset=digits&a=digits%2Fdigits_cnn-standard&image=58&epsilon=0.1")
+    for index in (20, 0):
+        scrub_to(page, index)
+        release(page)
+        expect(page).to_have_url(re.compile(f"epsilon={index / 200:g}(&|$)"))
+        settled(page)
+        expect(page.locator(".verdict").nth(0)).to_have_text("✗ WRONG")
+        expect(page.locator(".note").nth(0)).to_have_text(re.compile("^A says .: wrong even without an attack.$"))
+        expect(page.get_by_text("A is wrong even without an attack")).to_be_visible()
+        expect(page.get_by_text("fools A")).to_have_count(0)
+
+
+def test_the_page_fits_its_window(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
-    one, two = (page.locator(".card").nth(number).bounding_box() for number in range(2))
-    assert one["y"] == two["y"]
-    image = page.locator(".card").first.locator("canvas").first.bounding_box()
-    assert image["width"] >= {1280: 150, 1920: 310, 853: 100}[width]
-    if height >= 720:
-        bar = page.locator(".card").first.locator(".bar").last.bounding_box()
-        assert bar["y"] + bar["height"] <= height
-
-
-def test_the_marks_stay_in_sight_where_the_thumb_is(page: Page, app_url: str) -> None:
-    open_lab(page, app_url)
-    for number in range(2):
-        at = float(page.locator(".mark").nth(number).evaluate("mark => mark.style.getPropertyValue('--at')"))
-        scrub_to(page, round(at * 100))
-        mark, thumb = page.locator(".mark").nth(number).bounding_box(), page.locator(".rail").bounding_box()
-        middle = thumb["y"] + thumb["height"] / 2
-        assert min(abs(mark["y"] - middle), abs(mark["y"] + mark["height"] - middle)) >= 12
-
-
-@pytest.mark.parametrize("width", [390, 1360])
-def test_nothing_sticks_out_sideways(page: Page, app_url: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
-    open_lab(page, app_url)
-    main = page.locator('[data-testid="stMain"]')
-    assert main.evaluate("node => node.scrollWidth <= node.clientWidth")
+    main, card = page.get_by_test_id("stMain"), page.locator(".card")
+    for width, height, least in ((1280, 720, 150), (1920, 1080, 310), (853, 480, 100)):  # projectors
+        page.set_viewport_size({"width": width, "height": height})
+        drawn(page)
+        one, two = (card.nth(number).bounding_box() for number in range(2))
+        assert one["y"] == two["y"]
+        assert card.first.locator("canvas").first.bounding_box()["width"] >= least
+        if height >= 720:
+            bar = card.first.locator(".bar").last.bounding_box()
+            assert bar["y"] + bar["height"] <= height
+    for width in (390, 1360):
+        page.set_viewport_size({"width": width, "height": 600})
+        main.evaluate("node => node.scrollTo(0, 350)")
+        drawn(page)
+        header, epsilon = page.get_by_test_id("stHeader").bounding_box(), page.locator("output.eps").bounding_box()
+        assert 0 <= epsilon["y"] - (header["y"] + header["height"]) < 16, "the track sticks below the header"
+        assert main.evaluate("node => node.scrollWidth <= node.clientWidth"), "nothing sticks out sideways"

@@ -16,7 +16,7 @@ def test_the_checks_run_on_after_a_reload_and_stop(page: Page, app_url: str) -> 
     settled(page)
     page.get_by_role("button", name="Run the checks").click()
     expect(page.get_by_text(re.compile(r"Measuring on 50 images, \d+ %"))).to_be_visible()
-    expect(page.locator(".checks li")).to_have_count(10, timeout=60_000)
+    expect(page.locator(".checks li")).to_have_count(10)
     expect(page.locator(".checks li").nth(0)).to_contain_text(re.compile("holds|doubtful|fails"))
     page.reload()
     expect(page.get_by_text(re.compile(r"Measuring on 50 images, \d+ %"))).to_be_visible()

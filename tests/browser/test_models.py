@@ -64,7 +64,7 @@ def test_plain_weights_are_imported_with_their_architecture_named(page: Page, ap
     settled(page)
     choose(page, page.get_by_role("combobox", name="Trained on"), page.get_by_role("option", name="Digits 8×8"))
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("The model is imported")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("The model is imported")).to_be_visible()
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_text("is deleted.")).to_be_visible()
