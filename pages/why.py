@@ -8,13 +8,14 @@ from advcore import attacks
 from ui import frame, load
 from ui.frame import chosen, heading, link, number, remember, remembered
 from ui.pickers import ANY, about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
-from ui.why import Scene, carried, certified, looks, maps
+from ui.why import Scene, carried, certified, hidden, looks, maps
 from ui.words import markdown_safe
 
 PARTS = {
     "map": ("Decision map", maps.draw),
     "looks": ("What it looks at", looks.draw),
     "transfer": ("Transfer", carried.draw),
+    "inside": ("Inside", hidden.draw),
     "certified": ("Certified radius", certified.draw),
 }
 SHARED = ("dataset", "a", "b", "attack", "target", "image", "epsilon", "noise", "class")

@@ -8,9 +8,12 @@ from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+from torch import Tensor
 
 from advcore.attacks import NORM_TITLES
 from advcore.evaluation.curves import Predictions, RobustnessCurve, wilson_interval
+from advcore.evaluation.inside import Inside
+from advcore.evaluation.scrub import Scrub
 from advcore.evaluation.transfer import Transfer
 
 GREY = "rgba(128,128,128,0.25)"
@@ -323,6 +326,75 @@ def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int
     figure.update_layout(hovermode="closest", dragmode=False)
     figure.update_xaxes(type="category", showgrid=False, side="top", fixedrange=True, dtick=1)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
+    return figure
+
+
+# Okabe–Ito and three more; a symbol of its own tells each class without colour.
+_CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#8C6D5A", "#7A5FB5", "#7F8A94")
+_CLASS_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "star", "hexagon", "bowtie")
+
+
+def inside_chart(found: Inside, path: Tensor, seen: Scrub, at: int, class_names: Sequence[str]) -> go.Figure:
+    """Test images in two dimensions by class, and the path of one of them (E×2) over the ε of `seen`; `at` has a mark.
+
+    With more classes than colours only those that the path's answers name are told apart.
+    """
+    names, answers = _plain(class_names), seen.answers.tolist()
+    few = len(names) <= len(_CLASS_COLOURS)
+    own = list(range(len(names))) if few else list(dict.fromkeys([seen.label, *answers]))[: len(_CLASS_COLOURS)]
+    figure = go.Figure()
+    groups = [(found.labels == label, names[label], place) for place, label in enumerate(own)]
+    if not few:
+        rest = ~sum(mask for mask, _, _ in groups).bool()
+        groups.insert(0, (rest, "other classes", None))
+    for mask, name, place in groups:
+        colour = "rgba(128,128,128,0.3)" if place is None else _CLASS_COLOURS[place]
+        figure.add_scatter(
+            x=found.places[mask, 0].tolist(),
+            y=found.places[mask, 1].tolist(),
+            mode="markers",
+            name=name,
+            marker={"size": 6, "opacity": 0.6, "color": colour, "symbol": _CLASS_SYMBOLS[place or 0]},
+            text=[f"test image {index}" for index in mask.nonzero().flatten().tolist()],
+            hovertemplate="%{text}, " + name + "<extra></extra>",
+        )
+    for mask, name, place in groups:
+        if place is not None and mask.any():
+            middle = found.places[mask].median(0).values.tolist()
+            figure.add_annotation(
+                x=middle[0],
+                y=middle[1],
+                text=f"<b>{name}</b>",
+                showarrow=False,
+                bgcolor=_CLASS_COLOURS[place],
+                font={"color": "#000000", "size": 12},
+                opacity=0.85,
+            )
+    told = [f"ε = {epsilon:.3f}: {names[answer]}" for epsilon, answer in zip(seen.epsilons, answers, strict=True)]
+    fooled = seen.fooled.tolist()
+    # White below, so that the line can be read on the points in both themes; the end that fools is drawn again in vermilion.
+    inked = [(range(len(fooled)), "#ffffff", 7), (range(len(fooled)), "#333f48", 3.5)]
+    for places, colour, width in (*inked, ([place for place, each in enumerate(fooled) if each], "#D55E00", 3.5)):
+        figure.add_scatter(
+            x=[float(path[place, 0]) for place in places],
+            y=[float(path[place, 1]) for place in places],
+            mode="lines",
+            line={"color": colour, "width": width},
+            text=[told[place] for place in places],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    for place, size, fill in ((0, 13, "#ffffff"), (at, 15, "rgba(255,255,255,0.3)")):
+        figure.add_scatter(
+            x=[float(path[place, 0])],
+            y=[float(path[place, 1])],
+            mode="markers",
+            marker={"size": size, "color": fill, "line": {"width": 2.5, "color": "#000000"}},
+            text=[told[place]],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    one, two = (f"direction {place + 1} ({100 * share:.0f} %)" for place, share in enumerate(found.variance))
+    layout(figure, x=one, y=two, height=420)
+    figure.update_layout(hovermode="closest", showlegend=False)
     return figure
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "attack": "attack one image and write the pictures",
     "map": "a model's answers on a plane through one test image",
     "gradient": "what a model looks at: its input gradient, and an attack with a large budget",
+    "inside": "test images in a model's last hidden layer, in two dimensions",
     "certify": "the L2 radius that randomized smoothing proves for one image",
     "transfer": "attacks made on each model of a dataset, tried on all of them",
     "train": "train a model from a recipe",

@@ -59,6 +59,12 @@ def test_transfer_fills_in_and_shows_what_carries_over() -> None:
     assert picks == {"Made on": PAIR["a"], "Tried on": PAIR["b"]}
 
 
+def test_the_path_inside_is_drawn_for_both_models() -> None:
+    page = finish(open_page("why", **PAIR, part="inside", epsilon="0.1"), "inside")
+    assert len(page.get("plotly_chart")) == 2
+    assert [button.label for button in page.get("download_button")] == ["Every point (CSV)"]
+
+
 @pytest.mark.parametrize("sigma", ["0.05", "1"])
 def test_votes_come_in_and_prove_a_radius_or_nothing(sigma: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoothing, "attack_sizes", lambda sigma: (sigma,))

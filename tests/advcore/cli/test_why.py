@@ -54,3 +54,11 @@ def test_a_certified_radius(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(found["votes"].values()) == 300
     assert found["radius_l2"] is None or found["radius_linf"] == pytest.approx(found["radius_l2"] / 8)
     assert "above 0" in refused(capsys, *words, "--sigma", "0")
+
+
+def test_the_last_hidden_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    found = result_of(capsys, "inside", "--checkpoint", STANDARD, "--index", "5")
+    assert 0 < sum(found["variance"]) <= 1
+    start, itself = found["path"][0], found["images"][5]
+    assert (start["x"], start["y"]) == pytest.approx((itself["x"], itself["y"]), abs=1e-4)
+    assert "no test image" in refused(capsys, "inside", "--checkpoint", STANDARD, "--index", "-1")

@@ -1,0 +1,57 @@
+"""`python -m advcore inside`: test images in a model's last hidden layer, and the path of one of them under an attack."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+
+from advcore import attacks, data
+from advcore.cli.options import add_attack, add_device, chosen_attack
+from advcore.device import pick_device
+from advcore.errors import AdvcoreError
+from advcore.evaluation.inside import IMAGES, hidden, inside
+from advcore.evaluation.scrub import scrub
+from advcore.models import checkpoints
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--checkpoint", required=True, metavar="ID")
+    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+    add_attack(parser)
+    add_device(parser, precision=False)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    checkpoint = checkpoints.find(options.checkpoint)
+    info, test = data.dataset(checkpoint.recipe.dataset), data.load(checkpoint.recipe.dataset, "test")
+    checkpoint.require(test)
+    if not 0 <= options.index < len(test):
+        raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
+    device, attack = pick_device(options.device), chosen_attack(options, [])
+    model, image = checkpoint.model().to(device), test[options.index : options.index + 1].pixels(device)
+    body = hidden(model)
+    *_, found = inside(body, test[:IMAGES])
+    assert found is not None
+    seen = scrub(model, image, attack, info.epsilons, label=int(test.labels[options.index]), index=options.index)
+    path = found.places_of(body, torch.cat([seen.attacked(place).to(device) for place in range(len(seen.epsilons))]))
+    names = test.class_names
+    result = {
+        "checkpoint": checkpoint.id,
+        "attack": attacks.title(attack),
+        "samples": test.samples,
+        "hidden_values": found.size,
+        "variance": list(found.variance),
+        "images": [
+            {"index": index, "class": names[label], "x": x, "y": y}
+            for index, (label, (x, y)) in enumerate(zip(found.labels.tolist(), found.places.tolist(), strict=True))
+        ],
+        "path": [
+            {"epsilon": epsilon, "class": names[answer], "x": x, "y": y}
+            for epsilon, answer, (x, y) in zip(seen.epsilons, seen.answers.tolist(), path.tolist(), strict=True)
+        ],
+    }
+    print(json.dumps(result, ensure_ascii=False))

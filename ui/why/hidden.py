@@ -1,0 +1,126 @@
+"""Inside: where test images lie in each model's last hidden layer, and the path of this image as ε grows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from torch import Tensor, nn
+
+from advcore import attacks, data
+from advcore.evaluation.inside import IMAGES, Inside, hidden, inside
+from advcore.evaluation.scrub import Scrub
+from advcore.models.checkpoints import Checkpoint
+from ui import charts, load
+from ui.measured import session
+from ui.tables import csv_text
+from ui.why import Scene
+from ui.words import epsilon_text, markdown_safe, percent
+from ui.worker import Task, pausing, worker
+
+
+@dataclass(frozen=True)
+class Request:
+    """The two directions of one model, on the first test images."""
+
+    checkpoint_id: str
+    changed: float
+    source: data.Source
+
+
+def draw(scene: Scene) -> None:
+    """A chart for each model."""
+    few = scene.images[:IMAGES]
+    source = data.find(scene.info.name)
+    requests = [Request(model.id, load.written(model), source) for model in scene.models]
+    models = [load.model(model) for model in scene.models]
+    tasks = [
+        Task(request, functools.partial(_run, model, few), lambda _: True)
+        for request, model in zip(requests, models, strict=True)
+    ]
+    found: list[Inside | None] = [worker().result(request) for request in requests]
+    drawn = []
+    for column, letter, model, each in zip(st.columns(2), "AB", scene.models, found, strict=True):
+        with column:
+            st.markdown(f"### {letter}: {markdown_safe(model.title)}")
+            if each is not None:
+                drawn.append((model, each, *_chart(scene, letter, model, each)))
+    if not all(found):
+        _wait(requests, tasks, sum(each is not None for each in found))
+        return
+    st.caption(
+        f"The last hidden layer on the first {len(few):,} test images, seen along the two directions of most variance, fitted "
+        "for each model. What is near here can be far apart along the other directions. The path, from the "
+        f"white point, is this image under {attacks.title(scene.attack)} as ε grows, vermilion where the attack has what it "
+        f"wants; the ring is ε = {epsilon_text(scene.epsilon)}."
+    )
+    st.download_button(
+        "Every point (CSV)",
+        lambda: csv_text([row for each in drawn for row in _rows(scene, *each)]),
+        file_name=f"{scene.info.name}-{scene.index}-inside.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _chart(scene: Scene, letter: str, model: Checkpoint, found: Inside) -> tuple[Tensor, Scrub]:
+    """Draw one model's chart; returns the path and the attack that it belongs to."""
+    seen = scene.seen(model)
+    with load.interactive():
+        path = _path(scene.asked(model), scene.info.epsilons, found)
+    at = min(range(len(seen.epsilons)), key=lambda place: abs(seen.epsilons[place] - scene.epsilon))
+    figure = charts.inside_chart(found, path, seen, at, scene.images.class_names)
+    st.plotly_chart(figure, key=f"inside {letter}", config=charts.CONFIG)
+    st.markdown(f"{percent(sum(found.variance), 0)} of the variance of {found.size:,} values is along these two directions.")
+    return path, seen
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _path(asked: load.ImageAttack, epsilons: tuple[float, ...], _found: Inside) -> Tensor:
+    """Where the image lies at each ε; the directions follow from the model that `asked` names."""
+    model, image, _ = asked.open()
+    seen = load.scrubbed(asked, epsilons)
+    attacked = torch.cat([seen.attacked(place) for place in range(len(seen.epsilons))])
+    return _found.places_of(hidden(model), attacked.to(image.device))
+
+
+def _rows(scene: Scene, model: Checkpoint, found: Inside, path: Tensor, seen: Scrub) -> Iterator[dict[str, object]]:
+    names = scene.images.class_names
+    for index, (label, (x, y)) in enumerate(zip(found.labels.tolist(), found.places.tolist(), strict=True)):
+        yield {"model": model.id, "test image": index, "epsilon": 0.0, "true class": names[label], "answer": "", "x": x, "y": y}
+    for epsilon, answer, (x, y) in zip(seen.epsilons, seen.answers.tolist(), path.tolist(), strict=True):
+        own, said = names[scene.label], names[answer]
+        yield {
+            "model": model.id,
+            "test image": scene.index,
+            "epsilon": epsilon,
+            "true class": own,
+            "answer": said,
+            "x": x,
+            "y": y,
+        }
+
+
+def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: int) -> None:
+    owner = ("inside", session())
+
+    @st.fragment(run_every=1.0)
+    def watch() -> None:
+        worker().ask(owner, tasks)
+        for request in requests:
+            if error := worker().error(request):
+                st.error(markdown_safe(error))
+        done = sum(worker().result(request) is not None for request in requests)
+        st.progress(done / len(requests), f"{IMAGES} test images through each model; {done} of {len(requests)} are done")
+        if done > drawn:
+            st.rerun()
+
+    watch()
+
+
+def _run(model: nn.Module, few: data.LabeledImages, _: Inside | None) -> Iterator[Inside | None]:
+    return inside(pausing(hidden(model)), few)
