@@ -35,6 +35,7 @@ ATTACK = st.Page(page_of("attack"), title="Attack", icon=":material/bolt:", url_
 YOUR_IMAGE = st.Page(page_of("your_image"), title="Your image", icon=":material/add_photo_alternate:", url_path="your_image")
 PAGES = [
     ATTACK,
+    st.Page(page_of("learn"), title="Learn", icon=":material/lightbulb:", url_path="learn"),
     st.Page(page_of("why"), title="Why", icon=":material/travel_explore:", url_path="why"),
     YOUR_IMAGE,
     st.Page(page_of("accuracy"), title="Accuracy vs ε", icon=":material/show_chart:", url_path="accuracy"),

@@ -43,7 +43,7 @@ def page() -> None:
         wide=True,
         help="Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.",
     )
-    tours = st.container(horizontal=True, gap="small", key="tours")
+    tours = st.container(horizontal=True, vertical_alignment="center", gap="small", key="tours")
     with st.container(horizontal=True, gap="small", key="picks"):
         info = dataset_picker(bare=True)
         attack_name = attack_picker(bare=True)
@@ -116,6 +116,7 @@ def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
     if masked:
         label = "See a defense break under PGD"
         st.button(label, icon=":material/heart_broken:", on_click=break_defense, args=(masked[0],))
+    link("New here? Short lessons", "learn", icon=":material/lightbulb:")
 
 
 def break_defense(model: Checkpoint) -> None:

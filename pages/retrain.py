@@ -79,8 +79,7 @@ def offer_undo(job_id: str) -> None:
 
 def one_training(job: queue.Job) -> None:
     """A training that is watched while it runs, with its recipe."""
-    usual = pace(job)
-    st.fragment(watch, run_every=usual)(job.id, usual)
+    job_views.watched(job)
     if job.recipe:
         job_views.recipe_details(job.recipe)
     with st.container(horizontal=True):
@@ -206,33 +205,6 @@ def say_how_long(recipe: Recipe, place: DeltaGenerator, *, busy: bool) -> None:
         place.caption(f":material/schedule: {estimated(recipe.to_json())}")
     except AdvcoreError as error:
         place.error(markdown_safe(str(error)))
-
-
-def pace(job: queue.Job) -> float | None:
-    """Seconds between two drawings: while it runs, while before and after are measured, and none when all is done."""
-    if not job.over:
-        return 1.0
-    made = job_views.made_by(job)
-    return None if made is None or job_views.compared(made) else 0.5
-
-
-def watch(job_id: str, usual: float | None) -> None:
-    """Draw the job as its folder now shows it, and have its model measured."""
-    queue.advance()
-    try:
-        job = queue.find(job_id)
-    except AdvcoreError:
-        st.rerun()
-    if pace(job) != usual:
-        st.rerun()  # before anything is drawn: what is opened or clicked here would be lost
-    job_views.panel(job)
-    made = job_views.made_by(job)
-    if made:
-        job_views.result(made)
-        if pace(job):
-            job_views.measure(made)
-    elif job.state == "finished":
-        st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.browser.conftest import settled
 WRONG = Path(__file__).with_name("accessibility.js").read_text()
 PAGES = {
     "": "Attack",
+    "learn": "Learn",
     "why": "Why",
     "your_image": "Your image",
     "accuracy": "Accuracy vs ε",

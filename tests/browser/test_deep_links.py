@@ -20,6 +20,7 @@ from tests.browser.conftest import REPOSITORY, answers, free_port, offline
 HEADINGS = {
     "": "How little does it take",
     "attack": "How little does it take",
+    "learn": "Learn, a few minutes at a time",
     "why": "Why does it work?",
     "your_image": "Now try it with your picture",
     "your-image": "Now try it with your picture",

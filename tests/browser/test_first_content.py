@@ -11,6 +11,16 @@ from tests.browser.conftest import REPOSITORY
 
 def test_the_useful_content_of_a_page_is_found(page: Page, app_url: str) -> None:
     script = runpy.run_path(str(REPOSITORY / "benchmarks" / "first_content.py"))
-    assert set(script["USEFUL"]) == {"attack", "why", "your_image", "accuracy", "believe", "papers", "retrain", "models"}
+    assert set(script["USEFUL"]) == {
+        "attack",
+        "learn",
+        "why",
+        "your_image",
+        "accuracy",
+        "believe",
+        "papers",
+        "retrain",
+        "models",
+    }
     for name in ("models", "papers"):
         assert script["first_content"](page, app_url, name) > 0

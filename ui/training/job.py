@@ -22,7 +22,7 @@ from advcore.training.estimate import duration
 from ui import charts, load, measured
 from ui.frame import link
 from ui.tiles import Tile, tiles
-from ui.training.pictures import pictures
+from ui.training.pictures import before_and_after
 from ui.words import DEFENDED, FOOLED, STANDARD, epsilon_text, markdown_safe, model_colours, percent, role_colour
 
 Row = Mapping[str, Any]
@@ -51,6 +51,39 @@ def name(recipe: Recipe | None) -> str:
 def option(job: queue.Job) -> str:
     """A job in a list, as a text that does not change: the browser remembers the choice by it."""
     return f"{name(job.recipe)} · {job.created:%d %b %H:%M:%S}"
+
+
+def watched(job: queue.Job) -> None:
+    """Draw a training and its result, again and again while anything changes."""
+    usual = pace(job)
+    st.fragment(_watch, run_every=usual)(job.id, usual)
+
+
+def pace(job: queue.Job) -> float | None:
+    """Seconds between two drawings: while it runs, while before and after are measured, and none when all is done."""
+    if not job.over:
+        return 1.0
+    made = made_by(job)
+    return None if made is None or compared(made) else 0.5
+
+
+def _watch(job_id: str, usual: float | None) -> None:
+    """Draw the job as its folder now shows it, and have its model measured."""
+    queue.advance()
+    try:
+        job = queue.find(job_id)
+    except AdvcoreError:
+        st.rerun()
+    if pace(job) != usual:
+        st.rerun()  # before anything is drawn: what is opened or clicked here would be lost
+    panel(job)
+    made = made_by(job)
+    if made:
+        result(made)
+        if pace(job):
+            measure(made)
+    elif job.state == "finished":
+        st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
 
 
 # --- while it runs ---------------------------------------------------------------------------------------------------------
@@ -289,7 +322,7 @@ def result(made: checkpoints.Checkpoint) -> None:
     telling = _telling_image(shown)
     _links(shown, telling)
     if telling is not None:
-        pictures(shown.models, ATTACKS["PGD-10"], at, telling)
+        before_and_after(shown.models, ATTACKS["PGD-10"], at, telling)
     _chart(shown)
 
 

@@ -1,5 +1,13 @@
 // The address of the page: completed without a new entry in the history; reports when the person went Back or Forward.
 let turn = null;
+let page = null;
+let report = null;
+
+// Streamlit's own listener was added first: its request is on the way before this one. A move to another page is Streamlit's
+// alone, since a report would ask for this page again. One listener for all pages: a page that is left is not told so.
+window.addEventListener("popstate", () => {
+  if (window.location.pathname === page) report("moved", { at: Date.now(), query: window.location.search.slice(1) });
+});
 
 export default function (component) {
   const { data, setStateValue } = component;
@@ -12,8 +20,6 @@ export default function (component) {
     const address = window.location.pathname + (query.size ? `?${query}` : "");
     if (query.toString() !== before.toString()) window.history.replaceState(window.history.state, "", address);
   }
-  // Streamlit's own listener was added first: its request is on the way before this one.
-  const moved = () => setStateValue("moved", { at: Date.now(), query: window.location.search.slice(1) });
-  window.addEventListener("popstate", moved);
-  return () => window.removeEventListener("popstate", moved);
+  page = window.location.pathname;
+  report = setStateValue;
 }

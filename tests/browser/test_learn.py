@@ -1,0 +1,44 @@
+"""A whole lesson, with the keyboard alone, and its steps read by all."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import settled
+from tests.browser.test_accessibility import wrong
+
+
+def press(page: Page, name: str) -> None:
+    button = page.get_by_role("button", name=name)
+    expect(button).to_be_enabled()
+    button.press("Enter")
+
+
+def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/learn")
+    page.get_by_role("button", name="Start").first.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("What is ε?")
+    assert wrong(page) == []
+    page.get_by_role("radio").first.press("Space")
+    press(page, "Try it")
+    track = page.get_by_role("slider")
+    track.press("Home")
+    expect(page.get_by_role("button", name="I see a change now")).to_be_disabled()
+    assert not page.locator(".verdict").is_visible()
+    for _ in range(12):
+        track.press("ArrowRight")
+    press(page, "I see a change now")
+    expect(page.locator(".verdict")).to_have_text("✗ FOOLED")
+    settled(page)
+    assert wrong(page) == []
+    press(page, "Explain")
+    expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
+    assert wrong(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.get_by_test_id("stMain").evaluate("node => node.scrollWidth <= node.clientWidth")
+    page.get_by_role("link", name="This image on the Attack page").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("How little does it take")
+    expect(page.locator(".eps")).to_contain_text("ε = 0.006")
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()

@@ -1,0 +1,92 @@
+"""The activity `eyes`: the person says from which ε they see a change, and only then what the model said at each ε."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from advcore import attacks, data
+from advcore.evaluation.scrub import Scrub
+from ui import load
+from ui.components.scrubber import Side, scrubber
+from ui.frame import turn
+from ui.lessons.lesson import Activity, Found, Lesson
+from ui.words import epsilon_text, role, role_colour
+
+
+class Eyes(Activity):
+    """One step of FGSM on the first image that the model knows and that FGSM fools it on at the dataset's usual ε."""
+
+    settings = ("model",)
+
+    def act(self, lesson: Lesson) -> None:
+        """Two pictures without the model's answers and a button; after it, the answers."""
+        index, seen = _attacked(lesson)
+        model, at = load.find(lesson.settings["model"]), _seen_at(lesson)
+        info = data.dataset(model.dataset)
+        defense = model.recipe.defense
+        left = scrubber(
+            [Side(role(defense), model.title, role_colour(defense), seen)],
+            load.dataset(info.name).class_names,
+            epsilon=at or 0.0,
+            usual=info.epsilon,
+            link=False,
+            bare=at is None,
+            turn=f"{turn()} {at}",
+            key=f"lesson {lesson.id}",
+        )
+        key = _key(lesson)
+        if at is None:
+            st.button(
+                "I see a change now",
+                icon=":material/visibility:",
+                type="primary",
+                disabled=left.epsilon == 0,
+                help="Drag ε first." if left.epsilon == 0 else None,
+                on_click=lambda: st.session_state.update({key: left.epsilon}),
+            )
+        else:
+            found = self.found(lesson)
+            assert found is not None
+            st.markdown(found.said)
+            st.button("Look again", icon=":material/replay:", on_click=lambda: st.session_state.pop(key, None))
+        st.caption(f"Test image {index} of {info.title}, FGSM. Images: {info.credit}.")
+
+    def found(self, lesson: Lesson) -> Found | None:
+        """The ε at which the person saw the change, divided by the one at which the model lost its answer."""
+        at = _seen_at(lesson)
+        if at is None:
+            return None
+        limit = _attacked(lesson)[1].smallest_epsilon
+        if math.isinf(limit):
+            return Found(0.0, f"You saw the change at **ε = {epsilon_text(at)}**; FGSM did not fool the model at any ε.")
+        return Found(
+            at / limit,
+            f"You saw the change at **ε = {epsilon_text(at)}**; the model was fooled from **ε = {epsilon_text(limit)}** on.",
+        )
+
+    def full_page(self, lesson: Lesson) -> tuple[str, str, dict[str, str]]:
+        """The image on the Attack page."""
+        index, seen = _attacked(lesson)
+        model, limit = load.find(lesson.settings["model"]), seen.smallest_epsilon
+        query = {"dataset": model.dataset, "a": model.id, "attack": "fgsm", "image": str(index)}
+        return "This image on the Attack page", "", query | ({} if math.isinf(limit) else {"epsilon": f"{limit:.6g}"})
+
+
+def _attacked(lesson: Lesson) -> tuple[int, Scrub]:
+    """The image's index, and its answers at every ε."""
+    model = load.find(lesson.settings["model"])
+    info = data.dataset(model.dataset)
+    with load.interactive():
+        index, _ = load.striking(model, model, info.epsilon)
+        return index, load.scrubbed(load.image_attack(model, index, attacks.FGSM()), info.epsilons)
+
+
+def _key(lesson: Lesson) -> str:
+    return f"seen in {lesson.id}"
+
+
+def _seen_at(lesson: Lesson) -> float | None:
+    """The ε at which the person saw a change."""
+    return st.session_state.get(_key(lesson))
