@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from advcore.errors import AdvcoreError
 
-PATIENCE = 15.0
+PATIENCE = 6.0
 """Seconds after which the tasks of a session that has not asked again are dropped: its page is closed."""
 _KEPT = 200
 _LOG = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Worker:
         self._started: dict[Hashable, Iterator[Any]] = {}
         self._current: Hashable = None
         self._interrupted = False
+        self._until = 0.0  # when the last request for the current task expires
         self._waiting = 0
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="measuring", daemon=True)
@@ -77,7 +78,7 @@ class Worker:
         """Replace what the owner wants measured. It has to be asked again within `patience` seconds."""
         with self.changed:
             self._requests[owner] = _Request(tuple(tasks), time.monotonic() + patience)
-            self._expire()  # also in the middle of a piece that only a closed page wanted
+            self._expire()
             self._note_change()
 
     def stop(self, owner: Hashable) -> None:
@@ -127,8 +128,12 @@ class Worker:
 
     def breathe(self) -> None:
         """Called often within a piece: waits while an answer is computed; raises Stopped if no owner wants the task."""
-        if self._waiting or self._interrupted:  # the usual case is neither, and takes no lock
+        expired = time.monotonic() > self._until
+        if self._waiting or self._interrupted or expired:  # the usual case is none of them, and takes no lock
             with self.changed:
+                if expired:  # only a page that is closed by now wanted it
+                    self._expire()
+                    self._note_change()
                 self.changed.wait_for(lambda: self._interrupted or not self._waiting)
                 if self._interrupted:
                     raise Stopped
@@ -142,6 +147,8 @@ class Worker:
     def _note_change(self) -> None:
         wanted = self._wanted()
         self._interrupted = self._current is not None and self._current not in wanted
+        asked = (each for each in self._requests.values() if any(task.key == self._current for task in each.tasks))
+        self._until = max((each.expires for each in asked), default=0.0)
         for key in self._errors.keys() - wanted:
             del self._errors[key]
         self.changed.notify_all()
@@ -153,7 +160,8 @@ class Worker:
                 task = self._next(turn=True)
                 if task is None:
                     return
-                self._current, self._interrupted = task.key, False
+                self._current = task.key
+                self._note_change()
                 if task.key not in self._started:
                     self._started[task.key] = task.run(self._results.get(task.key))
                 piece = self._started[task.key]

@@ -112,6 +112,21 @@ def test_a_session_that_does_not_ask_again_is_dropped(worker: Worker) -> None:
     assert worker.result("a") is None
 
 
+def test_a_piece_that_only_a_closed_page_wanted_ends_in_its_middle(worker: Worker) -> None:
+    ended = threading.Event()
+
+    def endless() -> None:
+        try:
+            while True:
+                worker.breathe()
+        finally:
+            ended.set()
+
+    worker.ask("gone", [counting("a", [], inside=endless)], patience=0.05)
+    assert ended.wait(20), "nobody else asks for anything"
+    assert not worker.wanted("gone")
+
+
 def test_another_session_does_not_wait_for_a_piece_of_a_closed_page(worker: Worker) -> None:
     inside, log = threading.Event(), []
 
