@@ -208,12 +208,12 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
         if now:
             measured.ask(wanted)
         progress(wanted, now)
+        if measuring and not now:  # stopped or complete: said at once, and then drawn with what stands below
+            st.rerun()
         seen = [(with_count(trace, part), part.curve) for trace, part in measured_traces(traces, request.count)]
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
         st.plotly_chart(drawn, key="accuracy chart", config=charts.CONFIG)
-        if measuring and not now:  # stopped or complete: shown at once, and then with what stands below
-            st.rerun()
 
     chart()
     return measuring
