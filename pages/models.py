@@ -17,6 +17,7 @@ from advcore.evaluation import figures, importing
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
+from advcore.models.pickles import SUFFIXES as PICKLES
 from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load
@@ -250,7 +251,7 @@ def rename(checkpoint_id: str) -> None:
 
 def upload() -> None:
     """Import a checkpoint of this app, or plain weights with what they belong to."""
-    file = st.file_uploader("A .safetensors file", type="safetensors", key=f"import {st.session_state.get('imports', 0)}")
+    file = st.file_uploader("Its file", type=[checkpoints.SUFFIX, *PICKLES], key=f"import {st.session_state.get('imports', 0)}")
     kind = st.radio(
         "It is",
         ["checkpoint", "weights"],
@@ -267,7 +268,8 @@ def upload() -> None:
         values["name"] = st.text_input("Its name here", name.removeprefix(prefix), max_chars=95, key=f"name of {file.file_id}")
     st.button("Import", icon=":material/upload:", disabled=file is None, on_click=take, args=(file, values))
     st.caption(
-        "Safetensors only: nothing in a file is ever executed. Every weight is tried on its architecture first; plain weights "
+        "Nothing in a file is ever executed: of a pickle (.pt, .pth, .ckpt), such as RobustBench's, only the tensors are read, "
+        "in a separate process. Every weight is tried on its architecture first; plain weights "
         f"are measured on {importing.TRIAL_IMAGES:,} test images, so that a wrong match shows."
     )
 
@@ -297,13 +299,14 @@ def named() -> dict[str, Any]:
 
 def file_stem(file: Any) -> str:
     """The name of an uploaded file without its suffix, of letters, digits and a few signs only."""
-    return re.sub(r"[^\w.+-]+", "-", file.name.removesuffix(checkpoints.SUFFIX), flags=re.ASCII).strip("-.+")[:90] or "upload"
+    return re.sub(r"[^\w.+-]+", "-", Path(file.name).stem, flags=re.ASCII).strip("-.+")[:90] or "upload"
 
 
 def take(file: Any, values: dict[str, Any]) -> None:
     """Import the uploaded file through a temporary folder, under the name that its owner gave it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{file_stem(file)}{checkpoints.SUFFIX}"
+        suffix = Path(file.name).suffix.lower()
+        path = Path(folder) / f"{file_stem(file)}{suffix if suffix in PICKLES else checkpoints.SUFFIX}"
         path.write_bytes(file.getvalue())
 
         def bring() -> None:

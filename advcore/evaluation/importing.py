@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advcore import __version__, data
 from advcore.errors import CheckpointError
 from advcore.evaluation import figures
-from advcore.models import architectures, checkpoints, storage
+from advcore.models import architectures, checkpoints, pickles, storage
 from advcore.models.checkpoints import Checkpoint
 from advcore.recipe import Recipe
 
@@ -51,9 +51,10 @@ def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
 def import_weights(
     source: Path, recipe: Recipe, *, normalization: Normalization = "dataset", name: str | None = None
 ) -> Checkpoint:
-    """Add a plain state dict in safetensors to the user's own checkpoints, with the recipe's dataset and architecture.
+    """Add a plain state dict to the user's own checkpoints, with the recipe's dataset and architecture.
 
-    Weights are matched by their names where these are this app's, else by their shapes, in the order of their names. The
+    It comes in safetensors, or as a pickle (`.pt`, `.pth`, `.ckpt`) such as RobustBench's, which another process opens. Weights
+    are matched by their names where these are this app's, else by their shapes, in the order of their names. The
     model is measured on test images: a wrong match or normalization shows at once in its accuracy. Raises CheckpointError
     when the weights do not fit the architecture, DataError when the dataset's test images are not here.
     """
@@ -61,7 +62,8 @@ def import_weights(
         raise CheckpointError(f"There is no normalization '{normalization}'; choose one of {', '.join(NORMALIZATIONS)}.")
     test = data.load(recipe.dataset, "test", limit=TRIAL_IMAGES)
     model = checkpoints.build(recipe, test.shape, len(test.class_names))
-    tensors, _ = storage.read_safetensors(source)
+    tensors = _tensors(source)
+    own = {"0.mean", "0.std"} <= tensors.keys()
     model.load_state_dict(_matched(tensors, model.state_dict(), source.name))
     _normalize(model, normalization)
     if not (model.state_dict()["0.std"] > 0).all():
@@ -70,7 +72,7 @@ def import_weights(
     origin = {
         "imported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "weights": source.name[:100],
-        "normalization": NORMALIZATIONS[normalization],
+        "normalization": "as the file says" if own and normalization == "dataset" else NORMALIZATIONS[normalization],
         "advcore": __version__,
         "torch": torch.__version__,
     }
@@ -87,6 +89,18 @@ def import_weights(
     return checkpoints.read(path, own=True)
 
 
+def _tensors(source: Path) -> dict[str, Tensor]:
+    """The tensors of a file; a pickle is first written as safetensors beside it."""
+    if source.suffix.lower() in pickles.SUFFIXES:
+        opened = source.with_suffix(checkpoints.SUFFIX)
+        try:
+            pickles.as_safetensors(source, opened)
+        except RuntimeError as error:
+            raise CheckpointError(f"{source.name} is not opened: {error}; give its state dict alone.") from error
+        source = opened
+    return storage.read_safetensors(source)[0]
+
+
 def _stem(recipe: Recipe) -> str:
     return recipe.checkpoint_id.split("/", 1)[1]
 
@@ -99,10 +113,11 @@ def _matched(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
     if own.keys() <= tensors.keys() <= wanted.keys():
         chosen = {name: tensors[name] for name in own}
     else:
-        chosen = _by_shape(tensors, own, file)
+        chosen = _by_shape({name: tensor for name, tensor in tensors.items() if name not in wanted or name in own}, own, file)
     for name, tensor in own.items():
         if chosen[name].shape != tensor.shape:
             raise CheckpointError(f"{file} does not fit: '{name}' is {_size(chosen[name])}, not {_size(tensor)}.")
+    # A file's own normalization goes before the dataset's.
     normalization = {name: tensors.get(name, tensor) for name, tensor in wanted.items() if name not in own}
     if any(tensor.shape != wanted[name].shape for name, tensor in normalization.items()):
         raise CheckpointError(f"{file} has a normalization for other images; name the dataset it was trained on.")

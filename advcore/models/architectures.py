@@ -6,6 +6,7 @@ layers and an entry in `ARCHITECTURES`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,12 +132,13 @@ def digits_cnn(shape: Shape, classes: int) -> list[nn.Module]:
 class PreActBlock(nn.Module):
     """The pre-activation residual block of He et al. 2016 (arXiv 1603.05027).
 
-    Where the shape changes, the 1×1 shortcut takes the activated input, as in He et al.'s own code; Wong et al.'s takes the
-    raw input.
+    Where the shape changes, the 1×1 shortcut takes the activated input, as in He et al.'s own code; with `raw` it takes the raw
+    input, as in Wong et al.'s.
     """
 
-    def __init__(self, channels: int, out: int, stride: int) -> None:
+    def __init__(self, channels: int, out: int, stride: int, raw: bool = False) -> None:
         super().__init__()
+        self.raw = raw
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(out)
@@ -146,23 +148,25 @@ class PreActBlock(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Features N×C×H×W to features of the block's width."""
         active = F.relu(self.norm1(inputs))
-        residual = inputs if self.shortcut is None else self.shortcut(active)
+        residual = inputs if self.shortcut is None else self.shortcut(inputs if self.raw else active)
         return self.conv2(F.relu(self.norm2(self.conv1(active)))) + residual
 
 
-def preact_resnet18(shape: Shape, classes: int, width: int) -> list[nn.Module]:
+def preact_resnet18(shape: Shape, classes: int, width: int, raw: bool = False) -> list[nn.Module]:
     """PreAct ResNet-18 (He et al. 2016): `width` channels in the first stage, doubled three times.
 
-    64 is the published width (11 M parameters). For images larger than 32 px the first convolution has stride 2.
+    64 is the published width (11 M parameters). For images larger than 32 px the first convolution has stride 2. With `raw` it
+    is the network of Wong et al. 2020: raw shortcuts, and neither norm nor ReLU after the last block.
     """
     stride = 2 if min(shape[1:]) > 32 else 1
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, stride, 1, bias=False)]
     channels = width
     for stage in range(4):
         out = width * 2**stage
-        layers += [PreActBlock(channels, out, 1 if stage == 0 else 2), PreActBlock(out, out, 1)]
+        layers += [PreActBlock(channels, out, 1 if stage == 0 else 2, raw), PreActBlock(out, out, 1, raw)]
         channels = out
-    return [*layers, nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+    layers += [] if raw else [nn.BatchNorm2d(channels), nn.ReLU()]
+    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
 
 
 class Whitening(nn.Conv2d):
@@ -305,6 +309,15 @@ _ALL = (
         "PreAct ResNet-18",
         "Eight residual blocks with batch norm (He et al. 2016); the width can be chosen.",
         preact_resnet18,
+        8,
+        default_width=64,
+        robust_recipe={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4},
+    ),
+    Architecture(
+        "wong_preact_resnet18",
+        "PreAct ResNet-18 (Wong)",
+        "As PreAct ResNet-18, with raw shortcuts and no last batch norm (Wong et al. 2020).",
+        functools.partial(preact_resnet18, raw=True),
         8,
         default_width=64,
         robust_recipe={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4},

@@ -7,10 +7,7 @@ weights as safetensors; the app opens only those.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +18,10 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from advcore.models.architectures import Normalize
+from advcore.models.pickles import MEAN, STD, as_safetensors
 from advcore.models.published import Pretrained, cache_folder
 
 REPOSITORY = "madrylab/robust-imagenet-models"
-MEAN, STD = "normalizer.mean", "normalizer.std"
-"""What the safetensors file calls the normalization."""
-MEMORY_BYTES, CPU_SECONDS, SECONDS = 2 << 30, 120, 600.0
-"""What opening a pickle may take beside torch itself: memory, processor time, and time on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ class HubNetwork(Pretrained):
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{uuid.uuid4().hex}.part"
         try:
-            _unpickled(pickle, part, self.network)
+            as_safetensors(pickle, part, self.network)
             with part.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             return part.replace(folder / f"{self.name}-{digest[:8]}.safetensors")
@@ -104,23 +98,6 @@ class HubNetwork(Pretrained):
     def _read(self, data: bytes) -> tuple[Mapping[str, Tensor], Normalize]:
         weights = safetensors.load(data)
         return weights, Normalize(weights.pop(MEAN).tolist(), weights.pop(STD).tolist())
-
-
-def _unpickled(pickle: Path, target: Path, network: str) -> None:
-    limits = (str(MEMORY_BYTES), str(CPU_SECONDS))
-    paths = os.pathsep.join(filter(None, (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "advcore.models.unpickle", str(pickle), str(target), network, *limits],
-            capture_output=True,
-            timeout=SECONDS,
-            env=os.environ | {"PYTHONPATH": paths},
-        )
-        reason = json.loads(done.stdout)["error"]
-    except (subprocess.TimeoutExpired, ValueError, LookupError, TypeError) as error:
-        raise RuntimeError("opening it takes too long or too much memory") from error
-    if reason is not None:
-        raise RuntimeError(reason)
 
 
 def _innermost(error: BaseException) -> str:

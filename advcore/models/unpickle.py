@@ -1,7 +1,9 @@
-"""The process that opens a pickled network: `python -m advcore.models.unpickle PICKLE TARGET NETWORK MEMORY SECONDS`.
+"""The process that opens pickled weights: `python -m advcore.models.unpickle PICKLE TARGET NETWORK MEMORY SECONDS`.
 
-It reads tensors and containers only, checks that they are the network's weights, writes them to TARGET as safetensors, and
-prints `{"error": null}`, or why not. Beside what it needs itself it may fill MEMORY bytes and take SECONDS of processor time.
+It reads tensors and containers only, writes the weights to TARGET as safetensors, and prints `{"error": null}`, or why not.
+With the name of one of torchvision's networks it takes a file of the Hub's robust ones, and checks that it holds that network;
+with `-` any state dict, also one inside a checkpoint. Beside what it needs itself it may fill MEMORY bytes and take SECONDS of
+processor time.
 """
 
 from __future__ import annotations
@@ -16,23 +18,32 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from advcore.images.child import limit_memory, limit_time
-from advcore.models.robust_imagenet import MEAN, STD
+from advcore.models.pickles import ANY, MEAN, STD
 
 _WEIGHTS = "module.model."
 _NORMALIZATION = {MEAN: "module.normalizer.new_mean", STD: "module.normalizer.new_std"}
+# Where checkpoints keep their state dict, and what RobustBench's call the normalization.
+_INSIDE = ("state_dict", "model_state_dict", "model", "net", "last", "best")
+_THEIRS = {"mu": "0.mean", "sigma": "0.std"} | {name: name for name in ("0.mean", "0.std")}
 
 
-def main(pickle: str, target: str, network: str, memory: int, seconds: int) -> str | None:
+def main(pickle: str, target: str, network: str) -> str | None:
     """Open, check and write; what is wrong in a few words, or None."""
-    from torchvision.models import get_model
-
-    limit_memory(memory)
-    limit_time(seconds)
     try:
-        held = torch.load(pickle, map_location="cpu", weights_only=True)["model"]
-        weights = _weights(held)
+        held = torch.load(pickle, map_location="cpu", weights_only=True)
+        weights = _any(held) if network == ANY else _weights(held["model"])
     except Exception:  # the reader of an untrusted file raises many kinds
         return "the file cannot be read, or holds more than weights"
+    if network != ANY and (reason := _wrong(weights, network)):
+        return reason
+    save_file(weights, target)
+    return None
+
+
+def _wrong(weights: Mapping[str, Tensor], network: str) -> str | None:
+    """Why these are not the network's weights, or None."""
+    from torchvision.models import get_model
+
     with torch.device("meta"):
         wanted = {name: (value.shape, value.dtype) for name, value in get_model(network, weights=None).state_dict().items()}
     channels = {name: (torch.Size([3]), torch.float32) for name in (MEAN, STD)}
@@ -40,8 +51,22 @@ def main(pickle: str, target: str, network: str, memory: int, seconds: int) -> s
         return f"the file does not hold the weights of {network}"
     if not all(torch.isfinite(value).all() for value in weights.values()) or not (weights[STD] > 0).all():
         return "the weights are not finite numbers"
-    save_file(weights, target)
     return None
+
+
+def _any(held: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a state dict, or of the one inside a checkpoint, without the prefix of a wrapper.
+
+    Their names begin with their place: safetensors forgets the order, which is that of the network's layers.
+    """
+    inside = next((held[name] for name in _INSIDE if isinstance(held.get(name), Mapping)), held)
+    found = {name: value for name, value in inside.items() if isinstance(value, Tensor)}
+    while found and all("." in name for name in found) and len({name.split(".")[0] for name in found}) == 1:
+        found = {name.split(".", 1)[1]: value for name, value in found.items()}
+    if not found:
+        raise ValueError("no tensors")
+    names = [_THEIRS.get(name, f"{place:05}.{name}") for place, name in enumerate(found)]
+    return {name: value.detach().contiguous().clone() for name, value in zip(names, found.values(), strict=True)}
 
 
 def _weights(held: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -53,8 +78,10 @@ def _weights(held: Mapping[str, Any]) -> dict[str, Tensor]:
 
 if __name__ == "__main__":
     *names, memory, seconds = sys.argv[1:]
+    limit_memory(int(memory))
+    limit_time(int(seconds))
     try:
-        reason = main(*names, int(memory), int(seconds))
+        reason = main(*names)
     except MemoryError:
         reason = "opening it takes too much memory"
     print(json.dumps({"error": reason}))

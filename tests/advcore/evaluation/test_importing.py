@@ -14,7 +14,7 @@ from torch import nn
 from advcore import data
 from advcore.errors import CheckpointError, RecipeError
 from advcore.evaluation import importing
-from advcore.models import architectures, checkpoints, storage
+from advcore.models import architectures, checkpoints, pickles, storage, unpickle
 from advcore.recipe import Recipe
 from tests.own_models import RECIPE, files, own
 
@@ -223,3 +223,75 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
 def test_an_unknown_normalization_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no normalization 'other'"):
         importing.import_weights(tmp_path / "x", RECIPE, normalization="other")
+
+
+# --- pickles -----------------------------------------------------------------------------------------------------------------
+
+
+def robustbench(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The model's weights under the names that RobustBench's PreAct ResNets have, with its normalization."""
+    found = {}
+    for name, value in model.state_dict().items():
+        layer, rest = name.split(".", 1)
+        number = int(layer)
+        if number == 0:
+            name = {"mean": "mu", "std": "sigma"}[rest]
+        elif number == 1:
+            name = f"conv1.{rest}"
+        elif number < 10:
+            rest = rest.replace("norm", "bn").replace("shortcut.", "shortcut.0.")
+            name = f"layer{(number - 2) // 2 + 1}.{(number - 2) % 2}.{rest}"
+        else:
+            name = f"linear.{rest}" if value.dim() == 2 or value.shape == (10,) else f"bn.{rest}"
+        found[name] = value
+    return found
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open pickles here: starting a process that imports torch takes seconds."""
+
+    def opened(pickle: Path, target: Path, network: str = pickles.ANY) -> None:
+        if reason := unpickle.main(str(pickle), str(target), network):
+            raise RuntimeError(reason)
+
+    monkeypatch.setattr(pickles, "as_safetensors", opened)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wrapped"), [("wong_preact_resnet18", True), ("wong_preact_resnet18", False), ("preact_resnet18", False)]
+)
+def test_a_pickle_of_robustbench_is_the_network_it_was(
+    tmp_path: Path, architecture: str, wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(dataset="digits", architecture=architecture, width=4, defense="fgsm_rs", epsilon=0.1)
+    torch.manual_seed(0)
+    model = checkpoints.build(recipe, (1, 8, 8), 10)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.weight.data.uniform_(0.5, 2)
+    model[0].mean.fill_(0.4)
+    model[0].std.fill_(0.3)
+    held = robustbench(model)
+    held = {"state_dict": {f"module.{name}": value for name, value in held.items()}, "epoch": 30} if wrapped else held
+    torch.save(held, tmp_path / "theirs.pt")
+    if not wrapped:  # the other one is opened in a process of its own
+        in_this_process(monkeypatch)
+    found = importing.import_weights(tmp_path / "theirs.pt", recipe)
+    images = torch.rand(5, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(found.model()(images), storage.as_stored(model)(images), atol=1e-5)
+    assert found.provenance["normalization"] == "as the file says"
+
+
+class Exploit:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('code ran')",)
+
+
+@pytest.mark.parametrize("held", [Exploit(), {"state_dict": {"weight": Exploit()}}, {"epoch": 3}, [torch.zeros(1)]])
+def test_other_pickles_are_refused_in_one_sentence(tmp_path: Path, held: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_this_process(monkeypatch)
+    torch.save(held, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"^theirs\.pth is not opened: the file cannot be read"):
+        importing.import_weights(tmp_path / "theirs.pth", RECIPE)

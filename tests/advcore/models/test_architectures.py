@@ -67,6 +67,17 @@ def test_a_max_pool_and_a_relu_may_change_places() -> None:
     assert torch.equal(nn.MaxPool2d(2)(nn.ReLU()(numbers)), nn.ReLU()(nn.MaxPool2d(2)(numbers)))
 
 
+def test_a_raw_block_gives_its_shortcut_the_raw_input() -> None:
+    torch.manual_seed(0)
+    block, inputs = architectures.PreActBlock(4, 8, 2, raw=True).eval(), torch.randn(2, 4, 6, 6)
+    with torch.no_grad():
+        active = block.norm1(inputs).relu()
+        wanted = block.conv2(block.norm2(block.conv1(active)).relu()) + block.shortcut(inputs)
+        assert torch.allclose(block(inputs), wanted, atol=1e-6)
+    theirs = architectures.build("wong_preact_resnet18", CIFAR10, 10)
+    assert [type(layer).__name__ for layer in theirs][-4:] == ["PreActBlock", "AdaptiveAvgPool2d", "Flatten", "Linear"]
+
+
 def test_preact_resnet18_has_eight_blocks_and_eleven_million_weights() -> None:
     model = architectures.build("preact_resnet18", CIFAR10, 10)
     assert [type(layer).__name__ for layer in model] == [
