@@ -1,4 +1,6 @@
-"""How long each model takes for the ε scrubber's work: one image under FGSM at 64 ε, one gradient and 64 answers.
+"""How long each model takes for the ε scrubber's work, one image under FGSM at 64 ε: one gradient and 64 answers.
+
+Beside it, the time of the first picture of a decision map: 11 × 11 answers on the plane of that attack.
 
     python benchmarks/answer_time.py [PATTERN] [--repeats 7] [--json | --table]
 
@@ -25,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from advcore import data
 from advcore.attacks import FGSM
 from advcore.device import describe, pick_device
+from advcore.evaluation.plane import SIDES, Plane, attack_direction, decision_map, random_direction
 from advcore.evaluation.scrub import scrub
 from advcore.models import checkpoints
 from advcore.models.architectures import parameter_count
@@ -33,18 +36,23 @@ EPSILONS = [step / 126 for step in range(64)]
 
 
 def answer_time(checkpoint: checkpoints.Checkpoint, repeats: int) -> dict[str, Any]:
-    """The model's row: id, milliseconds, parameters, bytes."""
+    """The model's row: id, milliseconds of the scrubber's work and of a first map, parameters, bytes."""
     device = pick_device()
     model = checkpoint.model().to(device)
     image = torch.rand(1, *checkpoint.shape, device=device)
-    times = []
+    times, maps = [], []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        scrub(model, image, FGSM(), EPSILONS)  # ends on the CPU: nothing is left to wait for
+        seen = scrub(model, image, FGSM(), EPSILONS)  # ends on the CPU: nothing is left to wait for
         times.append(time.perf_counter() - start)
-    milliseconds = round(statistics.median(times[1:]) * 1000, 1)
+        start = time.perf_counter()
+        direction = attack_direction(seen, EPSILONS[-1])
+        plane = Plane(image[0], direction, random_direction(direction, 0), (0.5, 0.5))
+        next(decision_map(model, plane, SIDES[:1]))
+        maps.append(time.perf_counter() - start)
+    milliseconds, first = (round(statistics.median(each[1:]) * 1000, 1) for each in (times, maps))
     size = checkpoint.path.stat().st_size
-    return {"id": checkpoint.id, "ms": milliseconds, "parameters": parameter_count(model), "bytes": size}
+    return {"id": checkpoint.id, "ms": milliseconds, "map_ms": first, "parameters": parameter_count(model), "bytes": size}
 
 
 def table_row(checkpoint: checkpoints.Checkpoint, row: dict[str, Any]) -> str:
@@ -76,7 +84,8 @@ def main() -> None:
         return
     print(f"{describe(pick_device(), 'fp32')}, torch {torch.__version__}, one image × {len(EPSILONS)} ε")
     for row in rows:
-        print(f"{row['id']:<44} {row['ms']:>8.1f} ms {row['parameters']:>12,} parameters {row['bytes'] / 1e6:>7.2f} MB")
+        times = f"{row['ms']:>8.1f} ms, map {row['map_ms']:>7.1f} ms"
+        print(f"{row['id']:<44} {times} {row['parameters']:>12,} parameters {row['bytes'] / 1e6:>7.2f} MB")
 
 
 if __name__ == "__main__":

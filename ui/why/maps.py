@@ -82,7 +82,6 @@ def draw(scene: Scene) -> None:
         _colours(scene.label, looks, found),
         label=scene.label,
         axes=("along the attack" + (" on A" if second == "other" else ""), other),
-        epsilons=seen[0].epsilons,
         epsilon=scene.epsilon,
         turn=str(turn()),
         file_name=f"{scene.info.name}-{scene.index}-map",
@@ -145,9 +144,8 @@ def _first_look(request: Request) -> DecisionMap:
 
 
 def _side(model: Checkpoint, plane: Plane, found: DecisionMap, seen: Scrub) -> Side:
-    fooled = seen.fooled.nonzero().flatten().tolist()
     defense = model.recipe.defense
-    return Side(role(defense), model.title, role_colour(defense), plane, found, plane.path(seen), fooled[0] if fooled else None)
+    return Side(role(defense), model.title, role_colour(defense), plane, found, seen)
 
 
 def _colours(label: int, looks: Sequence[DecisionMap], found: Sequence[DecisionMap]) -> dict[int, str]:
@@ -209,7 +207,7 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
     lines, names = [], scene.images.class_names
     wanted = "wrongly" if scene.target is None else f"“{markdown_safe(names[scene.target])}”"
     for letter, side in zip("AB", sides, strict=True):
-        track, middle = scene.seen(scene.models["AB".index(letter)]).epsilons, side.found.side // 2
+        track, middle = side.seen.epsilons, side.found.side // 2
         own = int(side.found.classes[middle, middle])
         if own != scene.label:
             lines.append(f"**{letter}** is wrong about this image without any attack.")
@@ -229,8 +227,10 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
             "The random direction has the attack's values in a random order with random signs; the image is then cut to [0, 1]."
         )
     st.markdown("  \n".join(lines))
-    if scene.seen(scene.models[0]).direction is None:
-        st.caption("This attack is not a straight line: the path is the nearest point of the plane at each ε.")
+    if sides[0].seen.direction is None:
+        st.caption(
+            "This attack is not a straight line: the path is the point of the plane nearest to the attacked image at each ε."
+        )
 
     def table() -> str:
         rows = [

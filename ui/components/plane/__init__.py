@@ -14,25 +14,26 @@ import streamlit as st
 import torch
 
 from advcore.evaluation.plane import DecisionMap, Plane
+from advcore.evaluation.scrub import Scrub
 from advcore.images.encode import to_bytes
 from ui.components import mount
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One model's map: what the model is called, its colour, its plane and its answers there.
-
-    `path` is where the attacked image lies at each ε of the track, float32 E×2; `fooled_at` the first place of the track at
-    which the attack has what it wants, None where there is none.
-    """
+    """One model's map: what the model is called, its colour, its plane and its answers there, and the attack on the track."""
 
     role: str
     title: str
     colour: str
     plane: Plane
     found: DecisionMap
-    path: torch.Tensor
-    fooled_at: int | None
+    seen: Scrub
+
+    @property
+    def fooled_at(self) -> int | None:
+        """The first place of the track at which the attack has what it wants, or None."""
+        return next((place for place, fooled in enumerate(self.seen.fooled.tolist()) if fooled), None)
 
 
 def plane_maps(
@@ -42,7 +43,6 @@ def plane_maps(
     *,
     label: int,
     axes: tuple[str, str],
-    epsilons: Sequence[float],
     epsilon: float,
     turn: str,
     file_name: str,
@@ -50,18 +50,18 @@ def plane_maps(
 ) -> float:
     """Draw the maps of all models with the ε track; returns the ε at which the track was last released.
 
-    `colours` gives each class that occurs its colour, `axes` names the two directions. The track stands at `epsilon` whenever
-    `turn` changes, else where the person left it. All sides share image, reach and track.
+    `colours` gives each class that occurs in a map its colour, `axes` names the two directions. The track stands at `epsilon`
+    whenever `turn` changes, else where the person left it. All sides share image, reach and track.
     """
     held = (st.session_state.get(key) or {}).get("left")
     if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
         epsilon = float(held["epsilon"])
-    first = sides[0].plane
+    first, epsilons = sides[0].plane, sides[0].seen.epsilons
     message = {
         "epsilons": list(epsilons),
         "shape": list(first.image.shape),
         "clean": _text(to_bytes(first.image)),
-        "names": {str(place): class_names[place] for place in {label, *colours}},
+        "names": list(class_names),
         "colours": {str(place): colour for place, colour in colours.items()},
         "label": label,
         "axes": list(axes),
@@ -79,6 +79,7 @@ def _finite(value: object) -> bool:
 
 
 def _side(side: Side) -> dict[str, Any]:
+    shares, answers = side.seen.shares.max(1)
     return {
         "role": side.role,
         "title": side.title,
@@ -89,7 +90,10 @@ def _side(side: Side) -> dict[str, Any]:
         "classes": _text(side.found.classes.to(torch.int16)),
         "confidence": _text(to_bytes(side.found.confidence)),
         "box": side.plane.box().round(6).tolist(),
-        "path": [[round(value, 5) for value in place] for place in side.path.tolist()],
+        "path": [[round(value, 5) for value in place] for place in side.plane.path(side.seen).tolist()],
+        "answers": answers.tolist(),
+        "shares": [round(share, 5) for share in shares.tolist()],
+        "frames": None if side.seen.frames is None else _text(side.seen.frames),
         "fooled": side.fooled_at,
     }
 

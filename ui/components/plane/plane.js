@@ -145,6 +145,7 @@ class Card {
     this.confidence = bytes(model.confidence);
     this.u = new Int8Array(bytes(model.u).buffer);
     this.v = new Int8Array(bytes(model.v).buffer);
+    this.frames = model.frames && bytes(model.frames);
     const card = parent.appendChild(el("section", "card"));
     card.style.setProperty("--role", model.colour);
     card.setAttribute("aria-label", `Model ${letter}: ${model.title}`);
@@ -250,29 +251,32 @@ class Card {
       ring.setAttribute("cx", this.x(a));
       ring.setAttribute("cy", this.y(b));
     }
-    const { side } = this.model;
-    const [column, row] = [a / reach[0], b / reach[1]].map((share) => Math.round(((share + 1) / 2) * (side - 1)));
     this.at = [a, b];
+    const { model, maps } = this;
+    const frames = chosen ? null : this.frames;
     const size = shape[1] * shape[2];
     const picture = new ImageData(shape[2], shape[1]);
     let largest = 0;
     for (let pixel = 0; pixel < size; pixel++) {
       for (let channel = 0; channel < 3; channel++) {
         const from = (shape[0] === 3 ? channel : 0) * size + pixel;
-        const change = (255 / 127) * (a * this.u[from] + b * this.v[from]);
-        const value = Math.min(255, Math.max(0, this.maps.clean[from] + change));
-        largest = Math.max(largest, Math.abs(value - this.maps.clean[from]));
+        const moved = maps.clean[from] + (255 / 127) * (a * this.u[from] + b * this.v[from]);
+        const value = frames ? frames[maps.index * shape[0] * size + from] : Math.min(255, Math.max(0, moved));
+        largest = Math.max(largest, Math.abs(value - maps.clean[from]));
         picture.data[4 * pixel + channel] = Math.round(value);
       }
       picture.data[4 * pixel + 3] = 255;
     }
     this.canvas.getContext("2d").putImageData(picture, 0, 0);
-    if (!(column >= 0 && column < side && row >= 0 && row < side)) return;
-    const answer = this.classes[row * side + column];
+    // On the track the answer is the model's own to that image; elsewhere that of the nearest point of the grid.
+    const [column, row] = [a / reach[0], b / reach[1]].map((share) => Math.round(((share + 1) / 2) * (model.side - 1)));
+    const cell = row * model.side + column;
+    const answer = chosen ? this.classes[cell] : model.answers[maps.index];
+    const share = chosen ? this.confidence[cell] / 255 : model.shares[maps.index];
     const wrong = answer !== this.data.label;
     const says = el("b", wrong ? "wrong" : "", `${wrong ? "✗" : "✓"} ${names[answer]}`);
-    const where = chosen ? `a = ${a.toFixed(3)}, b = ${b.toFixed(3)}` : `the attack at ε = ${epsilon.toFixed(3)}`;
-    this.says.replaceChildren(says, ` ${percent(this.confidence[row * side + column] / 255)}`, el("small", "", where), el("small", "", `largest change of a pixel ${levels(largest / 255)}`));
+    const where = chosen ? `a = ${a.toFixed(3)}, b = ${b.toFixed(3)}, nearest point of the grid` : `the attack at ε = ${epsilon.toFixed(3)}`;
+    this.says.replaceChildren(says, ` ${percent(share)}`, el("small", "", where), el("small", "", `largest change of a pixel ${levels(largest / 255)}`));
   }
 
   listen() {
