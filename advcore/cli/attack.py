@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon
+from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon, one_image
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError
 from advcore.evaluation import single
@@ -115,9 +115,7 @@ def _attack_test_image(
     """What happens to a test image, where it came from, and the attacked image as PNG bytes."""
     test = data.load(checkpoint.recipe.dataset, "test")
     checkpoint.require(test)
-    if not 0 <= options.index < len(test):
-        raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
-    one, label = test[options.index : options.index + 1], int(test.labels[options.index])
+    one, label = one_image(test, options.index), int(test.labels[options.index])
     if target == label:
         raise AdvcoreError(f"Test image {options.index} is a {checkpoint.class_names[label]} itself: choose another target.")
     pixels = one.pixels(pick_device(options.device))

@@ -7,9 +7,8 @@ import json
 import math
 
 from advcore import data
-from advcore.cli.options import add_device, progress_bar
+from advcore.cli.options import add_device, one_image, progress_bar
 from advcore.device import describe, pick_device
-from advcore.errors import AdvcoreError
 from advcore.evaluation.smoothing import ALPHA, bracket
 from advcore.models import checkpoints
 
@@ -29,10 +28,8 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint = checkpoints.find(options.checkpoint)
     test = data.load(checkpoint.recipe.dataset, "test")
     checkpoint.require(test)
-    if not 0 <= options.index < len(test):
-        raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     device, names = pick_device(options.device), test.class_names
-    model, image = checkpoint.model().to(device), test[options.index : options.index + 1].pixels(device)
+    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
     found = None
     for found in bracket(model, image, options.sigma, options.samples, len(names), seed=options.draw, index=options.index):
         progress_bar(found.votes.samples / options.samples, "votes")

@@ -10,9 +10,8 @@ import torch
 
 from advcore import data
 from advcore.cli.attack import class_index
-from advcore.cli.options import add_device
+from advcore.cli.options import add_device, one_image
 from advcore.device import pick_device
-from advcore.errors import AdvcoreError
 from advcore.evaluation.gradients import far_epsilons, film, input_gradient_at
 from advcore.images.encode import png
 from advcore.models import checkpoints
@@ -33,10 +32,8 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint = checkpoints.find(options.checkpoint)
     info, test = data.dataset(checkpoint.recipe.dataset), data.load(checkpoint.recipe.dataset, "test")
     checkpoint.require(test)
-    if not 0 <= options.index < len(test):
-        raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     device, target = pick_device(options.device), class_index(options.target, test.class_names)
-    model, image = checkpoint.model().to(device), test[options.index : options.index + 1].pixels(device)
+    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
     gradient = input_gradient_at(model, image, int(test.labels[options.index]))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "gradient.png").write_bytes(png(gradient.picture(gradient.largest)))

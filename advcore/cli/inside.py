@@ -8,9 +8,8 @@ import json
 import torch
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, chosen_attack
+from advcore.cli.options import add_attack, add_device, chosen_attack, one_image
 from advcore.device import pick_device
-from advcore.errors import AdvcoreError
 from advcore.evaluation.inside import IMAGES, hidden, inside
 from advcore.evaluation.scrub import scrub
 from advcore.models import checkpoints
@@ -29,10 +28,8 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint = checkpoints.find(options.checkpoint)
     info, test = data.dataset(checkpoint.recipe.dataset), data.load(checkpoint.recipe.dataset, "test")
     checkpoint.require(test)
-    if not 0 <= options.index < len(test):
-        raise AdvcoreError(f"There is no test image {options.index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     device, attack = pick_device(options.device), chosen_attack(options, [])
-    model, image = checkpoint.model().to(device), test[options.index : options.index + 1].pixels(device)
+    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
     body = hidden(model)
     *_, found = inside(body, test[:IMAGES])
     assert found is not None

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon
+from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon, one_image
 from advcore.device import pick_device
-from advcore.errors import AdvcoreError
 from advcore.evaluation.plane import Plane, attack_direction, decision_map, random_direction
 from advcore.evaluation.scrub import Scrub, scrub
 from advcore.models import checkpoints
@@ -41,11 +40,8 @@ def _run(options: argparse.Namespace) -> None:
     at = options.epsilon if options.epsilon is not None else info.epsilon
     attack = chosen_attack(options, [at])
     test = data.load(info.name, "test")
-    for index in (options.index, options.second or 0):
-        if not 0 <= index < len(test):
-            raise AdvcoreError(f"There is no test image {index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     device = pick_device(options.device)
-    image, label = test[options.index : options.index + 1].pixels(device), int(test.labels[options.index])
+    image, label = one_image(test, options.index).pixels(device), int(test.labels[options.index])
 
     def attacked(of: checkpoints.Checkpoint) -> tuple[torch.nn.Module, Scrub]:
         of.require(test)
@@ -57,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.along:
         v = attack_direction(attacked(checkpoints.find(options.along))[1], at)
     elif options.second is not None:
-        v, reach = test[options.second : options.second + 1].pixels(device)[0] - image[0], (info.epsilon_max, 1.0)
+        v, reach = one_image(test, options.second).pixels(device)[0] - image[0], (info.epsilon_max, 1.0)
     else:
         v = random_direction(u, options.draw)
     plane = Plane(image[0], u, v, reach)

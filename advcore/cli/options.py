@@ -13,6 +13,7 @@ from advcore.errors import AdvcoreError
 
 if TYPE_CHECKING:
     from advcore.attacks import Attack
+    from advcore.data import LabeledImages
 
 MAX_EPSILONS = 1000
 
@@ -117,6 +118,13 @@ def chosen_attack(options: argparse.Namespace, epsilons: Sequence[float], **more
     for value in epsilons:
         attacks.check_epsilon(value, attack.norm)
     return attack
+
+
+def one_image(test: LabeledImages, index: int) -> LabeledImages:
+    """The test image at that position alone; raises AdvcoreError where there is none."""
+    if not 0 <= index < len(test):
+        raise AdvcoreError(f"There is no test image {index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
+    return test[index : index + 1]
 
 
 def progress_bar(done: float, label: str) -> None:

@@ -16,12 +16,11 @@ from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
 from ui.frame import chosen, chosen_number, remember
-from ui.measured import session
 from ui.pictures import Picture, pictures
 from ui.tables import csv_text
-from ui.why import Scene
+from ui.why import Scene, results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent
-from ui.worker import Task, pausing, worker
+from ui.worker import Task, pausing
 
 IMAGES, MOST_MODELS, SHOWN = 200, 16, 6
 QUICK = ("fgsm", "pgd")
@@ -49,9 +48,9 @@ def draw(scene: Scene) -> None:
     epsilon, source, victim = _controls(scene, usual, models)
     files = tuple((model.id, load.written(model)) for model in models)
     request = Request(files, data.find(scene.info.name), attack, epsilon, len(few))
-    found: Transfer | None = worker().result(request)
     task = Task(request, functools.partial(_run, request, few), lambda each: each.share == 1)
-    drawn = found or nothing(tuple(model.id for model in models), few.labels)
+    (found,) = results([task])
+    drawn: Transfer = found or nothing(tuple(model.id for model in models), few.labels)
 
     def picked() -> None:
         points = st.session_state["transfer chart"].selection.points
@@ -67,9 +66,15 @@ def draw(scene: Scene) -> None:
         "model still answers rightly, with its 95 % interval on hover. The diagonal is the attack on the model itself."
     )
     if drawn.share < 1:
-        _wait(request, task, drawn)
+        answers = len(models) ** 2 * len(few)
+        wait("transfer", [task], [found], lambda now: _progress(now[0], answers))
     if found is not None:
         _show(scene, found, models, attack, epsilon, source, victim)
+
+
+def _progress(found: Transfer | None, answers: int) -> tuple[float, str]:
+    share = 0.0 if found is None else found.share
+    return share, f"{100 * share:.0f} % of {answers:,} answers"
 
 
 def _models(scene: Scene) -> list[Checkpoint]:
@@ -105,24 +110,6 @@ def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[flo
             places.append(ids.index(at))
     remember(info.name, epsilon=epsilon, source=ids[places[0]], victim=ids[places[1]])
     return epsilon, places[0], places[1]
-
-
-def _wait(request: Request, task: Task, drawn: Transfer) -> None:
-    """Have the table measured, and draw the page again as it grows."""
-    owner = ("transfer", session())
-
-    @st.fragment(run_every=1.5)
-    def watch() -> None:
-        worker().ask(owner, [task])
-        if error := worker().error(request):
-            st.error(markdown_safe(error))
-        now = worker().result(request)
-        share = now.share if now else 0.0
-        st.progress(share, f"{100 * share:.0f} % of {len(request.models) ** 2 * request.images:,} answers")
-        if share > drawn.share:
-            st.rerun()
-
-    watch()
 
 
 def _run(request: Request, few: data.LabeledImages, found: Transfer | None) -> Iterator[Transfer]:

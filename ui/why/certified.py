@@ -14,12 +14,11 @@ from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
 from ui.frame import chosen, chosen_number, link, remember, remembered
-from ui.measured import session
 from ui.tables import csv_text
 from ui.tiles import Tile, tiles
-from ui.why import Scene
+from ui.why import Scene, results, wait
 from ui.words import DEFENDED, FOOLED, markdown_safe, percent, role_colour
-from ui.worker import Task, pausing, worker
+from ui.worker import Task, pausing
 
 SAMPLES = (1000, 2000, 5000, 10_000)
 MOST_BARS = 5
@@ -48,7 +47,7 @@ def draw(scene: Scene) -> None:
         )
         for request, (model, image, _) in zip(requests, opened, strict=True)
     ]
-    found: list[Bracket | None] = [worker().result(request) for request in requests]
+    found: list[Bracket | None] = results(tasks)
     if not any(model.recipe.defense == "noise" for model in scene.models):
         _offer_noise(scene)
     if any(found):
@@ -57,7 +56,7 @@ def draw(scene: Scene) -> None:
         if each is not None and each.votes.complete:
             _figures(scene, letter, model, each)
     if not all(each is not None and each.complete for each in found):
-        _wait(requests, tasks, found)
+        wait("certify", tasks, found, _progress)
     st.caption(
         "The smoothed model gives the answer that the model gives most often to the image plus Gaussian noise of standard "
         f"deviation σ. The radius is σ·Φ⁻¹(p), with p the lower bound of Clopper and Pearson at {percent(1 - ALPHA)} for the "
@@ -169,31 +168,15 @@ def _row(scene: Scene, model: Checkpoint, found: Bracket) -> dict[str, object]:
     }
 
 
-def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: Sequence[Bracket | None]) -> None:
-    owner = ("certify", session())
-
-    def done(found: Bracket | None) -> float:
-        """Votes are half of the work, the attacks the other."""
-        if found is None or found.complete:
-            return float(found is not None)
-        return found.votes.samples / found.votes.wanted / 2 + found.tried / attack_sizes(found.votes.sigma)[-1] / 2
-
-    before = sum(map(done, drawn))
-
-    @st.fragment(run_every=1.0)
-    def watch() -> None:
-        worker().ask(owner, tasks)
-        for request in requests:
-            if error := worker().error(request):
-                st.error(markdown_safe(error))
-        now = [worker().result(request) for request in requests]
-        share = sum(map(done, now)) / len(now)
-        voting = any(found is None or not found.votes.complete for found in now)
-        st.progress(share, "Counting votes" if voting else "Attacking the smoothed models")
-        if share * len(now) > before:
-            st.rerun()
-
-    watch()
+def _progress(now: Sequence[Bracket | None]) -> tuple[float, str]:
+    """Votes are half of the work, the attacks the other."""
+    shares = []
+    for found in now:
+        counted = 0.0 if found is None else found.votes.samples / found.votes.wanted
+        tried = 0.0 if found is None else found.tried / attack_sizes(found.votes.sigma)[-1]
+        shares.append(1.0 if found is not None and found.complete else (counted + tried) / 2)
+    voting = any(found is None or not found.votes.complete for found in now)
+    return sum(shares) / len(shares), "Counting votes" if voting else "Attacking the smoothed models"
 
 
 def _run(request: Request, model: nn.Module, image: Tensor, classes: int, _: Bracket | None) -> Iterator[Bracket]:

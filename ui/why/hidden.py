@@ -15,11 +15,10 @@ from advcore.evaluation.inside import IMAGES, Inside, hidden, inside
 from advcore.evaluation.scrub import Scrub
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
-from ui.measured import session
 from ui.tables import csv_text
-from ui.why import Scene
+from ui.why import Scene, results, wait
 from ui.words import epsilon_text, markdown_safe, percent
-from ui.worker import Task, pausing, worker
+from ui.worker import Task, pausing
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def draw(scene: Scene) -> None:
         Task(request, functools.partial(_run, model, few), lambda _: True)
         for request, model in zip(requests, models, strict=True)
     ]
-    found: list[Inside | None] = [worker().result(request) for request in requests]
+    found: list[Inside | None] = results(tasks)
     drawn = []
     for column, letter, model, each in zip(st.columns(2), "AB", scene.models, found, strict=True):
         with column:
@@ -49,7 +48,7 @@ def draw(scene: Scene) -> None:
             if each is not None:
                 drawn.append((model, each, *_chart(scene, letter, model, each)))
     if not all(found):
-        _wait(requests, tasks, sum(each is not None for each in found))
+        wait("inside", tasks, found, _progress)
         return
     st.caption(
         f"The last hidden layer on the first {len(few):,} test images, seen along the two directions of most variance, fitted "
@@ -105,21 +104,9 @@ def _rows(scene: Scene, model: Checkpoint, found: Inside, path: Tensor, seen: Sc
         }
 
 
-def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: int) -> None:
-    owner = ("inside", session())
-
-    @st.fragment(run_every=1.0)
-    def watch() -> None:
-        worker().ask(owner, tasks)
-        for request in requests:
-            if error := worker().error(request):
-                st.error(markdown_safe(error))
-        done = sum(worker().result(request) is not None for request in requests)
-        st.progress(done / len(requests), f"{IMAGES} test images through each model; {done} of {len(requests)} are done")
-        if done > drawn:
-            st.rerun()
-
-    watch()
+def _progress(now: Sequence[Inside | None]) -> tuple[float, str]:
+    done = sum(each is not None for each in now)
+    return done / len(now), f"{IMAGES} test images through each model; {done} of {len(now)} models are done"
 
 
 def _run(model: nn.Module, few: data.LabeledImages, _: Inside | None) -> Iterator[Inside | None]:

@@ -18,12 +18,11 @@ from advcore.images.encode import png, to_bytes
 from advcore.models.checkpoints import Checkpoint
 from ui import load
 from ui.frame import chosen, remember
-from ui.measured import session
 from ui.pictures import Picture, pictures
 from ui.tables import csv_text
-from ui.why import Scene
+from ui.why import Scene, results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent, role, role_colour
-from ui.worker import Task, pausing, worker
+from ui.worker import Task, pausing
 
 SCALES = {"same": "Same scale", "own": "Each its own scale"}
 NORMS: dict[Norm, str] = {"linf": "L∞", "l2": "L2"}
@@ -122,16 +121,15 @@ def films(scene: Scene) -> None:
         )
         for request, (model, image, _) in zip(requests, opened, strict=True)
     ]
-    found: list[Film | None] = [worker().result(request) for request in requests]
+    found: list[Film | None] = results(tasks)
     for letter, model, each in zip("AB", scene.models, found, strict=True):
         st.markdown(f"### {letter}: {markdown_safe(model.title)}")
         if each is not None:
             pictures(_frames(each, names, norm))
-    done = sum(0 if each is None else len(each.frames) for each in found)
-    if done < 2 * len(epsilons):
-        _wait(requests, tasks, done, 2 * len(epsilons))
+    films = [each for each in found if each is not None and len(each.frames) == len(epsilons)]
+    if len(films) < len(tasks):
+        wait("film", tasks, found, lambda now: _progress(now, len(tasks) * len(epsilons)))
         return
-    films = [each for each in found if each is not None]
     for letter, each in zip("AB", films, strict=True):
         reached = each.reached_at
         at = "" if reached is None else epsilon_text(reached, norm)
@@ -181,22 +179,9 @@ def _rows(model: Checkpoint, found: Film, names: Sequence[str]) -> Iterator[dict
         }
 
 
-def _wait(requests: Sequence[Request], tasks: Sequence[Task], drawn: int, whole: int) -> None:
-    owner = ("film", session())
-
-    @st.fragment(run_every=1.0)
-    def watch() -> None:
-        worker().ask(owner, tasks)
-        for request in requests:
-            if error := worker().error(request):
-                st.error(markdown_safe(error))
-        now = [worker().result(request) for request in requests]
-        done = sum(0 if each is None else len(each.frames) for each in now)
-        st.progress(done / whole, f"{done} of {whole} images")
-        if done > drawn:
-            st.rerun()
-
-    watch()
+def _progress(now: Sequence[Film | None], whole: int) -> tuple[float, str]:
+    done = sum(0 if each is None else len(each.frames) for each in now)
+    return done / whole, f"{done} of {whole} images"
 
 
 def _run(request: Request, model: nn.Module, image: Tensor, epsilons: Sequence[float], _: Film | None) -> Iterator[Film]:

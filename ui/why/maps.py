@@ -23,11 +23,10 @@ from advcore.models.checkpoints import Checkpoint
 from ui import load
 from ui.components.plane import Side, plane_maps
 from ui.frame import chosen, chosen_number, keep, number, remember, turn
-from ui.measured import session
 from ui.tables import csv_text
-from ui.why import Scene
+from ui.why import Scene, results, wait
 from ui.words import FOOLED, OTHERS, epsilon_text, markdown_safe, role, role_colour
-from ui.worker import Task, pausing, worker
+from ui.worker import Task, pausing
 
 SECOND = {"random": "Random", "other": "Attack on B", "image": "Other image"}
 # Okabe–Ito: the true class is grey, the others differ in hue and lightness; from the seventh wrong class on all look alike.
@@ -70,7 +69,12 @@ def draw(scene: Scene) -> None:
         seen = [scene.seen(model) for model in scene.models]
         looks = [_first_look(request) for request in requests]
         planes = [request.plane() for request in requests]
-    found = [worker().result(request) or look for request, look in zip(requests, looks, strict=True)]
+    tasks = [
+        Task(request, functools.partial(_run, plane, load.model(model), look), _whole, _side_of)
+        for request, plane, model, look in zip(requests, planes, scene.models, looks, strict=True)
+    ]
+    fine = results(tasks)
+    found = [each or look for each, look in zip(fine, looks, strict=True)]
     sides = [
         _side(model, plane, each, attacked)
         for model, plane, each, attacked in zip(scene.models, planes, found, seen, strict=True)
@@ -92,9 +96,10 @@ def draw(scene: Scene) -> None:
         "Every point is an image, its colour the model's answer. Inside the dashed line no pixel changes by more than ε. The "
         "line from the image is the attack as ε grows; ✕ is where it first has what it wants."
     )
-    refine(requests, looks, found)
-    if all(each.share == 1 for each in found):
+    if all(map(_whole, found)):
         take_away(scene, sides, second)
+    else:
+        wait("map", tasks, fine, _progress)
 
 
 def pick_second(scene: Scene) -> tuple[str, int]:
@@ -159,35 +164,10 @@ def _colours(label: int, looks: Sequence[DecisionMap], found: Sequence[DecisionM
     return {label: TRUE} | {place: WRONG[at] if at < len(WRONG) else REST for at, place in enumerate(order)}
 
 
-def refine(requests: Sequence[Request], looks: Sequence[DecisionMap], shown: Sequence[DecisionMap]) -> None:
-    """Have the maps refined in the background and draw the page again when one is finer than what is shown."""
-    if all(each.share == 1 for each in shown):
-        return
-    tasks = [
-        Task(
-            request,
-            functools.partial(_run, request.plane(), load.model(load.find(request.checkpoint_id)), look),
-            _whole,
-            _side_of,
-        )
-        for request, look in zip(requests, looks, strict=True)
-    ]
-    owner = ("map", session())
-
-    @st.fragment(run_every=1.0)
-    def watch() -> None:
-        worker().ask(owner, tasks)
-        for request in requests:
-            if error := worker().error(request):
-                st.error(markdown_safe(error))
-        now = [worker().result(request) or look for request, look in zip(requests, looks, strict=True)]
-        side = min(each.side for each in now)
-        done = sum(each.share for each in now) / len(now)
-        st.progress(done, f"{side} × {side} points; refining to {SIDES[-1]} × {SIDES[-1]}")
-        if any(new.side > old.side for new, old in zip(now, shown, strict=True)):
-            st.rerun()
-
-    watch()
+def _progress(now: Sequence[DecisionMap | None]) -> tuple[float, str]:
+    sides = [SIDES[0] if each is None else each.side for each in now]
+    share = sum(side**2 for side in sides) / (len(sides) * SIDES[-1] ** 2)
+    return share, f"{min(sides)} × {min(sides)} points; refining to {SIDES[-1]} × {SIDES[-1]}"
 
 
 def _whole(found: DecisionMap) -> bool:
