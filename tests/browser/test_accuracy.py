@@ -37,6 +37,7 @@ def test_the_table_says_what_the_engine_says_and_a_reload_finds_it_measured(page
     page.reload()
     expect(page.get_by_text("✓ Measured")).to_be_visible()
     expect(page).to_have_url(re.compile("attacks=fgsm(~|%7E)noise"))
+    settled(page)
     page.get_by_role("tab", name="Table, files").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the curves").click()
