@@ -5,7 +5,7 @@ PORT ?= 8501
 # Which network address the app listens on: this machine alone; ADDRESS=0.0.0.0 opens it to the network.
 ADDRESS ?= localhost
 
-.PHONY: run test lint clean
+.PHONY: run test lint clean gpu-check
 
 run: $(VENV)/run.done
 	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
@@ -38,6 +38,9 @@ $(VENV)/dev.done: requirements.txt requirements-dev.txt requirements-peers.txt |
 .PHONY: chromium
 chromium: $(VENV)/dev.done
 	@sh scripts/chromium.sh $(BIN)/python
+
+gpu-check: $(VENV)/dev.done
+	$(BIN)/python benchmarks/gpu_check.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

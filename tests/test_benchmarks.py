@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from advcore.models import checkpoints
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -107,3 +110,17 @@ def test_the_autoattack_benchmark_counts_both_sides(
         assert list(row[side].values()) == sorted(row[side].values(), reverse=True)
     assert (row["images"], row["ours"]["clean"]) == (8, row["torchattacks"]["clean"])
     assert row["difference_points"] == pytest.approx(100 * (row["ours"]["Square"] - row["torchattacks"]["Square"]) / 8)
+
+
+def test_the_gpu_check_without_a_gpu_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "gpu_check.py"))
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--out", str(tmp_path / "found.json")])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert script["main"]() == 2
+    assert "no GPU" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+    row = script["against_cpu"](checkpoints.find("digits/digits_cnn-standard"), torch.device("cpu"))
+    assert (row["images"], row["differ"], row["gradients_apart"]) == (50, {"FGSM": 0, "PGD-20": 0, "APGD": 0}, 0)
+    assert "ZeroDivisionError" in script["tried"](lambda: {"x": 1 // 0})["error"]
