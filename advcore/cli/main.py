@@ -26,7 +26,7 @@ COMMANDS = {
     "train": "train a model from a recipe",
     "checkpoints": "the models and their figures",
     "data": "which datasets are here, and from where",
-    "pretrained": "torchvision's ImageNet models, for your own pictures",
+    "pretrained": "published ImageNet models, standard and robust, for your own pictures",
     "app": "start the app in the browser",
     "papers": "the studies: published figures, measured figures, measure again",
 }
