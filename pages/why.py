@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from advcore import attacks
+from advcore.errors import AdvcoreError
 from ui import frame, load
 from ui.frame import chosen, heading, link, number, remember, remembered
 from ui.pickers import ANY, about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
@@ -62,7 +63,10 @@ def page() -> None:
         label_visibility="collapsed",
     )
     remember(part=part)
-    PARTS[part][1](scene)
+    try:
+        PARTS[part][1](scene)
+    except AdvcoreError as error:  # the way back and the other parts stay
+        st.error(markdown_safe(str(error)))
     here = {name: value for name, value in remembered().items() if name in SHARED}
     with way:
         link("Back to Attack", "", icon=":material/arrow_back:", **here)
