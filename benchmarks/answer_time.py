@@ -62,6 +62,8 @@ def table_row(checkpoint: checkpoints.Checkpoint, row: dict[str, Any]) -> str:
     pgd = next(f"{100 * share:.1f} ({name})" for name, share in figures.items() if name.startswith("PGD"))
     minutes = checkpoint.provenance.get("seconds", 0.0) / 60
     measured = [f"{100 * checkpoint.metrics['clean']:.1f}", f"{epsilon:.3g}", f"{100 * figures['FGSM']:.1f}", pgd]
+    strong = checkpoint.metrics.get("autoattack")
+    measured.append(f"{100 * strong['accuracy']:.1f}" if strong else "–")
     costs = [f"{row['ms']:.0f}", f"{row['bytes'] / 1e6:.1f}", f"{minutes:.1f}"]
     return f"| {' | '.join([f'`{checkpoint.id}`', *measured, *costs])} |"
 

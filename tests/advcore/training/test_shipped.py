@@ -105,13 +105,16 @@ def test_the_table_names_every_file() -> None:
 
 @pytest.mark.parametrize("checkpoint_id", IDS)
 def test_the_table_says_what_the_header_says(checkpoint_id: str) -> None:
-    """Clean, and FGSM and PGD at the model's own ε (its dataset's for one without)."""
+    """Clean, and FGSM, PGD and AutoAttack at the model's own ε (its dataset's for one without)."""
     checkpoint = checkpoints.find(checkpoint_id)
     epsilon = checkpoint.recipe.epsilon or data.dataset(checkpoint.recipe.dataset).epsilon
-    clean, told, fgsm, pgd, *_ = table()[checkpoint_id]
+    clean, told, fgsm, pgd, autoattack, *_ = table()[checkpoint_id]
     found = {row["attack"].split("-")[0]: row["accuracy"] for row in checkpoint.metrics["attacks"] if row["epsilon"] == epsilon}
     assert [clean, fgsm, pgd.split(" ")[0]] == [
         percent(checkpoint.metrics["clean"]),
         *(percent(found[n]) for n in ("FGSM", "PGD")),
     ]
     assert float(told) == pytest.approx(epsilon, abs=5e-4)
+    strong = checkpoint.metrics.get("autoattack")
+    assert autoattack == (percent(strong["accuracy"]) if strong else "–")
+    assert strong is None or (strong["norm"], strong["epsilon"]) == ("linf", epsilon)
