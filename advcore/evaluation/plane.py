@@ -153,13 +153,13 @@ class DecisionMap:
 
 
 def decision_map(
-    model: nn.Module, plane: Plane, sides: tuple[int, ...] = SIDES, known: DecisionMap | None = None
+    model: nn.Module, plane: Plane, sides: tuple[int, ...] = (), known: DecisionMap | None = None
 ) -> Iterator[DecisionMap | None]:
-    """The map on finer and finer grids of `sides` points, beginning after `known`; None after each part in between.
+    """The map on finer and finer grids of `sides` points (left out: SIDES), beginning after `known`; None after each part.
 
     Points that a coarser grid has are not evaluated again.
     """
-    for side in sides:
+    for side in sides or SIDES:
         if known is not None and side <= known.side:
             continue
         step = 0 if known is None or (side - 1) % (known.side - 1) else (side - 1) // (known.side - 1)
