@@ -79,13 +79,13 @@ def draw(scene: Scene) -> None:
         _side(model, plane, each, attacked)
         for model, plane, each, attacked in zip(scene.models, planes, found, seen, strict=True)
     ]
-    other = "toward the other image" if second == "image" else "along the attack on B" if second == "other" else "random"
+    axes = {"random": ("attack", "random"), "other": ("attack on A", "attack on B"), "image": ("attack", "other image")}
     epsilon = plane_maps(
         sides,
         scene.images.class_names,
         _colours(scene.label, looks, found),
         label=scene.label,
-        axes=("along the attack" + (" on A" if second == "other" else ""), other),
+        axes=axes[second],
         epsilon=scene.epsilon,
         turn=str(turn()),
         file_name=f"{scene.info.name}-{scene.index}-map",

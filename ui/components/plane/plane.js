@@ -199,12 +199,15 @@ class Card {
     this.halo = inner.appendChild(svg("circle", { r: 9, fill: "none", stroke: "#fff", "stroke-width": 2 }));
     const text = { class: "axis", "font-size": 14, fill: "currentColor", y: bottom + 22 };
     const [a, b] = this.data.axes;
-    const end = this.data.reach[0].toPrecision(2);
+    const [end, high] = this.data.reach.map((reach) => reach.toPrecision(2));
+    const upright = (y) => ({ ...text, x: 0, y: 0, transform: `translate(20 ${y}) rotate(-90)` });
     this.svg.appendChild(svg("rect", { ...line, x: left, y: top, width: right - left, height: bottom - top, "stroke-width": 1, opacity: 0.5 }));
     this.svg.appendChild(svg("text", { ...text, x: left }, `−${end}`));
     this.svg.appendChild(svg("text", { ...text, x: right, "text-anchor": "end" }, end));
     this.svg.appendChild(svg("text", { ...text, x: (left + right) / 2, "text-anchor": "middle" }, a));
-    this.svg.appendChild(svg("text", { ...text, x: 0, y: 0, "text-anchor": "middle", transform: `translate(20 ${(top + bottom) / 2}) rotate(-90)` }, b));
+    this.svg.appendChild(svg("text", upright(bottom), `−${high}`));
+    this.svg.appendChild(svg("text", { ...upright(top), "text-anchor": "end" }, high));
+    this.svg.appendChild(svg("text", { ...upright((top + bottom) / 2), "text-anchor": "middle" }, b));
   }
 
   // One pixel for each point, the row of the largest b on top; the colour is the class, its opacity the confidence.
