@@ -30,7 +30,7 @@ from ui.pickers import (
 )
 from ui.slides import Slide, offer_slide
 from ui.snippets import attack_snippet
-from ui.words import epsilon_text, markdown_safe, role, role_colour
+from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 
 TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
@@ -102,7 +102,8 @@ def page() -> None:
     offer_slide(
         partial(slide_of, models, sides, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
     )
-    st.caption(f"{described(images, index, shown, target, markdown_safe)} = {epsilon_text(left.epsilon)}.")
+    size = f"{epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range"
+    st.caption(f"{described(images, index, shown, target, markdown_safe)} = {size}.")
 
 
 def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:

@@ -13,6 +13,7 @@ from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load
 from ui.frame import chosen, chosen_number, heading, remember
+from ui.glossary import tell
 from ui.pickers import about_images, dataset_picker, images_and_models
 from ui.tiles import Tile, tiles
 from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
@@ -47,9 +48,10 @@ _CSS = """<style>
 def page() -> None:
     """The verdict on one model, the ten checks behind it, and a comparison with published CIFAR-10 models."""
     heading("Can it be believed?")
-    st.caption(
+    tell(
         "A defended model can look robust only because the attack is too weak for it. These ten checks, from the field's own "
-        "rules, distinguish real robustness from masked robustness."
+        "rules, distinguish real robustness from masked robustness.",
+        key="believe",
     )
     with st.sidebar:
         info = dataset_picker()

@@ -13,6 +13,7 @@ from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load
 from ui.frame import chosen, drop_controls, heading, remember
+from ui.glossary import tell
 from ui.pickers import offer_missing
 from ui.training import job as job_views
 from ui.training.cards import cards
@@ -146,9 +147,10 @@ def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
 
 def new_training(*, busy: bool) -> None:
     """The form: what to train, three presets, and all other settings."""
-    st.caption(
+    tell(
         "Adversarial training: at every step the network also sees images attacked with its own gradient. "
-        "Choose a preset, start it, watch its accuracies, then attack the result."
+        "Choose a preset, start it, watch its accuracies, then attack the result.",
+        key="retrain",
     )
     info, architecture, place = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from advcore.errors import AdvcoreError
+from ui import glossary, share
 from ui.components.address import address, moved_to
 from ui.words import markdown_safe
 
@@ -59,6 +60,8 @@ def show(page: Any) -> None:
     """Run the page that `st.navigation` chose, with the app's style."""
     st.html(_CSS)
     guard(page.run, page.url_path)
+    glossary.words()
+    share.offer_code(here())
 
 
 def guard(draw: Callable[[], None], page: str = "") -> None:

@@ -34,6 +34,11 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     press(page, "Explain")
     expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
     assert wrong(page) == []
+    page.get_by_role("button", name="PGD-20").press("Enter")
+    expect(page.get_by_text("Projected gradient descent")).to_be_visible()
+    assert wrong(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Projected gradient descent")).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.get_by_test_id("stMain").evaluate("node => node.scrollWidth <= node.clientWidth")
     page.get_by_role("link", name="This image on the Attack page").press("Enter")

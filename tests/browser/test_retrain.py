@@ -28,7 +28,7 @@ def test_the_preset_of_under_a_minute_is_watched_reloaded_and_attacked(page: Pag
     expect(page.get_by_text("of the first 360 test images.")).to_be_visible(timeout=180_000)
     expect(page.locator(".pictures figure")).to_have_count(3)
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
-    page.get_by_text("FGSM", exact=True).click()
+    page.get_by_text("FGSM", exact=True).first.click()
     expect(page.get_by_text("Accuracy under FGSM")).to_be_visible()
     link.click()
     expect(page.locator(".card")).to_have_count(2)

@@ -1,0 +1,41 @@
+"""The QR code of a page's state."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+import segno
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from ui.share import ALONE, picture
+
+
+def opened(address: str | None) -> AppTest:
+    page = AppTest.from_string(f"from ui.share import offer_code\noffer_code({address!r})").run()
+    assert not page.exception
+    return page
+
+
+def test_the_code_is_that_of_the_address() -> None:
+    address = "http://lab.example:8501/believe?model=mnist%2Flee_cnn-fgsm-0.3&epsilon=0.3"
+    seen = Image.open(io.BytesIO(base64.b64decode(picture(address).split(",")[1]))).convert("L")
+    modules = [[seen.getpixel((6 * x + 3, 6 * y + 3)) == 0 for x in range(seen.width // 6)] for y in range(seen.height // 6)]
+    expected = segno.make_qr(address, error="l").matrix_iter(border=4)
+    assert modules == [[bool(dark) for dark in row] for row in expected]
+    assert not modules[0][0]
+
+
+@pytest.mark.parametrize("address", [None, "javascript:alert(1)", "http://lab.example/?" + "a" * 3000])
+def test_an_address_that_no_code_can_hold_is_not_offered(address: str | None) -> None:
+    assert not opened(address).get("html")
+
+
+def test_the_address_is_escaped_and_one_of_this_machine_alone_is_said_to_be() -> None:
+    page = opened('http://localhost:8501/?lesson="><script>')
+    html = page.get("html")[0].proto.body
+    assert "<script>" not in html
+    assert ALONE in html
+    assert ALONE not in opened("http://lab.example/?a=1").get("html")[0].proto.body
