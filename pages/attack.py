@@ -38,15 +38,15 @@ PER_PAGE = 24
 
 def page() -> None:
     """Two models and one image with the ε track, other images to pick, and downloads."""
-    heading(
-        TITLE,
-        wide=True,
-        help="Drag ε. The attack changes every pixel by at most ε, in the direction that raises the model's error most.",
-    )
+    top = st.container()
     tours = st.container(horizontal=True, vertical_alignment="center", gap="small", key="tours")
-    with st.container(horizontal=True, gap="small", key="picks"):
+    picks = st.container(horizontal=True, gap="small", key="picks")
+    with picks:
         info = dataset_picker(bare=True)
         attack_name = attack_picker(bare=True)
+    with top:
+        heading(TITLE, wide=True, help=f"Drag ε, the size of the change. The attack: {attacks.offered()[attack_name].about}")
+    with picks:
         models_place, target_place = st.container(horizontal=True, gap="small", key="models"), st.container()
     images, known = images_and_models(info)
     with models_place:

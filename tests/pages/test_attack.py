@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from advcore import data
-from advcore.attacks import FGSM, PGD, predict
+from advcore.attacks import ATTACKS, FGSM, PGD, predict
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from tests.pages.conftest import REPOSITORY, open_page
@@ -23,6 +23,11 @@ def test_it_opens_on_two_models() -> None:
     assert not page.error
     assert page.selectbox(key="dataset").value in {"mnist", "digits"}
     assert not page.sidebar.selectbox, "the page is as wide as the window"
+
+
+def test_the_heading_explains_the_chosen_attack() -> None:
+    page = open_page("attack", dataset="digits", attack="pgd")
+    assert ATTACKS["pgd"].about in next(item.proto.help for item in page.markdown if item.value.startswith("# "))
 
 
 def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
