@@ -58,7 +58,7 @@ def zoo() -> dict[str, Pretrained]:
         from torchvision.models import get_model_weights
     except ImportError:
         return {}
-    found: dict[str, Pretrained] = {item.id: item for item in ROBUST}
+    found: dict[str, Pretrained] = {}
     for name, title in _TITLES.items():
         weights = get_model_weights(name).DEFAULT
         crop = weights.transforms()
@@ -67,7 +67,7 @@ def zoo() -> dict[str, Pretrained]:
         clean, normalization = figures["acc@1"] / 100, (tuple(crop.mean), tuple(crop.std))
         item = TorchvisionNetwork(name, title, size, clean, weights.url, *normalization)
         found[item.id] = item
-    return found
+    return found | {item.id: item for item in ROBUST}
 
 
 def available() -> dict[str, Pretrained]:

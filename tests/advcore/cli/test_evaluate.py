@@ -19,6 +19,7 @@ from advcore.models import checkpoints
 from tests.advcore.cli.commands import STANDARD, refused, result_of, run
 
 DEFENDED = "digits/digits_cnn-fgsm-0.2"
+WRITTEN = {"autoattack", "diagnosis"}
 LITTLE = ["--steps", "3", "--targets", "2", "--queries", "8", "--precision", "fp32"]
 
 
@@ -120,8 +121,9 @@ def test_write_keeps_the_results_in_the_header_and_every_weight(
     assert after.metrics["autoattack"] == found["autoattack"]
     assert found["autoattack"]["images"] == 12
     assert diagnosis_of(after) == Diagnosis.from_dict(found["diagnosis"])
-    kept = {name: value for name, value in after.metrics.items() if name not in {"autoattack", "diagnosis"}}
-    assert (kept, after.recipe, after.provenance) == (dict(before.metrics), before.recipe, before.provenance)
+    others = [{name: item.metrics[name] for name in item.metrics if name not in WRITTEN} for item in (before, after)]
+    assert others[0] == others[1]
+    assert (after.recipe, after.provenance) == (before.recipe, before.provenance)
     assert tensor_bytes(after.path.read_bytes()) == tensor_bytes(content)
     assert all((value == weights[name]).all() for name, value in after.model().state_dict().items())
 
