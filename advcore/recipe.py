@@ -10,8 +10,8 @@ from typing import Any
 
 from advcore.defenses import DEFENSES, Setting
 from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE
-from advcore.defenses.distill import TEMPERATURE
 from advcore.defenses.noise import SIGMA
+from advcore.defenses.temperature import TEMPERATURE
 from advcore.defenses.trades import BETA
 from advcore.errors import RecipeError
 
@@ -133,7 +133,7 @@ class Recipe:
 
     @property
     def strength(self) -> tuple[str, float]:
-        """What the defense trains against, as a sign and a value: ε (0 for none), or the σ of its noise."""
+        """What the defense trains against, as a sign and a value: ε (0 for none), σ or T."""
         sign, name = DEFENSES[self.defense].strength
         return sign, getattr(self, name)
 

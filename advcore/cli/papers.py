@@ -8,6 +8,7 @@ import sys
 
 from advcore.cli.options import progress_bar
 from advcore.device import PRECISIONS
+from advcore.errors import AdvcoreError
 from advcore.papers import record, replication, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES, find
@@ -25,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
+    run.add_argument("--model", action="append", metavar="ID", help="only this model; the rest of the record stays")
     run.add_argument("--precision", choices=PRECISIONS, default=replication.PRECISION, help="of the answers (default: fp32)")
     for command, action in ((listing, _list), (show, _show), (run, _run)):
         command.add_argument("--json", action="store_true", help="JSON instead of tables")
@@ -52,12 +54,16 @@ def _show(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
     for of in [find(key) for key in keys]:
-        for step in replication.measure(of, quick=options.quick, precision=options.precision):
+        only, old = options.model or [], record.read(of.key)
+        if only and not old:
+            raise AdvcoreError(f"There is no record of {of.key} yet; leave --model out.")
+        for step in replication.measure(of, quick=options.quick, precision=options.precision, only=only):
             progress_bar(step.done, f"{step.words:<70.70}")
         assert step.record is not None
-        _print(of, step.record, as_json=options.json)
+        found = record.replaced(old, step.record, only) if old and only and not options.quick else step.record
+        _print(of, found, as_json=options.json)
         quick = "Shown, not recorded: --quick measures few images."
-        print(quick if options.quick else f"Recorded in {record.write(step.record)}", file=sys.stderr)
+        print(quick if options.quick else f"Recorded in {record.write(found)}", file=sys.stderr)
 
 
 def _print(of: Study, found: Record | None, *, as_json: bool) -> None:

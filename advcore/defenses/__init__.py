@@ -10,8 +10,9 @@ from advcore.defenses.n_fgsm import N_FGSM
 from advcore.defenses.noise import NOISE
 from advcore.defenses.pgd import PGD
 from advcore.defenses.standard import STANDARD
+from advcore.defenses.temperature import HIGH_TEMPERATURE
 from advcore.defenses.trades import TRADES
 
 DEFENSES: dict[str, Defense] = {
-    defense.name: defense for defense in (STANDARD, FGSM, FGSM_RS, N_FGSM, PGD, TRADES, DISTILL, NOISE)
+    defense.name: defense for defense in (STANDARD, FGSM, FGSM_RS, N_FGSM, PGD, TRADES, HIGH_TEMPERATURE, DISTILL, NOISE)
 }

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from advcore.defenses.base import Defense, Setting, Step
+from advcore.defenses.base import Defense, Step
 from advcore.defenses.fgsm import with_fgsm
-
-TEMPERATURE = Setting("temperature", "Temperature", 20.0, 0.01, 1000, step=1.0, digits=2)
+from advcore.defenses.temperature import TEMPERATURE
 
 
 def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
-    """Learn the teacher's predictions at a high temperature; with ε > 0 on clean and FGSM images, as `fgsm` does."""
+    """Learn the teacher's predictions at a high temperature; with ε > 0 on clean and FGSM images, as `fgsm` does.
+
+    The teacher has to be trained at the same temperature (`temperature`): the softened answers of another are nearly uniform.
+    """
     assert step.teacher is not None
     with torch.no_grad():
         taught = step.teacher(images.detach()).float()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from advcore.data import BUILT_IN
-from advcore.papers.record import Sum
+from advcore.models import checkpoints
+from advcore.papers.record import Record, Sum
 from advcore.papers.study import Claim, Figure, Reading, Study, more, quantity
 
 EPSILONS = {"mnist": 0.1, "fashion-mnist": 0.1, "cifar10": 0.03, "tiny-imagenet": 0.03}
@@ -45,13 +47,36 @@ def _after(dataset: str) -> Sum:
     return quantity(general(dataset, epsilon), "FGSM", epsilon)
 
 
+def _path(record: Record) -> list[str]:
+    """In which epoch the Fashion-MNIST network met the published figure on held-out images, and what PGD left there."""
+    name = general("fashion-mnist", 0.1)
+    item = checkpoints.catalog("fashion-mnist").get(name)
+    history = item.metrics.get("history", []) if item and not item.own else []
+    published = next(figure.percent for figure in P1.figures if (figure.model, figure.measures) == (name, "FGSM"))
+    met = next((seen for seen in history if published and 100 * seen["fgsm"] >= published), None)
+    if item is None or met is None:
+        return []
+    last, epochs = history[-1], item.recipe.epochs
+    fgsm, pgd, end_fgsm, end_pgd = (
+        f"{100 * share:.1f}\u00a0%" for share in (met["fgsm"], met["pgd"], last["fgsm"], last["pgd"])
+    )
+    earlier = max(seen["pgd"] for seen in history)
+    epoch = math.ceil(epochs * met["step"] / last["step"])
+    return [
+        f"Fashion-MNIST, watched on {met['images']:,} held-out images: FGSM accuracy reaches the published "
+        f"{published:g}\u00a0% in epoch {epoch} of {epochs} ({fgsm}), where PGD-10 leaves {pgd}. Its best under PGD-10 was "
+        f"{100 * earlier:.1f}\u00a0%; at the end FGSM leaves {end_fgsm} and PGD-10 {end_pgd}."
+    ]
+
+
 P1 = Study(
     key="P1",
     name="Chowdhury",
     title="Adversarial Machine Learning: Attacking and Safeguarding Image Datasets",
     authors="Chowdhury",
     arxiv="2502.05203",
-    charts=("curves",),
+    charts=("curves", "training"),
+    findings=_path,
     claim="FGSM takes 20 to 29 points of accuracy; training on clean + FGSM images recovers most of it.",
     conditions=(
         "One generalized CNN on four datasets. Adam, clean batch concatenated with its FGSM batch. ε = 0.1 on MNIST and "

@@ -8,8 +8,8 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +163,15 @@ def write(record: Record) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, record.to_json())
     return path
+
+
+def replaced(old: Record, new: Record, models: Collection[str]) -> Record:
+    """The old record with the new measurements of `models` in the place of its own; raises AdvcoreError across precisions."""
+    if old.precision != new.precision:
+        raise AdvcoreError(f"The record of {old.key} is in {old.precision}; measure all of it again, or in that precision.")
+    kept = tuple(item for item in old.measured if item.model not in models)
+    missing = {model: why for model, why in old.missing.items() if model not in models} | new.missing
+    return replace(new, missing=missing, measured=(*kept, *new.measured), seconds=round(old.seconds + new.seconds, 1))
 
 
 # --- quantities ------------------------------------------------------------------------------------------------------------

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import platform
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from advcore import __version__, data
-from advcore.attacks import FGSM, PGD, Attack, CarliniWagner, spec_of
+from advcore.attacks import FGSM, PGD, Attack, CarliniWagner, input_gradient, spec_of
 from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
 from advcore.device import Precision, describe, pick_device
 from advcore.errors import CheckpointError, DataError
-from advcore.evaluation.curves import predictions
+from advcore.evaluation.curves import default_batch_size, predictions
 from advcore.models import checkpoints
 from advcore.papers.p4 import LEAKED
 from advcore.papers.record import Measurement, Record, packed
-from advcore.papers.study import Study
+from advcore.papers.study import MARGIN, ZERO, Study
 from advcore.recipe import Recipe
 from advcore.training import loop, shipped
 
 ATTACKS: dict[str, Attack] = {
     spec_of(attack).title: attack
     for attack in (FGSM(), UnclippedFGSM(), OutputGradientFGSM(), PGD(steps=20), CarliniWagner(searches=5))
-}
+} | {MARGIN: PGD(steps=20, loss="margin")}
 """How the studies' attacks are measured, by the title of their entry."""
 PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
-QUICK = {"FGSM": 500, "PGD": 100, "C&W": 10}
+QUICK = {"FGSM": 500, "PGD": 100, MARGIN: 100, "C&W": 10}
 """On how many images the quick form measures each attack."""
 
 
@@ -53,26 +56,33 @@ class Measuring:
 
 
 def measure(
-    of: Study, *, quick: bool = False, device: torch.device | None = None, precision: Precision = PRECISION
+    of: Study,
+    *,
+    quick: bool = False,
+    device: torch.device | None = None,
+    precision: Precision = PRECISION,
+    only: Collection[str] = (),
 ) -> Iterator[Measuring]:
     """Measure what a study or a question needs, yielding progress; the last one holds the record, which is not yet written.
 
     FGSM and clean images on the whole test split, PGD-20 and C&W on the study's number of first images; `quick` on 500, 100
-    and 10, with nothing trained. Models of other seeds than the shipped ones are trained each time. Attacks are made in fp32,
-    answers in `precision`. A model or a dataset that is not here is left out and named in the record; raises CheckpointError
-    when no model is here.
+    and 10, with nothing trained. Models of other seeds than the shipped ones are trained each time, and so are those that they
+    learn or start from; a measurement that was stopped finds their states again. `only` measures these models and no others.
+    Attacks are made in fp32, answers in `precision`. A model or a dataset that is not here is left out and named in the record;
+    raises CheckpointError when no model is here.
     """
     began, device = time.perf_counter(), device or pick_device()
-    tasks = _tasks(of, quick)
+    tasks = {task: epsilons for task, epsilons in _tasks(of, quick).items() if not only or task[0] in only}
     work = {task: _work(of, task[2], len(epsilons), quick) for task, epsilons in tasks.items()}
     missing, found = dict[str, str](), list[Measurement]()
     spent, whole, loaded, net = 0.0, sum(work.values()), None, nn.Module()
+    trained: dict[tuple[str, int], nn.Module] = {}
     for (model, seed, attack), epsilons in tasks.items():
         words = f"{model}{f', seed {seed}' if seed else ''} under {attack}"
         yield Measuring(spent / whole, words)
         try:
             if model not in missing and loaded != (model, seed):
-                for told in _model(model, seed, quick):
+                for told in _model(model, seed, quick, trained):
                     if isinstance(told, str):
                         yield Measuring(spent / whole, told)
                     else:
@@ -101,6 +111,8 @@ def measure(
         missing=missing,
         measured=tuple(found),
     )
+    if not quick:
+        shutil.rmtree(_trainings(), ignore_errors=True)
     yield Measuring(1.0, "done", record)
 
 
@@ -123,12 +135,12 @@ def _count(of: Study, attack: str, quick: bool) -> int | None:
     """On how many of the first test images an attack is measured; None: on all."""
     if quick:
         return QUICK.get(attack, QUICK["FGSM"])
-    return {"PGD": of.pgd_images, "C&W": of.cw_images}.get(attack)
+    return {"PGD": of.pgd_images, MARGIN: of.pgd_images, ZERO: of.pgd_images, "C&W": of.cw_images}.get(attack)
 
 
 def _work(of: Study, attack: str, epsilons: int, quick: bool) -> float:
     """Passes through a network, roughly: a gradient is about three."""
-    made = ATTACKS[attack]
+    made = ATTACKS.get(attack, ATTACKS["FGSM"])
     passes = made.passes * (1 if made.single_run else epsilons) + epsilons
     return float(passes * (_count(of, attack, quick) or 10_000))
 
@@ -151,7 +163,14 @@ def _right(
     device: torch.device,
     precision: Precision = PRECISION,
 ) -> Iterator[torch.Tensor]:
-    """Which images the model gets right at each ε, bool E×N, batch after batch."""
+    """Which images the model gets right at each ε, bool E×N, batch after batch; of `ZERO` which have a gradient of zero."""
+    if attack == ZERO:
+        net = model.to(device)
+        size = default_batch_size(images.shape, device)
+        for part in (images[start : start + size] for start in range(0, len(images), size)):
+            gradient = input_gradient(net, part.pixels(device), part.labels.to(device))
+            yield (gradient.flatten(1) == 0).all(1).cpu().expand(len(epsilons), -1)
+        return
     for seen in predictions(model, images, ATTACKS[attack], epsilons, device=device, precision=precision):
         yield seen.predicted == seen.labels
 
@@ -159,10 +178,13 @@ def _right(
 # --- the models ------------------------------------------------------------------------------------------------------------
 
 
-def _model(model: str, seed: int, quick: bool) -> Iterator[str | nn.Module]:
+def _model(
+    model: str, seed: int, quick: bool, trained: MutableMapping[tuple[str, int], nn.Module]
+) -> Iterator[str | nn.Module]:
     """A model, trained first where it is not shipped; yields words while that lasts and the model last.
 
-    Raises CheckpointError when it is not shipped yet, DataError when its images are not here.
+    What a model of another seed learns or starts from has that seed too; `trained` keeps what was trained. Raises
+    CheckpointError when it is not shipped yet, DataError when its images are not here.
     """
     dataset = model.split("/")[0]
     if data.find(dataset, "test").samples:
@@ -173,8 +195,28 @@ def _model(model: str, seed: int, quick: bool) -> Iterator[str | nn.Module]:
     if quick:
         raise CheckpointError(f"{model} has no checkpoint and is trained each time; run without --quick.")
     of, images = _leaked(seed) if model == LEAKED else (recipe(model, seed), None)
-    for progress in loop.train(of, images=images):
-        yield progress.model or f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}"
+    needed = dict.fromkeys(name for name in (of.teacher, of.warm_start) if name and model != LEAKED)
+    for name in needed:
+        for told in _model(name, seed, quick, trained):
+            if isinstance(told, str):
+                yield told
+    if (model, seed) not in trained:
+        given = {name: trained[name, seed] for name in needed}
+        for progress in loop.train(of, images=images, given=given, folder=_kept(model, of)):
+            if progress.model:
+                trained[model, seed] = progress.model
+            else:
+                yield f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}"
+    yield trained[model, seed]
+
+
+def _kept(model: str, of: Recipe) -> Path:
+    """Where a training keeps its state, so that a measurement that was stopped goes on from there."""
+    return _trainings() / hashlib.sha256(f"{model} {of.to_json()}".encode()).hexdigest()[:16]
+
+
+def _trainings() -> Path:
+    return checkpoints.runs_root() / "papers"
 
 
 def shipped_model(model: str) -> checkpoints.Checkpoint:

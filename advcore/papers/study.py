@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from advcore import data
+from advcore.defenses import DEFENSES
 from advcore.papers.record import Accuracy, Record, Sum, add
 
-Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W"]
-"""Accuracy on clean images or under an attack; `drop` is clean minus FGSM, in points."""
+Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W", "margin", "zero gradient"]
+"""Accuracy on clean images or under an attack (`margin`: PGD-20 on the margin loss); `drop` is clean minus FGSM, in points;
+`zero gradient` is the share of the images whose loss has a gradient of exactly zero."""
+MARGIN, ZERO = "PGD, margin loss", "zero gradient"
 Chart = Literal["curves", "training", "models"]
 """What is drawn besides published against measured: accuracy against ε, the trainings, or models under attacks."""
+_UNDEFENDED = {name for name, defense in DEFENSES.items() if not defense.defended}
 _GRID = 8  # ε of the curve drawn for every model
 
 
@@ -23,7 +27,9 @@ def quantity(model: str, measures: Measures, epsilon: float = 0.0, fgsm: str = "
         return {clean: 1.0}
     if measures == "C&W":
         return {Accuracy(model, "C&W", data.BUILT_IN[clean.dataset].l2_budget): 1.0}
-    attacked = {Accuracy(model, "PGD" if measures == "PGD" else fgsm, epsilon): 1.0}
+    if measures == "zero gradient":
+        return {Accuracy(model, ZERO): 1.0}
+    attacked = {Accuracy(model, {"PGD": "PGD", "margin": MARGIN}.get(measures, fgsm), epsilon): 1.0}
     return more({clean: 1.0}, attacked) if measures == "drop" else attacked
 
 
@@ -53,8 +59,8 @@ class Figure:
 
     @property
     def defended(self) -> bool:
-        """Whether its model was trained with a defense."""
-        return not self.model.endswith("-standard")
+        """Whether its model was trained with a defense that is to hold against attacks."""
+        return self.model.split("/")[1].split("-")[1] not in _UNDEFENDED
 
     @property
     def single_step(self) -> bool:

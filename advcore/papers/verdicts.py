@@ -96,8 +96,9 @@ def _cell(figure: Figure, reading: Reading, record: Record | None) -> Cell:
 def _masked(record: Record, part: Accuracy) -> str | None:
     """A sentence where a defended model is masked at an ε it was trained for, as `diagnosis.masked` defines it."""
     pair = {"FGSM": record.find(part), "PGD-20": record.find(replace(part, attack="PGD"))}
-    claimed = float(part.model.rsplit("-", 1)[1])
-    if None in pair.values() or part.epsilon > 1.01 * claimed:  # the ε in a model's name is rounded
+    claimed = part.model.rsplit("-", 1)[1]
+    # The ε in a model's name is rounded; a name without one claims none.
+    if None in pair.values() or not claimed[0].isdigit() or part.epsilon > 1.01 * float(claimed):
         return None
     rows = [{"attack": title, "images": item.images, "accuracy": item.share} for title, item in pair.items() if item]
     return masking_of([row | {"epsilon": part.epsilon} for row in rows], part.epsilon)

@@ -62,19 +62,21 @@ def train(
     device: torch.device | None = None,
     precision: Precision | None = None,
     folder: Path | None = None,
+    given: Mapping[str, nn.Module] | None = None,
 ) -> Iterator[Progress]:
     """Carry out a recipe, yielding progress a few times a second; the last Progress holds the finished model (fp32, CPU).
 
     `images` is the training split (loaded by name if left out). With `folder`, the state is saved there every 20 s, at every
     evaluation, at the end and when the iterator is closed; a run that finds its own state there continues from it, with the
     same result as if it had never stopped (in the precision it began with, unless another is given). Under torchrun each
-    process takes its share of every batch, and rank 0 saves.
+    process takes its share of every batch, and rank 0 saves. `given` are models that stand for the checkpoints of these ids,
+    as warm start or teacher.
     Raises RecipeError when the folder holds another run's state or the loss is no longer finite, CheckpointError when the
     state is damaged or a teacher takes other images, DataError without data.
     """
     keep_freed_memory()
     images = images or data.load(recipe.dataset, "train", limit=recipe.images)
-    yield from Trainer(recipe, images, device, precision, folder).run()
+    yield from Trainer(recipe, images, device, precision, folder, given).run()
 
 
 class Trainer:
@@ -87,6 +89,7 @@ class Trainer:
         device: torch.device | None,
         precision: Precision | None,
         folder: Path | None,
+        given: Mapping[str, nn.Module] | None = None,
     ) -> None:
         self.recipe, self.folder, self.world = recipe, folder, distributed.world()
         self.device = device or distributed.device() or pick_device()
@@ -104,11 +107,11 @@ class Trainer:
         self.sides = sides.to(self.device)
         found = state.load(folder, recipe)
         # A state holds every weight: the checkpoint that training started from is not needed again.
-        network = fresh_model(recipe, images) if found else initial_model(recipe, images)
+        network = fresh_model(recipe, images) if found else initial_model(recipe, images, given)
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.optimizer = optimizer(recipe, self.network)
         self.average = running_average(self.network, recipe.averaging) if recipe.averaging else None
-        self.teacher = self._teacher(images)
+        self.teacher = self._teacher(images, given or {})
         self.step, self.seconds = 0, 0.0
         self.history: list[Evaluation] = []
         self.best: state.Weights = {}
@@ -120,12 +123,15 @@ class Trainer:
         begun = found.precision if found else distributed.from_first(precision or fastest_precision(self.device.type))
         self.precision: Precision = precision or begun
 
-    def _teacher(self, images: data.LabeledImages) -> nn.Module | None:
-        if self.recipe.teacher is None:
+    def _teacher(self, images: data.LabeledImages, given: Mapping[str, nn.Module]) -> nn.Module | None:
+        name = self.recipe.teacher
+        if name is None:
             return None
-        teacher = checkpoints.find(self.recipe.teacher)
-        teacher.require(images)
-        return teacher.model().to(self.device, memory_format=torch.channels_last)
+        if (teacher := given.get(name)) is None:
+            found = checkpoints.find(name)
+            found.require(images)
+            teacher = found.model()
+        return copy.deepcopy(teacher).to(self.device, memory_format=torch.channels_last)
 
     def run(self) -> Iterator[Progress]:
         """Every step from where the run stands to its end."""
@@ -275,16 +281,16 @@ def fresh_model(recipe: Recipe, images: data.LabeledImages) -> nn.Module:
         return checkpoints.build(recipe, images.shape, len(images.class_names))
 
 
-def initial_model(recipe: Recipe, images: data.LabeledImages) -> nn.Module:
+def initial_model(recipe: Recipe, images: data.LabeledImages, given: Mapping[str, nn.Module] | None = None) -> nn.Module:
     """The model a run starts from: a fresh one fitted to the images, or with the weights of the recipe's warm start.
 
-    Raises RecipeError when the warm start has another architecture.
+    `given` as for `train`. Raises RecipeError when the warm start has another architecture.
     """
     model = fresh_model(recipe, images)
     if recipe.warm_start is None:
         fit_to_images(model, images[:_FITTED].pixels())
     else:
-        start = checkpoints.find(recipe.warm_start).model().state_dict()
+        start = ((given or {}).get(recipe.warm_start) or checkpoints.find(recipe.warm_start).model()).state_dict()
         try:
             model.load_state_dict(start)
         except RuntimeError as error:

@@ -180,7 +180,7 @@ def test_a_question_has_a_line_for_each_model_and_a_column_for_each_attack() -> 
 def test_what_is_too_close_to_tell_stays_undecided(records: Path) -> None:
     record.write(made_up("Q1"))
     said = text_of(opened("Q1"))
-    assert "Distillation adds to adversarial training under PGD. **Too close to tell.**" in said
+    assert "Distillation adds to adversarial training under PGD-20. **Too close to tell.**" in said
 
 
 def test_the_command_line_says_the_same(records: Path, capsys: pytest.CaptureFixture[str]) -> None:

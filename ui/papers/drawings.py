@@ -164,7 +164,8 @@ def _models(study: Study, record: Record) -> None:
     several = len(study.datasets) > 1
     places = [short(model) + (f"<br>{model.split('/')[0]}" if several else "") for model in models]
     bars = []
-    for kind, tint in zip(MEASURES, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=False):
+    accuracies = (kind for kind in MEASURES if kind != "zero gradient")
+    for kind, tint in zip(accuracies, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=True):
         found = {row.figure.model: row.cells[0].measured for row in rows if row.figure.measures == kind}
         if found:
             error = tuple((one.high - one.low) / 2 if (one := found.get(model)) else 0.0 for model in models)

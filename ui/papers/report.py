@@ -30,7 +30,15 @@ _EDGES = {
     "differs: ours is higher": "not",
     "differs: ours is lower": "not",
 }
-MEASURES = {"clean": "clean accuracy", "FGSM": "under FGSM", "PGD": "under PGD", "drop": "drop under FGSM", "C&W": "under C&W"}
+MEASURES = {
+    "clean": "clean accuracy",
+    "FGSM": "under FGSM",
+    "PGD": "under PGD",
+    "drop": "drop under FGSM",
+    "C&W": "under C&W",
+    "margin": "under PGD on the margin",
+    "zero gradient": "images with a gradient of zero",
+}
 TABLE_CSS = """
 .study-scroll { overflow-x: auto; }
 .study { border-collapse: collapse; width: 100%; font-size: .86rem; line-height: 1.35; font-variant-numeric: tabular-nums; }

@@ -261,6 +261,12 @@ def test_the_distillation_loss_by_hand() -> None:
     assert float(distillation_loss(logits, taught, temperature=2.0)) == pytest.approx((first + second) / 2, rel=1e-5)
 
 
+def test_a_temperature_divides_the_logits(network: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    (loss,) = losses(a_recipe("temperature", temperature=5.0), network, batch)
+    wanted = -(network(batch[0]) / 5).log_softmax(1)[torch.arange(12), batch[1]].mean()
+    torch.testing.assert_close(loss, wanted)
+
+
 def test_a_student_that_predicts_like_its_teacher_has_nothing_to_learn(
     network: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from advcore import data
-from advcore.attacks import FGSM, PGD
+from advcore.attacks import FGSM, PGD, predict
 from advcore.cli import main
 from advcore.errors import CheckpointError
 from advcore.evaluation.curves import accuracy
 from advcore.models import checkpoints
+from advcore.models.architectures import Scale
 from advcore.papers import record, replication, verdicts
 from advcore.papers.p4 import LEAKED
 from advcore.papers.record import Accuracy, Measurement, Record, value
 from advcore.papers.studies import STUDIES
-from advcore.papers.study import Study
+from advcore.papers.study import MARGIN, ZERO, Study
 from advcore.recipe import Recipe
 from advcore.training import loop
 from tests.conftest import REAL_DATA
@@ -93,6 +95,22 @@ def test_a_missing_model_is_named_and_the_rest_measured(records: Path, own_check
     assert "--rebuild" in rows[3].words
 
 
+def test_one_model_is_measured_again_and_the_rest_stays(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["papers", "run", "P5", "--model", DEFENDED]) == 2
+    assert "leave --model out" in capsys.readouterr().err
+    whole = measured(FIFTH)
+    wrong = tuple(dataclasses.replace(item, right=0) for item in whole.measured)
+    record.write(dataclasses.replace(whole, measured=wrong))
+    assert main.main(["papers", "run", "P5", "--model", DEFENDED]) == 0
+    again = record.read("P5")
+    assert again is not None
+    right = {(item.model, item.attack, item.epsilon): item.right for item in whole.measured}
+    assert {(item.model, item.attack, item.epsilon): item.right for item in again.measured} == {
+        key: count if key[0] == DEFENDED else 0 for key, count in right.items()
+    }
+    assert again.command == whole.command
+
+
 def test_without_any_model_it_says_so(records: Path, own_checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["papers", "run", "P5"]) == 2
     assert "not shipped yet" in capsys.readouterr().err
@@ -126,6 +144,34 @@ def test_carlini_wagner_counts_within_its_l2_budget(records: Path) -> None:
     assert 0 < found.right < 10
 
 
+def test_what_a_seed_learns_and_starts_from_has_that_seed(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {"dataset": "digits", "architecture": "digits_cnn", "epochs": 1, "images": 200, "held_out": 0}
+    teacher, student = Recipe(**short, defense="temperature"), "digits/digits_cnn-distill"
+    taught = Recipe(**short, defense="distill", teacher=teacher.checkpoint_id, warm_start=teacher.checkpoint_id)
+    recipes = {item.checkpoint_id: item for item in (teacher, taught)}
+    monkeypatch.setattr(replication, "recipe", lambda model, seed: dataclasses.replace(recipes[model], seed=seed))
+    trained: dict[tuple[str, int], nn.Module] = {}
+    *_, found = replication._model(student, 3, False, trained)
+    assert set(trained) == {(teacher.checkpoint_id, 3), (student, 3)}
+    assert found is trained[student, 3]
+    *_, again = replication._model(student, 3, False, trained)
+    assert again is found
+    # A measurement that was stopped finds what was trained: no step is taken again.
+    monkeypatch.setattr(loop.Trainer, "advance", lambda self: pytest.fail("trained again"))
+    *_, resumed = replication._model(student, 3, False, {})
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in resumed.state_dict().items())
+
+
+def test_images_without_a_gradient_are_counted(digits: data.LabeledImages) -> None:
+    """A softmax whose logits lie far apart is exactly one-hot in fp32: right, its loss has no gradient; wrong, it has one."""
+    model = checkpoints.find(STANDARD).model()
+    few, cpu = digits[:50], torch.device("cpu")
+    (sharp,) = replication._right(nn.Sequential(model, Scale(1e6)), few, ZERO, [0.0], cpu)
+    assert torch.equal(sharp[0], predict(model, few.pixels()) == few.labels)
+    (plain,) = replication._right(model, few, ZERO, [0.0], cpu)
+    assert not plain.any()
+
+
 def test_the_leak_trains_on_the_attacked_test_images(own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(data.data_root()) / "mnist"
     for split, count in (("train", 40), ("test", 12)):
@@ -134,7 +180,7 @@ def test_the_leak_trains_on_the_attacked_test_images(own_checkpoints: Path, monk
     save_checkpoint(own_checkpoints, Recipe(dataset="mnist", architecture="srivathsav_cnn"), (1, 28, 28))
     given: list[data.LabeledImages] = []
 
-    def train(of: Recipe, *, images: data.LabeledImages) -> Iterator[loop.Progress]:
+    def train(of: Recipe, *, images: data.LabeledImages, **_: object) -> Iterator[loop.Progress]:
         given.append(images)
         assert (of.epochs, of.warm_start) == (10, "mnist/srivathsav_cnn-standard")
         yield loop.Progress(1, 1, 1, 0.0, 1.0, 1.0, 0.0, model=checkpoints.find(str(of.warm_start)).model())
@@ -191,7 +237,7 @@ def test_the_recorded_command_measures_what_the_record_holds(key: str) -> None:
     options = main.parser().parse_args(found.command.split()[3:])
     assert (options.key, options.quick, options.precision) == ([key], False, found.precision)
     assert found.precision in found.device
-    counts = {"PGD": of.pgd_images, "C&W": of.cw_images}
+    counts = {"PGD": of.pgd_images, MARGIN: of.pgd_images, ZERO: of.pgd_images, "C&W": of.cw_images}
     for item in found.measured:
         assert item.images == counts.get(item.attack, 2500 if item.model.startswith("tiny-imagenet/") else 10_000)
     for part in of.accuracies():
@@ -235,7 +281,7 @@ def test_a_few_images_measured_again_agree_with_the_record(model: str, monkeypat
             pytest.skip(f"needs the real {dataset}: set ADVCORE_DATA to a folder with {dataset}/test.parquet")
         monkeypatch.setenv("ADVCORE_DATA", str(REAL_DATA))
     net, images, cpu = checkpoint.model(), data.load(dataset, limit=30), torch.device("cpu")
-    for attack, few in {"FGSM": 30, "PGD": 6, "C&W": 3}.items():
+    for attack, few in {"FGSM": 30, "PGD": 6, MARGIN: 6, ZERO: 30, "C&W": 3}.items():
         parts = sorted(part for part in MODELS[model] if part.attack == attack)
         # One gradient serves every ε of FGSM; PGD takes one for each step.
         parts = parts if attack == "FGSM" else parts[len(parts) // 2 :][:1]

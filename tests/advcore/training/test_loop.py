@@ -359,6 +359,20 @@ def test_a_warm_start_begins_with_the_checkpoints_weights(digits_train: data.Lab
     assert same(weights(loop.initial_model(recipe, digits_train)), weights(start))
 
 
+def test_given_models_stand_for_checkpoints(digits_train: data.LabeledImages) -> None:
+    """As a warm start and as a teacher; the one that was given is not changed."""
+    taught = Recipe(**TINY, defense="distill", teacher="digits/nobody", warm_start="digits/nobody")
+    given = checkpoints.find("digits/digits_cnn-standard").model()
+    before = weights(given)
+    assert same(weights(loop.initial_model(taught, digits_train, {"digits/nobody": given})), before)
+    *_, last = train(taught, images=digits_train, device=CPU, precision="fp32", given={"digits/nobody": given})
+    assert last.model is not None
+    assert same(weights(given), before)
+    # It learns what it knows already: its weights hardly move.
+    moved = max(float((value - before[name]).abs().max()) for name, value in weights(last.model).items())
+    assert moved < 0.02
+
+
 def test_a_teacher_of_other_images_is_refused(digits_train: data.LabeledImages) -> None:
     recipe = Recipe(**TINY, defense="distill", teacher="mnist/lee_cnn-standard")
     with pytest.raises(CheckpointError, match="takes images of 28×28 grey"):
