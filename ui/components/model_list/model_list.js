@@ -35,7 +35,7 @@ export default function (component) {
           (line.epsilon ? ` at ε = ${line.epsilon}` : "") + (line.masked ? ", masked" : "") + (line.own ? ", your own" : ""),
       );
       row.tabIndex = line.id === data.selected ? 0 : -1;
-      const name = make(row, "span", "cell name", line.title.replaceAll("ε ", "ε\u00a0").replaceAll("-", "\u2011"));
+      const name = make(row, "span", "cell name", line.title.replace(/([εσT]) (?=[0-9])/g, "$1\u00a0").replaceAll("-", "\u2011"));
       if (line.own) make(name, "small", "own", "your own");
       const bar = make(row, "span", "cell bar");
       bar.style.setProperty("--colour", line.colour);
