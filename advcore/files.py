@@ -48,6 +48,13 @@ def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def with_package() -> dict[str, str]:
+    """The environment for a process that runs one of this package's modules: the package is found first."""
+    package = str(Path(__file__).resolve().parents[1])
+    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
 def fetched_into(folder: Path, expected: int, fetch: Callable[[], object]) -> Iterator[tuple[int, int]]:
     """Run `fetch` in a thread, yielding (bytes that it added below `folder`, `expected`) four times a second.
 

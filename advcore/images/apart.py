@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from advcore.device import cores
+from advcore.files import with_package
 from advcore.images.decode import Photo, photo_of
 from advcore.images.levels import MAX_BYTES, PhotoError, shown_name, too_heavy
 
@@ -109,8 +108,6 @@ def _ended_in_time(process: subprocess.Popen[bytes], wanted: Callable[[], bool])
 
 
 def _start() -> subprocess.Popen[bytes]:
-    package = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "advcore.images.child", str(MEMORY_BYTES), str(CPU_SECONDS)],
         stdin=subprocess.PIPE,
@@ -118,7 +115,7 @@ def _start() -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         pipesize=1 << 20,
         # One thread: each of those that OpenBLAS starts reserves address space.
-        env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
+        env=with_package() | {"OPENBLAS_NUM_THREADS": "1"},
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from advcore.files import read_object, write_whole
+from advcore.files import read_object, with_package, write_whole
 
 _SAME_SECONDS = 2.0  # a correction of the clock may move the moment of creation a little
 
@@ -46,16 +45,14 @@ def launch(folder: Path, *words: str) -> None:
     What it prints goes to the folder's `log.txt`.
     """
     # If the threads of two programs spin while they wait, both take ten times as long: these threads sleep.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1"}
-    package = str(Path(__file__).resolve().parents[2])
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **with_package(), "PYTHONUNBUFFERED": "1"}
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+            env=environment,
             start_new_session=True,
         )
     record(folder, process.pid)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from advcore.files import with_package
 
 MEAN, STD = "normalizer.mean", "normalizer.std"
 """What the safetensors file of an ImageNet network calls its normalization."""
@@ -23,13 +24,12 @@ def as_safetensors(pickle: Path, target: Path, network: str = ANY) -> None:
     `network` is one of torchvision's, for a file of `robust_imagenet`, or `ANY`.
     """
     limits = (str(MEMORY_BYTES), str(CPU_SECONDS))
-    paths = os.pathsep.join(filter(None, (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))))
     try:
         done = subprocess.run(
             [sys.executable, "-m", "advcore.models.unpickle", str(pickle), str(target), network, *limits],
             capture_output=True,
             timeout=SECONDS,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=with_package(),
         )
         reason = json.loads(done.stdout)["error"]
     except (subprocess.TimeoutExpired, ValueError, LookupError, TypeError) as error:
