@@ -6,17 +6,14 @@ import argparse
 import json
 import math
 
-from advcore import data
-from advcore.cli.options import add_device, one_image, progress_bar
-from advcore.device import describe, pick_device
+from advcore.cli.options import add_device, add_test_image, opened, progress_bar
+from advcore.device import describe
 from advcore.evaluation.smoothing import ALPHA, bracket
-from advcore.models import checkpoints
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--checkpoint", required=True, metavar="ID")
-    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+    add_test_image(parser)
     parser.add_argument("--sigma", type=float, default=0.25, help="standard deviation of the noise, pixel space (default 0.25)")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="votes to count (default 1000)")
     parser.add_argument("--draw", type=int, default=0, help="seed of the noise (default 0)")
@@ -25,12 +22,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    checkpoint = checkpoints.find(options.checkpoint)
-    test = data.load(checkpoint.recipe.dataset, "test")
-    checkpoint.require(test)
-    device, names = pick_device(options.device), test.class_names
-    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
-    found = None
+    checkpoint, test, model, image = opened(options)
+    names, found = test.class_names, None
     for found in bracket(model, image, options.sigma, options.samples, len(names), seed=options.draw, index=options.index):
         progress_bar(found.votes.samples / options.samples, "votes")
     assert found is not None
@@ -48,6 +41,6 @@ def _run(options: argparse.Namespace) -> None:
         "radius_linf": None if radius is None else radius / math.sqrt(image.numel()),
         "attack_tried_up_to_l2": found.tried,
         "attack_found_at_l2": found.fooled_at,
-        "device": describe(device, "fp32"),
+        "device": describe(image.device, "fp32"),
     }
     print(json.dumps(result, indent=2, ensure_ascii=False))

@@ -10,17 +10,14 @@ import torch
 
 from advcore import data
 from advcore.cli.attack import class_index
-from advcore.cli.options import add_device, one_image
-from advcore.device import pick_device
+from advcore.cli.options import add_device, add_test_image, opened
 from advcore.evaluation.gradients import far_epsilons, film, input_gradient_at
 from advcore.images.encode import png
-from advcore.models import checkpoints
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--checkpoint", required=True, metavar="ID")
-    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+    add_test_image(parser)
     parser.add_argument("--target", metavar="CLASS", help="also attack toward this class, by name or number")
     parser.add_argument("--norm", choices=["linf", "l2"], default="linf", help="of that attack's budget")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gradient.png and film.png are written there")
@@ -29,11 +26,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    checkpoint = checkpoints.find(options.checkpoint)
-    info, test = data.dataset(checkpoint.recipe.dataset), data.load(checkpoint.recipe.dataset, "test")
-    checkpoint.require(test)
-    device, target = pick_device(options.device), class_index(options.target, test.class_names)
-    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
+    checkpoint, test, model, image = opened(options)
+    info, target = data.dataset(checkpoint.recipe.dataset), class_index(options.target, test.class_names)
     gradient = input_gradient_at(model, image, int(test.labels[options.index]))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "gradient.png").write_bytes(png(gradient.picture(gradient.largest)))

@@ -8,33 +8,27 @@ import json
 import torch
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, chosen_attack, one_image
-from advcore.device import pick_device
+from advcore.cli.options import add_attack, add_device, add_test_image, chosen_attack, opened
 from advcore.evaluation.inside import IMAGES, hidden, inside
 from advcore.evaluation.scrub import scrub
-from advcore.models import checkpoints
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--checkpoint", required=True, metavar="ID")
-    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+    add_test_image(parser)
     add_attack(parser)
     add_device(parser, precision=False)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    checkpoint = checkpoints.find(options.checkpoint)
-    info, test = data.dataset(checkpoint.recipe.dataset), data.load(checkpoint.recipe.dataset, "test")
-    checkpoint.require(test)
-    device, attack = pick_device(options.device), chosen_attack(options, [])
-    model, image = checkpoint.model().to(device), one_image(test, options.index).pixels(device)
+    checkpoint, test, model, image = opened(options)
+    info, attack = data.dataset(checkpoint.recipe.dataset), chosen_attack(options, [])
     body = hidden(model)
     *_, found = inside(body, test[:IMAGES])
     assert found is not None
     seen = scrub(model, image, attack, info.epsilons, label=int(test.labels[options.index]), index=options.index)
-    path = found.places_of(body, torch.cat([seen.attacked(place).to(device) for place in range(len(seen.epsilons))]))
+    path = found.places_of(body, torch.cat([seen.attacked(place).to(image.device) for place in range(len(seen.epsilons))]))
     names = test.class_names
     result = {
         "checkpoint": checkpoint.id,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon, one_image
+from advcore.cli.options import add_attack, add_device, add_test_image, chosen_attack, epsilon, one_image
 from advcore.device import pick_device
 from advcore.evaluation.plane import Plane, attack_direction, decision_map, random_direction
 from advcore.evaluation.scrub import Scrub, scrub
@@ -20,8 +20,7 @@ from advcore.models import checkpoints
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--checkpoint", required=True, metavar="ID")
-    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+    add_test_image(parser)
     parser.add_argument("--epsilon", type=epsilon, help="in pixel space, for attacks without one direction (default: usual ε)")
     second = parser.add_mutually_exclusive_group()
     second.add_argument("--draw", type=int, default=0, help="seed of the random second direction (default 0)")

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from advcore.errors import AdvcoreError
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from advcore.attacks import Attack
     from advcore.data import LabeledImages
+    from advcore.models.checkpoints import Checkpoint
 
 MAX_EPSILONS = 1000
 
@@ -118,6 +121,25 @@ def chosen_attack(options: argparse.Namespace, epsilons: Sequence[float], **more
     for value in epsilons:
         attacks.check_epsilon(value, attack.norm)
     return attack
+
+
+def add_test_image(parser: argparse.ArgumentParser) -> None:
+    """Declare the model and the test image that a command looks at."""
+    parser.add_argument("--checkpoint", required=True, metavar="ID")
+    parser.add_argument("--index", type=int, required=True, help="position in the test split")
+
+
+def opened(options: argparse.Namespace) -> tuple[Checkpoint, LabeledImages, nn.Module, Tensor]:
+    """The checkpoint, its test split, its model and the image (1×C×H×W in [0, 1]) of `add_test_image`, on the device."""
+    from advcore import data
+    from advcore.device import pick_device
+    from advcore.models import checkpoints
+
+    checkpoint = checkpoints.find(options.checkpoint)
+    test = data.load(checkpoint.recipe.dataset, "test")
+    checkpoint.require(test)
+    device = pick_device(options.device)
+    return checkpoint, test, checkpoint.model().to(device), one_image(test, options.index).pixels(device)
 
 
 def one_image(test: LabeledImages, index: int) -> LabeledImages:

@@ -127,11 +127,13 @@ class Trainer:
         name = self.recipe.teacher
         if name is None:
             return None
-        if (teacher := given.get(name)) is None:
+        if name in given:
+            teacher = copy.deepcopy(given[name])
+        else:
             found = checkpoints.find(name)
             found.require(images)
             teacher = found.model()
-        return copy.deepcopy(teacher).to(self.device, memory_format=torch.channels_last)
+        return teacher.to(self.device, memory_format=torch.channels_last)
 
     def run(self) -> Iterator[Progress]:
         """Every step from where the run stands to its end."""

@@ -16,6 +16,7 @@ from advcore.errors import CheckpointError, RecipeError
 from advcore.evaluation import importing
 from advcore.models import architectures, checkpoints, pickles, storage, unpickle
 from advcore.recipe import Recipe
+from tests.advcore.models.test_pretrained import Exploit
 from tests.own_models import RECIPE, files, own
 
 SHIPPED = "digits/digits_cnn-standard"
@@ -282,11 +283,6 @@ def test_a_pickle_of_robustbench_is_the_network_it_was(
     with torch.no_grad():
         assert torch.allclose(found.model()(images), storage.as_stored(model)(images), atol=1e-5)
     assert found.provenance["normalization"] == "as the file says"
-
-
-class Exploit:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, ("raise SystemExit('code ran')",)
 
 
 @pytest.mark.parametrize("held", [Exploit(), {"state_dict": {"weight": Exploit()}}, {"epoch": 3}, [torch.zeros(1)]])
