@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
-from torch import nn
-
 from advcore.errors import AdvcoreError
 from advcore.files import read_object, write_whole
+from advcore.lazy import nn, torch
 
 Precision = Literal["fp32", "bf16"]
 # malloc.h of the GNU C library

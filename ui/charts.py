@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from advcore.attacks import NORM_TITLES
-from advcore.evaluation.curves import Predictions, RobustnessCurve, wilson_interval
+from advcore.evaluation.curves import Predictions, RobustnessCurve
 from advcore.evaluation.inside import Inside
+from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.scrub import Scrub
 from advcore.evaluation.transfer import Transfer
 
@@ -510,7 +511,8 @@ class Compared:
     group: str = ""
 
 
-_ABOVE = {"xref": "container", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"}
+# Of one width each: on a phone, names of their own width would stand below one another.
+_ABOVE = {"xref": "container", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal", "entrywidth": 72}
 _NAMES = 128  # pixels for the names at the left
 
 
@@ -526,7 +528,7 @@ def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
         height += 1.0
     chart = go.Figure()
     _add_compared(chart, figures, heights, lying=True)
-    layout(chart, x="accuracy (%)", y="", height=round(100 + 25 * height))
+    layout(chart, x="accuracy (%)", y="", height=round(100 + 22 * height))
     chart.update_layout(hovermode="closest", legend=_ABOVE, margin={"l": _NAMES})
     chart.update_xaxes(range=[-3, 103])
     words = [str(figure.place) for figure in figures]

@@ -6,8 +6,6 @@ import argparse
 import json
 import sys
 
-from advcore import attacks
-from advcore.cli import train
 from advcore.errors import AdvcoreError
 from advcore.models import checkpoints
 from advcore.training import shipped
@@ -50,6 +48,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _rebuild(pattern: str) -> None:
     """Train the shipped checkpoints that match and are missing; a training that was stopped continues from its last state."""
+    from advcore import attacks
+    from advcore.cli import train
+
     wanted = shipped.matching(pattern)
     if not wanted:
         raise AdvcoreError(f"No shipped checkpoint matches '{pattern}'; `python -m advcore checkpoints` lists them.")

@@ -9,7 +9,7 @@ import sys
 from advcore.cli.options import progress_bar
 from advcore.device import PRECISIONS
 from advcore.errors import AdvcoreError
-from advcore.papers import record, replication, verdicts
+from advcore.papers import record, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES, find
 from advcore.papers.study import Study
@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
     run.add_argument("--model", action="append", metavar="ID", help="only this model; the rest of the record stays")
-    run.add_argument("--precision", choices=PRECISIONS, default=replication.PRECISION, help="of the answers (default: fp32)")
+    run.add_argument("--precision", choices=PRECISIONS, default=record.PRECISION, help="of the answers (default: fp32)")
     for command, action in ((listing, _list), (show, _show), (run, _run)):
         command.add_argument("--json", action="store_true", help="JSON instead of tables")
         command.set_defaults(run=action)
@@ -52,6 +52,8 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from advcore.papers import replication
+
     keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
     for of in [find(key) for key in keys]:
         only, old = options.model or [], record.read(of.key)

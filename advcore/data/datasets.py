@@ -16,11 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
-from torch import Tensor
-
 from advcore.data import class_names, readers
 from advcore.errors import DataError
+from advcore.lazy import torch
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -36,14 +34,14 @@ class LabeledImages:
     `groups` (int64 N) says which images show the same thing, so that they are held out together; None where none do.
     """
 
-    images: Tensor
-    labels: Tensor
+    images: torch.Tensor
+    labels: torch.Tensor
     class_names: tuple[str, ...]
     dataset: str = ""
     source: str = ""
     samples: bool = False
-    indices: Tensor = None  # type: ignore[assignment]  # filled in below
-    groups: Tensor | None = None
+    indices: torch.Tensor = None  # type: ignore[assignment]  # filled in below
+    groups: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.indices is None:
@@ -52,7 +50,7 @@ class LabeledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: slice | Tensor) -> LabeledImages:
+    def __getitem__(self, index: slice | torch.Tensor) -> LabeledImages:
         groups = None if self.groups is None else self.groups[index]
         return replace(self, images=self.images[index], labels=self.labels[index], indices=self.indices[index], groups=groups)
 
@@ -62,7 +60,7 @@ class LabeledImages:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
-    def pixels(self, device: torch.device | str = "cpu") -> Tensor:
+    def pixels(self, device: torch.device | str = "cpu") -> torch.Tensor:
         """The images in pixel space: float32 N×C×H×W in [0, 1], on `device`."""
         return self.images.to(device).float().div_(255)
 

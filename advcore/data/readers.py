@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from advcore.errors import DataError
 from advcore.files import fetched_into, why_not_fetched
 from advcore.images.levels import PhotoError, decode_levels, read_header
+from advcore.lazy import torch
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 _MODES = {1: "L", 3: "RGB"}
@@ -55,10 +54,10 @@ class RawImages:
     `groups` (int64 N) says which images show the same thing, such as the frames of one film; None where none do.
     """
 
-    images: Tensor
-    labels: Tensor
+    images: torch.Tensor
+    labels: torch.Tensor
     class_names: tuple[str, ...] = ()
-    groups: Tensor | None = None
+    groups: torch.Tensor | None = None
 
 
 def size_text(shape: Sequence[int]) -> str:

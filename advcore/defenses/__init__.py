@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advcore.defenses.base import Batches, Defense, Setting, Step
+from advcore.defenses.base import Defense, Setting, Step
 from advcore.defenses.distill import DISTILL
 from advcore.defenses.fgsm import FGSM
 from advcore.defenses.fgsm_rs import FGSM_RS

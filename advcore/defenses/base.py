@@ -6,11 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from advcore.attacks import ascend, input_gradient
+from advcore.lazy import F, nn, torch
 
 
 @dataclass(frozen=True)
@@ -46,18 +42,6 @@ STEP_SIZE = Setting(
 )
 
 
-class Batches(nn.Module):
-    """A network that takes several batches in one call, each normalized with its own batch statistics."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *batches: Tensor) -> tuple[Tensor, ...]:
-        """Float logits N×K of each batch N×C×H×W."""
-        return tuple(self.network(batch).float() for batch in batches)
-
-
 @dataclass(frozen=True)
 class Step:
     """What a defense needs to turn a batch into losses.
@@ -73,17 +57,19 @@ class Step:
     generator: torch.Generator
     teacher: nn.Module | None = None
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with the recipe's label smoothing, mean over the batch."""
         (logits,) = self.model(images)
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
 
-    def uniform(self, images: Tensor, reach: float) -> Tensor:
+    def uniform(self, images: torch.Tensor, reach: float) -> torch.Tensor:
         """Noise uniform in [−reach, reach], the shape of `images`."""
         return torch.empty_like(images).uniform_(-reach, reach, generator=self.generator)
 
-    def ascended(self, images: Tensor, labels: Tensor, steps: int, size: float) -> Tensor:
+    def ascended(self, images: torch.Tensor, labels: torch.Tensor, steps: int, size: float) -> torch.Tensor:
         """The batch after `steps` sign steps of `size` up the cross-entropy, from a uniform start, within ε and [0, 1]."""
+        from advcore.attacks import ascend, input_gradient
+
         epsilon = self.recipe.epsilon
         start = self.uniform(images, epsilon)
         return ascend(lambda attacked: input_gradient(self.network, attacked, labels), images, epsilon, size, steps, start)
@@ -109,7 +95,7 @@ class Defense:
     title: str
     trained: str
     about: str
-    losses: Callable[[Step, Tensor, Tensor], Iterator[Tensor]]
+    losses: Callable[[Step, torch.Tensor, torch.Tensor], Iterator[torch.Tensor]]
     paper: str = ""
     role: str = "Adversarially trained"
     defended: bool = True

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from advcore.defenses.base import Defense, Step
 from advcore.defenses.fgsm import with_fgsm
 from advcore.defenses.temperature import TEMPERATURE
+from advcore.lazy import F, torch
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Learn the teacher's predictions at a high temperature; with ε > 0 on clean and FGSM images, as `fgsm` does.
 
     The teacher has to be trained at the same temperature (`temperature`): the softened answers of another are nearly uniform.
@@ -22,7 +19,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
     with torch.no_grad():
         taught = step.teacher(images.detach()).float()
 
-    def loss(batch: Tensor, targets: Tensor) -> Tensor:
+    def loss(batch: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         (logits,) = step.model(batch)
         return distillation_loss(logits, targets, step.recipe.temperature)
 
@@ -32,7 +29,7 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
         yield loss(images, taught)
 
 
-def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def distillation_loss(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:
     """Cross-entropy between softmax(taught / T) and softmax(logits / T), mean over the batch; both N×K."""
     return F.cross_entropy(logits / temperature, (taught / temperature).softmax(1))
 

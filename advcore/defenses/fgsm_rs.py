@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
 from advcore.defenses.base import STEP_SIZE, Defense, Step
+from advcore.lazy import torch
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy on images one step (1.25 ε) from a uniform start in the ε-ball, projected back into it."""
     yield step.loss(step.ascended(images, labels, 1, step.recipe.step_size or 1.25 * step.recipe.epsilon), labels)
 

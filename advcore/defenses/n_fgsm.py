@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
-from advcore.attacks import input_gradient
 from advcore.defenses.base import STEP_SIZE, Defense, Step
+from advcore.lazy import torch
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy on images + noise from U[−2ε, 2ε] + ε · sign of the gradient there, clipped to [0, 1].
 
     The result may lie up to 3ε from the image: leaving out the projection onto the ε-ball is what keeps the single step
     from catastrophic overfitting.
     """
+    from advcore.attacks import input_gradient
+
     epsilon = step.recipe.epsilon
     noisy = images + step.uniform(images, 2 * epsilon)
     ascent = input_gradient(step.network, noisy, labels).sign()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-
 from advcore.defenses.base import Defense, Setting, Step
+from advcore.lazy import torch
 
 SIGMA = Setting(
     "sigma",
@@ -21,7 +19,7 @@ SIGMA = Setting(
 )
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy on images + N(0, σ²), not clipped, as in the paper: the smoothed model sees such images."""
     noise = torch.empty_like(images).normal_(std=step.recipe.sigma, generator=step.generator)
     yield step.loss(images + noise, labels)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
 from advcore.defenses.base import Defense, Step
+from advcore.lazy import torch
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy on the clean batch."""
     yield step.loss(images, labels)
 

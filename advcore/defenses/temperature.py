@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from advcore.defenses.base import Defense, Setting, Step
+from advcore.lazy import F, torch
 
 TEMPERATURE = Setting("temperature", "Temperature", 20.0, 0.01, 1000, step=1.0, digits=2)
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy of softmax(logits / T) on the clean batch."""
     (logits,) = step.model(images)
     yield F.cross_entropy(logits / step.recipe.temperature, labels, label_smoothing=step.recipe.label_smoothing)

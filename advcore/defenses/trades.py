@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from advcore.attacks import ascend, evaluating
 from advcore.defenses.base import ATTACK_STEPS, STEP_SIZE, Defense, Setting, Step
+from advcore.lazy import F, torch
 
 BETA = Setting("trades_beta", "β of TRADES", 6.0, 0, 1000, step=0.5, digits=2)
 _START = 0.001  # standard deviation of the attack's Gaussian start, in pixel space: the paper's code
 
 
-def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
+def losses(step: Step, images: torch.Tensor, labels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Cross-entropy on clean images + β · KL(clean prediction ‖ attacked prediction).
 
     As in the paper's code: the attack maximizes that divergence with the network in eval mode, from a Gaussian start, and the
     clean and the attacked batch are two forward passes, each with its own batch statistics.
     """
+    from advcore.attacks import ascend, evaluating
+
     recipe = step.recipe
     with evaluating(step.network):
         # Detached, not under no_grad: autocast would cache weights that carry no gradient.
         clean = step.network(images).float().softmax(1).detach()
 
-        def gradient(attacked: Tensor) -> Tensor:
+        def gradient(attacked: torch.Tensor) -> torch.Tensor:
             with torch.enable_grad():
                 leaf = attacked.detach().requires_grad_()
                 divergence = F.kl_div(step.network(leaf).float().log_softmax(1), clean, reduction="sum")
@@ -38,7 +36,9 @@ def losses(step: Step, images: Tensor, labels: Tensor) -> Iterator[Tensor]:
     yield trades_loss(logits, pushed, labels, recipe.trades_beta, recipe.label_smoothing)
 
 
-def trades_loss(clean: Tensor, attacked: Tensor, labels: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
+def trades_loss(
+    clean: torch.Tensor, attacked: torch.Tensor, labels: torch.Tensor, beta: float, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """cross-entropy(clean) + β · KL(softmax(clean) ‖ softmax(attacked)), means over the batch; logits N×K, labels N."""
     divergence = F.kl_div(attacked.log_softmax(1), clean.softmax(1), reduction="batchmean")
     return F.cross_entropy(clean, labels, label_smoothing=label_smoothing) + beta * divergence

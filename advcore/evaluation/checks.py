@@ -28,22 +28,11 @@ from advcore.attacks import (
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision
 from advcore.evaluation.curves import Padded, default_batch_size, prepared
-
-MASKED_GAP = 0.3
-"""How far, as a share, single-step accuracy lies above what stronger attacks leave where robustness is called masked."""
+from advcore.evaluation.masking import MASKED_GAP, masked
 
 Light = Literal["holds", "doubtful", "fails", "not run"]
 Counts = Mapping[str, int]
 Judgement = tuple[Light, str]
-
-
-def masked(single_step: float, stronger: float) -> bool:
-    """Whether a defended model is *masked*: its single-step accuracy is far above what stronger attacks leave.
-
-    Both are accuracies, shares in [0, 1], at the same ε, one that the model claims. A gap of thirty points is taken as the
-    sign of masked gradients (Athalye et al. 2018, arXiv 1802.00420).
-    """
-    return single_step - stronger >= MASKED_GAP
 
 
 # --- the outcome of a check ---------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from advcore.attacks import Attack, Norm, halve_when_full
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision, torch_dtype
 from advcore.errors import AdvcoreError
-from advcore.models.architectures import Normalize
+from advcore.evaluation.interval import wilson_interval
+from advcore.models.layers import Normalize
 
 Reading = Literal["exact", "worst"]
 READINGS: dict[Reading, str] = {"exact": "at exactly ε", "worst": "worst case up to ε"}
@@ -26,18 +27,6 @@ READINGS: dict[Reading, str] = {"exact": "at exactly ε", "worst": "worst case u
 _CLOSE = 0.02
 # A CPU's kernels give an image the same logits and gradients, bit for bit, in every batch of a multiple of this size.
 _MULTIPLE = 8
-_Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for the share `correct / total` (Wilson 1927); (0, 1) when nothing was counted."""
-    if total == 0:
-        return 0.0, 1.0
-    share, z2 = correct / total, _Z * _Z / total
-    centre = (share + z2 / 2) / (1 + z2)
-    half = _Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total)) / (1 + z2)
-    # Rounding must not push a bound past the share itself: none right begins at 0, all right ends at 1.
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from advcore.attacks import Norm, check_epsilon
 from advcore.data import LabeledImages
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.checks import CHECKS, USUAL, Check, Counts, Effort, Run, masked
-from advcore.evaluation.curves import wilson_interval
+from advcore.evaluation.checks import CHECKS, USUAL, Check, Counts, Effort, Run
 from advcore.evaluation.figures import claimed_epsilon, rows_in
+from advcore.evaluation.interval import wilson_interval
+from advcore.evaluation.masking import masking_of
 from advcore.models.checkpoints import Checkpoint
 
 UPPER_BOUND = (
@@ -48,21 +49,6 @@ def diagnosis_at(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:
     except AdvcoreError:
         return None
     return found if found and found.norm == "linf" and math.isclose(found.epsilon, epsilon, abs_tol=1e-6) else None
-
-
-def masking_of(rows: Sequence[Mapping[str, Any]], epsilon: float) -> str | None:
-    """The same sentence from rows as a header has them (`attack`, `epsilon`, `images`, `accuracy`), at one ε."""
-    here = [row for row in rows if math.isclose(row["epsilon"], epsilon, abs_tol=1e-6)]
-    single = next((row for row in here if row["attack"] == "FGSM"), None)
-    others = (row for row in here if row["attack"].startswith(("PGD", "AutoAttack")))
-    stronger = min(others, key=lambda row: row["accuracy"], default=None)
-    if single is None or stronger is None or not masked(single["accuracy"], stronger["accuracy"]):
-        return None
-    return (
-        f"holds {single['accuracy']:.1%} of {single.get('images', 0):,} test images under FGSM at ε = {epsilon:.3g}, but "
-        f"{stronger['accuracy']:.1%} of {stronger.get('images', 0):,} under {stronger['attack']}: "
-        "its robustness is masked, not real"
-    )
 
 
 def diagnosis_of(checkpoint: Checkpoint) -> Diagnosis | None:

@@ -19,6 +19,7 @@ from advcore.errors import CheckpointError
 from advcore.evaluation import figures
 from advcore.models import architectures, checkpoints, pickles, storage
 from advcore.models.checkpoints import Checkpoint
+from advcore.models.layers import Normalize
 from advcore.recipe import Recipe
 
 Normalization = Literal["dataset", "none", "half"]
@@ -31,15 +32,17 @@ TRIAL_IMAGES = 1000
 """How many test images an imported model is measured on."""
 
 
-def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
+def import_checkpoint(source: Path, *, name: str | None = None, visitor: str | None = None) -> Checkpoint:
     """Add a checkpoint in this app's format to the user's own, after its weights have been tried on its recipe.
 
+    `visitor` is the visitor of a public server whose model it becomes.
     Raises CheckpointError when the file is not a checkpoint, is damaged, or its weights do not fit its header.
     """
     found = checkpoints.read(source)
     model = found.model()
     _answers(model, found.shape)
-    origin = dict(found.provenance) | {"imported": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    # Whose it was, and which training of that machine made it, says nothing here.
+    origin = {key: value for key, value in found.provenance.items() if key not in {"job", "visitor"}} | _brought(visitor)
     path = checkpoints.free_path(f"{found.recipe.dataset}/{name.strip() if name else _stem(found.recipe)}")
     # Only what was read is written: nothing else of the uploaded file is kept.
     checkpoints.save(
@@ -49,7 +52,12 @@ def import_checkpoint(source: Path, *, name: str | None = None) -> Checkpoint:
 
 
 def import_weights(
-    source: Path, recipe: Recipe, *, normalization: Normalization = "dataset", name: str | None = None
+    source: Path,
+    recipe: Recipe,
+    *,
+    normalization: Normalization = "dataset",
+    name: str | None = None,
+    visitor: str | None = None,
 ) -> Checkpoint:
     """Add a plain state dict to the user's own checkpoints, with the recipe's dataset and architecture.
 
@@ -70,12 +78,11 @@ def import_weights(
         raise CheckpointError(f"{source.name} has a normalization that divides by zero or less; correct its '0.std'.")
     _answers(model, test.shape)
     origin = {
-        "imported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "weights": source.name[:100],
         "normalization": "as the file says" if own and normalization == "dataset" else NORMALIZATIONS[normalization],
         "advcore": __version__,
         "torch": torch.__version__,
-    }
+    } | _brought(visitor)
     path = checkpoints.free_path(f"{recipe.dataset}/{name.strip() if name else _stem(recipe)}")
     checkpoints.save(
         path,
@@ -87,6 +94,12 @@ def import_weights(
         provenance=origin,
     )
     return checkpoints.read(path, own=True)
+
+
+def _brought(visitor: str | None) -> dict[str, str]:
+    """When a model came here, and by which visitor."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"imported": today} | ({"visitor": visitor} if visitor else {})
 
 
 def _tensors(source: Path) -> dict[str, Tensor]:
@@ -158,7 +171,7 @@ def _normalize(model: nn.Module, normalization: str) -> None:
     """Set the first layer to what the weights were trained with; "dataset" is what it has already."""
     if normalization == "dataset":
         return
-    layer = next(item for item in model.modules() if isinstance(item, architectures.Normalize))
+    layer = next(item for item in model.modules() if isinstance(item, Normalize))
     mean, std = (0.0, 1.0) if normalization == "none" else (0.5, 0.5)
     layer.mean.fill_(mean)
     layer.std.fill_(std)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from advcore.attacks import Attack, predict
 from advcore.data import LabeledImages
-from advcore.evaluation.curves import wilson_interval
+from advcore.evaluation.interval import wilson_interval
 
 _AT_ONCE = 40  # images that are attacked at once
 

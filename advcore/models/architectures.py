@@ -12,26 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from advcore.errors import ModelError
+from advcore.lazy import nn, torch
 
 Shape = tuple[int, int, int]
-
-
-class Normalize(nn.Module):
-    """(images − mean) / std per channel: pixel space N×C×H×W in [0, 1] to what the network was trained on."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The normalized images, N×C×H×W."""
-        return (images - self.mean) / self.std
 
 
 # Where a study pools after a ReLU, the max-pool stands before it here: the same values on a quarter of the work.
@@ -129,35 +113,14 @@ def digits_cnn(shape: Shape, classes: int) -> list[nn.Module]:
     ]
 
 
-class PreActBlock(nn.Module):
-    """The pre-activation residual block of He et al. 2016 (arXiv 1603.05027).
-
-    Where the shape changes, the 1×1 shortcut takes the activated input, as in He et al.'s own code; with `raw` it takes the raw
-    input, as in Wong et al.'s.
-    """
-
-    def __init__(self, channels: int, out: int, stride: int, raw: bool = False) -> None:
-        super().__init__()
-        self.raw = raw
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
-        self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if stride != 1 or channels != out else None
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Features N×C×H×W to features of the block's width."""
-        active = F.relu(self.norm1(inputs))
-        residual = inputs if self.shortcut is None else self.shortcut(inputs if self.raw else active)
-        return self.conv2(F.relu(self.norm2(self.conv1(active)))) + residual
-
-
 def preact_resnet18(shape: Shape, classes: int, width: int, raw: bool = False) -> list[nn.Module]:
     """PreAct ResNet-18 (He et al. 2016): `width` channels in the first stage, doubled three times.
 
     64 is the published width (11 M parameters). For images larger than 32 px the first convolution has stride 2. With `raw` it
     is the network of Wong et al. 2020: raw shortcuts, and neither norm nor ReLU after the last block.
     """
+    from advcore.models.layers import PreActBlock
+
     stride = 2 if min(shape[1:]) > 32 else 1
     layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, stride, 1, bias=False)]
     channels = width
@@ -167,38 +130,6 @@ def preact_resnet18(shape: Shape, classes: int, width: int, raw: bool = False) -
         channels = out
     layers += [] if raw else [nn.BatchNorm2d(channels), nn.ReLU()]
     return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
-
-
-class Whitening(nn.Conv2d):
-    """A fixed 2×2 convolution that makes the patches of natural images uncorrelated, with a trained bias (Jordan 2024).
-
-    `fit` sets its filters: the eigenvectors of the patches' covariance over the roots of their eigenvalues, and their
-    negatives.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 2 * 4 * channels, 2)
-        self.weight.requires_grad_(False)
-
-    @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
-        """Take the filters from images N×C×H×W as this layer gets them, normalized."""
-        patches = F.unfold(images.float(), 2).transpose(1, 2).reshape(-1, self.weight[0].numel())
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-        filters = vectors.T / (values.clamp_min(0) + 5e-4).sqrt()[:, None]
-        self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))
-
-
-class Scale(nn.Module):
-    """Its inputs times a constant."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The inputs times the factor."""
-        return inputs * self.factor
 
 
 def _airbench_block(channels: int, out: int) -> list[nn.Module]:
@@ -216,6 +147,8 @@ def airbench(shape: Shape, classes: int, width: int) -> list[nn.Module]:
 
     `width` channels in the first block (64 as published, 2.0 M parameters), four times as many in the other two.
     """
+    from advcore.models.layers import Scale, Whitening
+
     layers: list[nn.Module] = [Whitening(shape[0]), nn.GELU()]
     channels = 8 * shape[0]
     for out in (width, 4 * width, 4 * width):
@@ -225,8 +158,10 @@ def airbench(shape: Shape, classes: int, width: int) -> list[nn.Module]:
     return [*layers, pool, nn.Flatten(), nn.Linear(channels, classes, bias=False), Scale(1 / 9)]
 
 
-def fit_to_images(model: nn.Module, images: Tensor) -> None:
+def fit_to_images(model: nn.Module, images: torch.Tensor) -> None:
     """Set what a fresh model takes from its training images N×C×H×W in [0, 1]: the filters of a `Whitening` layer."""
+    from advcore.models.layers import Whitening
+
     layers = list(model.children())
     for before, layer in itertools.pairwise(layers):
         if isinstance(layer, Whitening):
@@ -349,6 +284,19 @@ def build(
     `mean` and `std` are the dataset's, per channel or one for all; an architecture that has its own normalization uses that.
     Raises ModelError for an unknown architecture, images too small for it, or a width it does not have.
     """
+    from advcore.models.layers import Normalize
+
+    spec = checked(architecture, shape, width)
+    options = {} if spec.default_width is None else {"width": width or spec.default_width}
+    if spec.normalization:
+        mean, std = ([value] * shape[0] for value in spec.normalization)
+    elif len(mean) != shape[0]:
+        mean, std = [mean[0]] * shape[0], [std[0]] * shape[0]
+    return nn.Sequential(Normalize(mean, std), *spec.layers(shape, classes, **options)).eval()
+
+
+def checked(architecture: str, shape: Shape, width: int | None = None) -> Architecture:
+    """The entry of an architecture that can be built for images C×H×W; raises ModelError where `build` would."""
     if architecture not in ARCHITECTURES:
         raise ModelError(f"There is no architecture '{architecture}'; choose one of {', '.join(ARCHITECTURES)}.")
     spec = ARCHITECTURES[architecture]
@@ -358,12 +306,7 @@ def build(
         raise ModelError(f"{spec.title} has no width to choose; leave it out.")
     if width is not None and not 4 <= width <= MAX_WIDTH:
         raise ModelError(f"The width must lie between 4 and {MAX_WIDTH}, not {width}.")
-    options = {} if spec.default_width is None else {"width": width or spec.default_width}
-    if spec.normalization:
-        mean, std = ([value] * shape[0] for value in spec.normalization)
-    elif len(mean) != shape[0]:
-        mean, std = [mean[0]] * shape[0], [std[0]] * shape[0]
-    return nn.Sequential(Normalize(mean, std), *spec.layers(shape, classes, **options)).eval()
+    return spec
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from advcore.data import BUILT_IN, LabeledImages
 from advcore.data.readers import size_text
 from advcore.defenses import DEFENSES
 from advcore.errors import CheckpointError, ModelError
+from advcore.lazy import nn, torch
 from advcore.models import architectures, headers, storage
 from advcore.recipe import Recipe
 
@@ -74,6 +72,12 @@ class Checkpoint:
     def defended(self) -> bool:
         """Whether it was trained with a defense."""
         return DEFENSES[self.defense].defended
+
+    @property
+    def visitor(self) -> str | None:
+        """The visitor of a public server whose model it is; None for all other models."""
+        name = self.provenance.get("visitor")
+        return name if self.own and isinstance(name, str) else None
 
     def require(self, images: LabeledImages) -> None:
         """Raise CheckpointError unless the model takes these images and has an answer for each of their classes."""
@@ -167,15 +171,25 @@ def _listed_as(path: Path, own: bool, _state: tuple[int, int, int]) -> Checkpoin
     if checkpoint.recipe.dataset != path.parent.name:
         raise CheckpointError(f"{path.name} was trained on {checkpoint.recipe.dataset}; move it to the folder of that name.")
     try:
-        _ = checkpoint.parameters
-    except CheckpointError as error:
-        raise CheckpointError(f"{path.name} is left out: {error}") from error
+        architectures.checked(checkpoint.architecture, checkpoint.shape, checkpoint.recipe.width)
+    except ModelError as error:
+        raise CheckpointError(f"{path.name} is left out: no model can be built from its header ({error})") from error
     return checkpoint
 
 
-def find(checkpoint_id: str) -> Checkpoint:
-    """The checkpoint with that id, which is only looked up, never made a path; raises CheckpointError when there is none."""
-    known = catalog()
+def visible(known: dict[str, Checkpoint], visitor: str | None) -> dict[str, Checkpoint]:
+    """Those that a visitor of a public server may see: the shipped ones and their own; all where `visitor` is None."""
+    if visitor is None:
+        return known
+    return {name: item for name, item in known.items() if not item.own or item.visitor == visitor}
+
+
+def find(checkpoint_id: str, known: dict[str, Checkpoint] | None = None) -> Checkpoint:
+    """The checkpoint with that id, among `known` if given; raises CheckpointError when there is none.
+
+    The id is only looked up, never made a path.
+    """
+    known = catalog() if known is None else known
     if checkpoint_id not in known:
         near = [name for name in known if name.split("/")[0] == checkpoint_id.split("/")[0]] or list(known)
         some = ", ".join(near[:_NAMED]) + (", …" if len(near) > _NAMED else "")

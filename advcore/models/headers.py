@@ -20,7 +20,7 @@ _MAX_ROWS, _MAX_HISTORY = 200, 1000
 _MAX_DEPTH, _MAX_VALUES, _MAX_TEXT = 8, 20_000, 2000
 # The provenance that training and importing write.
 _ORIGIN = ("command", "date", "device", "seconds", "torch", "python", "advcore", "data", "job")
-_ORIGIN += ("imported", "weights", "normalization")
+_ORIGIN += ("imported", "weights", "normalization", "visitor")
 
 
 @dataclass(frozen=True)

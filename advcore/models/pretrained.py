@@ -16,7 +16,7 @@ from torch import Tensor
 
 from advcore.errors import ModelError
 from advcore.files import fetched_into, why_not_fetched
-from advcore.models.architectures import Normalize
+from advcore.models.layers import Normalize
 from advcore.models.published import DATASET, FINGERPRINT, Pretrained, cache_folder
 from advcore.models.robust_imagenet import ROBUST
 

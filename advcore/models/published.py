@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from advcore.data.readers import imagenet_class_names
 from advcore.errors import ModelError
-from advcore.models.architectures import Normalize, Shape
+from advcore.models.architectures import Shape
+from advcore.models.layers import Normalize
 
 DATASET = "imagenet"
 SHAPE: Shape = (3, 224, 224)

@@ -17,7 +17,7 @@ from typing import ClassVar
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from advcore.models.architectures import Normalize
+from advcore.models.layers import Normalize
 from advcore.models.pickles import MEAN, STD, as_safetensors
 from advcore.models.published import Pretrained, cache_folder
 

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
-from torch import nn
 
 from advcore.errors import CheckpointError
 from advcore.files import write_whole
+from advcore.lazy import nn, torch
 
 _SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
 _INT8_ABOVE = 1 << 18  # values
@@ -23,6 +21,8 @@ _MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write the tensors so that the file is complete or not there at all."""
+    from safetensors.torch import save as serialize
+
     # Not save_file: it writes a temporary file with a random name, which stays behind if the process is killed.
     write_whole(path, serialize(dict(tensors), metadata))
 
@@ -46,11 +46,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 def read_metadata(path: Path) -> dict[str, str]:
     """A safetensors file's metadata, without its tensors. Raises CheckpointError when it is none."""
-    with _open(path) as file:
+    with _open(path, framework="np") as file:  # which does not import torch
         return file.metadata() or {}
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, framework: str = "pt") -> Any:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB, more than any model here; leave it out.")
@@ -58,7 +58,7 @@ def _open(path: Path) -> Any:
             length = int.from_bytes(file.read(8), "little")
         if _MAX_HEADER < length < path.stat().st_size:  # a truncated file is refused below
             raise CheckpointError(f"{path.name} has a header of more than {_MAX_HEADER >> 10} KiB; leave it out.")
-        return safe_open(path, framework="pt", device="cpu")
+        return safe_open(path, framework=framework, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise

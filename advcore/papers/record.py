@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.curves import wilson_interval
+from advcore.evaluation.interval import wilson_interval
 from advcore.files import write_whole
 
+PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
 FIRST = 1000
 """Of how many of the first images a measurement says which ones were right."""
 # Student's t for a two-sided 95 % interval, by degrees of freedom; more seeds than six take the last.

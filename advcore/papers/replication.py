@@ -23,7 +23,7 @@ from advcore.errors import CheckpointError, DataError
 from advcore.evaluation.curves import default_batch_size, predictions
 from advcore.models import checkpoints
 from advcore.papers.p4 import LEAKED
-from advcore.papers.record import Measurement, Record, packed
+from advcore.papers.record import PRECISION, Measurement, Record, packed
 from advcore.papers.study import MARGIN, ZERO, Study
 from advcore.recipe import Recipe
 from advcore.training import loop, shipped
@@ -33,7 +33,6 @@ ATTACKS: dict[str, Attack] = {
     for attack in (FGSM(), UnclippedFGSM(), OutputGradientFGSM(), PGD(steps=20), CarliniWagner(searches=5))
 } | {MARGIN: PGD(steps=20, loss="margin")}
 """How the studies' attacks are measured, by the title of their entry."""
-PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
 QUICK = {"FGSM": 500, "PGD": 100, MARGIN: 100, "C&W": 10}
 """On how many images the quick form measures each attack."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from advcore.evaluation.diagnosis import masking_of
+from advcore.evaluation.masking import masking_of
 from advcore.papers.record import Accuracy, Record, Value, value
 from advcore.papers.study import Claim, Figure, Reading, Study
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from advcore import data, distributed
-from advcore.defenses import DEFENSES, Batches, Step
+from advcore.defenses import DEFENSES, Step
+from advcore.defenses.batches import Batches
 from advcore.device import Precision, fastest_precision, keep_freed_memory, pick_device
 from advcore.errors import RecipeError
 from advcore.models import checkpoints

@@ -14,7 +14,7 @@ from advcore.attacks import FGSM, PGD
 from advcore.device import Precision
 from advcore.errors import RecipeError
 from advcore.evaluation.curves import accuracy
-from advcore.evaluation.diagnosis import masked
+from advcore.evaluation.masking import masked
 from advcore.recipe import Recipe
 
 EVALUATION_STEPS = 10

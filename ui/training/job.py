@@ -13,13 +13,13 @@ from advcore import attacks, data
 from advcore.defenses import DEFENSES
 from advcore.errors import AdvcoreError
 from advcore.evaluation.curves import Predictions
-from advcore.evaluation.diagnosis import masked
+from advcore.evaluation.masking import masked
 from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training.estimate import duration
-from ui import charts, load, measured
+from ui import charts, load, measured, visitor
 from ui.frame import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
@@ -71,7 +71,7 @@ def _watch(job_id: str, usual: float | None) -> None:
     """Draw the job as its folder now shows it, and have its model measured."""
     queue.advance()
     try:
-        job = queue.find(job_id)
+        job = queue.find(job_id, visitor.owner())
     except AdvcoreError:
         st.rerun()
     if pace(job) != usual:
@@ -104,7 +104,7 @@ def panel(job: queue.Job) -> None:
         _charts(steps, job)
     if job.state != "finished":
         buttons(job)
-    if job.state == "failed":
+    if job.state == "failed" and visitor.rules().machine:
         with st.expander("What its process printed", icon=":material/terminal:"):
             st.code(queue.log_tail(job.folder) or "nothing", language=None)
 
@@ -174,10 +174,10 @@ def buttons(job: queue.Job) -> None:
                 st.button("Delete this training", key=f"Delete {job.id}", type="primary", on_click=delete, args=(job.id,))
 
 
-def act(what: Callable[[str], None], job_id: str) -> bool:
+def act(what: Callable[[str, str | None], None], job_id: str) -> bool:
     """Stop, resume, delete or restore a job; an error is shown when the page is drawn next. Returns whether it was done."""
     try:
-        what(job_id)
+        what(job_id, visitor.owner())
     except (AdvcoreError, OSError) as error:
         st.session_state["job problem"] = str(error)
         return False
@@ -264,7 +264,7 @@ def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
             mine = item.own and (item.provenance.get("job") == job.id or item.id == job.checkpoint)
             if mine and item.path.exists():
                 return item
-        load.catalog.clear()  # it may be older than the model
+        load.read_again()  # it may be older than the model
     return None
 
 

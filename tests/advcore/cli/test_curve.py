@@ -12,7 +12,8 @@ import pytest
 from advcore import attacks, data, distributed
 from advcore.attacks import FGSM, PGD, UniformNoise
 from advcore.cli import curve as curve_command
-from advcore.evaluation.curves import robustness_curve, wilson_interval
+from advcore.evaluation.curves import robustness_curve
+from advcore.evaluation.interval import wilson_interval
 from advcore.models import checkpoints
 from tests.advcore.cli.commands import STANDARD, result_of, run
 from tests.makers import RECIPE, save_checkpoint

@@ -198,6 +198,10 @@ def test_the_module_refuses_bad_input_where_the_terminal_has_no_epsilon() -> Non
     assert ended.stderr.count("\n") == 1
 
 
-def test_help_does_not_import_torch() -> None:
-    script = "import sys; from advcore.cli.main import parser; parser().format_help(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False).returncode == 0
+def test_what_only_prints_figures_does_not_import_torch() -> None:
+    commands = [["papers", "list"], ["papers", "show", "P1"], ["papers", "show", "Q1"], ["checkpoints"], ["data"]]
+    script = f"import sys; from advcore.cli.main import main, parser; parser().format_help(); [main(of) for of in {commands}]"
+    words = [sys.executable, "-c", f"{script}; sys.exit('torch' in sys.modules)"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mnist/lee_cnn-standard" in done.stdout

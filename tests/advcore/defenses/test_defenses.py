@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from advcore import data
 from advcore.attacks import FGSM, PGD, clip
-from advcore.defenses import DEFENSES, Batches, Defense, Step
+from advcore.defenses import DEFENSES, Defense, Step
+from advcore.defenses.batches import Batches
 from advcore.defenses.distill import distillation_loss
 from advcore.defenses.trades import trades_loss
 from advcore.errors import RecipeError

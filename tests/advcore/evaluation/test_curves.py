@@ -17,7 +17,8 @@ from advcore.attacks import FGSM, PGD, Attack, UniformNoise, predict
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError, AttackError
 from advcore.evaluation import curves
-from advcore.evaluation.curves import Predictions, RobustnessCurve, robustness_curve, wilson_interval
+from advcore.evaluation.curves import Predictions, RobustnessCurve, robustness_curve
+from advcore.evaluation.interval import wilson_interval
 from advcore.models import checkpoints
 from tests.makers import SHIPPED_DIGITS, fresh, linear
 

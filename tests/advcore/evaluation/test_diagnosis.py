@@ -15,9 +15,10 @@ from advcore import data
 from advcore.attacks import Norm
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError
-from advcore.evaluation.curves import wilson_interval
-from advcore.evaluation.diagnosis import CHECKS, Check, Diagnosis, Effort, diagnose, diagnosis_at, masked, masking
+from advcore.evaluation.diagnosis import CHECKS, Check, Diagnosis, Effort, diagnose, diagnosis_at, masking
 from advcore.evaluation.figures import strongest
+from advcore.evaluation.interval import wilson_interval
+from advcore.evaluation.masking import masked
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
 

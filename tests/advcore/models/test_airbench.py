@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from advcore import data
-from advcore.models import architectures
+from advcore.models import architectures, layers
 from advcore.recipe import Recipe
 from advcore.training.loop import Trainer, initial_model
 
@@ -48,7 +48,7 @@ def test_it_has_the_published_layers() -> None:
 def test_whitened_patches_are_uncorrelated() -> None:
     images = torch.randn(64, 3, 16, 16)
     images[:, 1] = 0.7 * images[:, 0] + 0.3 * images[:, 1]
-    layer = architectures.Whitening(3)
+    layer = layers.Whitening(3)
     layer.fit(images)
     with torch.no_grad():
         answers = (layer(images) - layer.bias.view(1, -1, 1, 1))[:, :12].permute(1, 0, 2, 3).flatten(1)

@@ -8,7 +8,7 @@ from torch import nn
 
 from advcore.data import BUILT_IN
 from advcore.errors import ModelError
-from advcore.models import architectures
+from advcore.models import architectures, layers
 from tests.makers import fresh
 
 MNIST, CIFAR10, TINY, DIGITS = (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 8, 8)
@@ -69,7 +69,7 @@ def test_a_max_pool_and_a_relu_may_change_places() -> None:
 
 def test_a_raw_block_gives_its_shortcut_the_raw_input() -> None:
     torch.manual_seed(0)
-    block, inputs = architectures.PreActBlock(4, 8, 2, raw=True).eval(), torch.randn(2, 4, 6, 6)
+    block, inputs = layers.PreActBlock(4, 8, 2, raw=True).eval(), torch.randn(2, 4, 6, 6)
     with torch.no_grad():
         active = block.norm1(inputs).relu()
         wanted = block.conv2(block.norm2(block.conv1(active)).relu()) + block.shortcut(inputs)
@@ -86,7 +86,7 @@ def test_preact_resnet18_has_eight_blocks_and_eleven_million_weights() -> None:
         *["PreActBlock"] * 8,
         *("BatchNorm2d", "ReLU", "AdaptiveAvgPool2d", "Flatten", "Linear"),
     ]
-    blocks = [layer for layer in model if isinstance(layer, architectures.PreActBlock)]
+    blocks = [layer for layer in model if isinstance(layer, layers.PreActBlock)]
     assert [block.conv2.out_channels for block in blocks] == [64, 64, 128, 128, 256, 256, 512, 512]
     assert [block.conv1.stride[0] for block in blocks] == [1, 1, 2, 1, 2, 1, 2, 1]
     assert [block.shortcut is not None for block in blocks] == [False, False, True, False, True, False, True, False]
@@ -98,13 +98,13 @@ def test_preact_resnet18_has_eight_blocks_and_eleven_million_weights() -> None:
 
 def test_a_pre_activation_block_is_the_papers() -> None:
     """He et al. 2016, figure 4 (e): BN, ReLU, conv, BN, ReLU, conv, sum; a changed shortcut starts after the first ReLU."""
-    block = architectures.PreActBlock(4, 8, 2).eval()
+    block = layers.PreActBlock(4, 8, 2).eval()
     inputs = torch.randn(2, 4, 6, 6)
     with torch.no_grad():
         active = torch.relu(block.norm1(inputs))
         expected = block.conv2(torch.relu(block.norm2(block.conv1(active)))) + block.shortcut(active)
         assert torch.allclose(block(inputs), expected)
-        same = architectures.PreActBlock(4, 4, 1).eval()
+        same = layers.PreActBlock(4, 4, 1).eval()
         expected = same.conv2(torch.relu(same.norm2(same.conv1(torch.relu(same.norm1(inputs)))))) + inputs
         assert torch.allclose(same(inputs), expected)
 
@@ -118,7 +118,7 @@ def test_every_network_takes_every_size_it_can(architecture: str, shape: archite
         return
     model = architectures.build(architecture, shape, 7)
     assert not model.training
-    assert isinstance(model[0], architectures.Normalize)
+    assert isinstance(model[0], layers.Normalize)
     with torch.no_grad():
         logits = model(torch.rand(2, *shape))
     assert tuple(logits.shape) == (2, 7)

@@ -17,7 +17,7 @@ from advcore.cli import main
 from advcore.errors import CheckpointError
 from advcore.evaluation.curves import accuracy
 from advcore.models import checkpoints
-from advcore.models.architectures import Scale
+from advcore.models.layers import Scale
 from advcore.papers import record, replication, verdicts
 from advcore.papers.p4 import LEAKED
 from advcore.papers.record import Accuracy, Measurement, Record, value
