@@ -51,14 +51,6 @@ def page() -> None:
         question(STUDIES[asked])
     else:
         study(STUDIES[shown])
-    st.download_button(
-        "All studies and questions as one report",
-        lambda: report.report([(of, recorded(of, say=False)) for of in STUDIES.values()]),
-        file_name="papers-report.html",
-        mime="text/html",
-        icon=":material/print:",
-        on_click="ignore",
-    )
     read = st.session_state.get(f"read:{shown}") or None
     remember(study=shown, data=st.session_state.get(f"data:{shown}"), read=read, question=asked)
 
@@ -101,19 +93,21 @@ def study(of: Study) -> None:
             "Bars join each published figure to ours. Blue: undefended; green: adversarially trained. Thin lines: 95 % "
             "intervals."
         )
-    with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
-        st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
-        answers(of, found)
-    with st.expander("Every figure, under every reading", icon=":material/table:"):
-        table(of, found)
-        if fits := report.fit_table(of, found):
-            st.markdown("**How well each reading fits the whole table**")
-            st.html(fits)
-    if found:
-        for name in of.charts:
-            with st.expander(CHARTS[name], icon=":material/show_chart:"):
-                drawings.study_chart(name, of, found, reading)
-    conditions(of, found)
+    with st.container(gap="xsmall"):
+        with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
+            st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+            answers(of, found)
+        with st.expander("Every figure, under every reading", icon=":material/table:"):
+            table(of, found)
+            if fits := report.fit_table(of, found):
+                st.markdown("**How well each reading fits the whole table**")
+                st.html(fits)
+        if found:
+            for name in of.charts:
+                with st.expander(CHARTS[name], icon=":material/show_chart:"):
+                    drawings.study_chart(name, of, found, reading)
+        conditions(of, found)
+    uses(of, found)
 
 
 def question(of: Study) -> None:
@@ -122,12 +116,14 @@ def question(of: Study) -> None:
     st.markdown("\n".join(f"- {answered(answer)}" for answer in verdicts.answers(of, found)))
     for name in of.charts if found else ():
         drawings.study_chart(name, of, found, of.readings[0])
-    with st.expander("What we found, case by case", icon=":material/fact_check:"):
-        st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
-        answers(of, found)
-    with st.expander("Every figure", icon=":material/table:"):
-        table(of, found)
-    conditions(of, found)
+    with st.container(gap="xsmall"):
+        with st.expander("What we found, case by case", icon=":material/fact_check:"):
+            st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+            answers(of, found)
+        with st.expander("Every figure", icon=":material/table:"):
+            table(of, found)
+        conditions(of, found)
+    uses(of, found)
 
 
 def answered(answer: verdicts.Answer) -> str:
@@ -145,14 +141,28 @@ def table(of: Study, found: Record | None) -> None:
 
 
 def conditions(of: Study, found: Record | None) -> None:
-    """How it was measured; its models on other pages, exports, and measuring again."""
+    """How it was measured, and measuring again."""
     with st.expander("Conditions and notes", icon=":material/info:"):
         st.markdown(markdown_safe(of.conditions))
         st.markdown("\n".join(f"- {markdown_safe(words)}" for words in of.notes))
         st.caption(markdown_safe(report.origin(of, found)))
     sections.again(of)
-    sections.links(of)
-    sections.exports(of, found)
+
+
+def uses(of: Study, found: Record | None) -> None:
+    """Its models on other pages, and files of its figures."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        sections.links(of)
+        sections.exports(of, found)
+        st.download_button(
+            "All studies in one report",
+            lambda: report.report([(of, recorded(of, say=False)) for of in STUDIES.values()]),
+            file_name="papers-report.html",
+            mime="text/html",
+            icon=":material/print:",
+            on_click="ignore",
+        )
+    sections.beyond(of)
 
 
 def answers(of: Study, found: Record | None) -> None:

@@ -511,9 +511,8 @@ class Compared:
     group: str = ""
 
 
-# Of one width each: on a phone, names of their own width would stand below one another.
-_ABOVE = {"xref": "container", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal", "entrywidth": 72}
-_NAMES = 128  # pixels for the names at the left
+_BELOW = {"yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"}  # the chart's height leaves it room
+_NAMES = 140  # pixels for the names at the left
 
 
 def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
@@ -528,8 +527,8 @@ def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
         height += 1.0
     chart = go.Figure()
     _add_compared(chart, figures, heights, lying=True)
-    layout(chart, x="accuracy (%)", y="", height=round(100 + 22 * height))
-    chart.update_layout(hovermode="closest", legend=_ABOVE, margin={"l": _NAMES})
+    layout(chart, x="accuracy (%)", y="", height=round(100 + 20 * height))
+    chart.update_layout(hovermode="closest", legend=_BELOW, margin={"l": _NAMES})
     chart.update_xaxes(range=[-3, 103])
     words = [str(figure.place) for figure in figures]
     chart.update_yaxes(tickvals=heights, ticktext=words, range=[height, 0], showgrid=False, automargin=False)
@@ -556,7 +555,7 @@ def reading_chart(figures: Sequence[Compared]) -> go.Figure:
     _add_compared(chart, figures, [float(figure.place) for figure in figures], lying=False)
     layout(chart, x="ε as the study writes it", y="accuracy (%)", height=420)
     chart.update_layout(hovermode="closest", transition={"duration": 600, "easing": "cubic-in-out"})
-    chart.update_layout(legend=_ABOVE)
+    chart.update_layout(legend=_BELOW)
     chart.update_yaxes(range=[-3, 103])
     return chart
 

@@ -10,7 +10,7 @@ from advcore import attacks, data
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from advcore.models import checkpoints, pretrained
-from ui import load
+from ui import load, visitor
 from ui.frame import Finished, chosen
 from ui.words import markdown_safe
 
@@ -131,7 +131,7 @@ def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help:
         names,
         format_func=lambda name: attacks.title(found[name].kind()),
         key=key,
-        help=help or found[names[0]].about,
+        help=help or found[st.session_state[key]].about,
         label_visibility="collapsed" if bare else "visible",
     )
 
@@ -153,15 +153,15 @@ def about_images(images: data.LabeledImages, precision: Precision | None = None)
 
 
 def _offer_fetch(info: data.Dataset, label: str = "Fetch the full set") -> None:
-    words = "Downloads it into the data folder."
-    if info.torchvision and st.button(label, icon=":material/cloud_download:", help=words, width="stretch"):
+    words, offered = "Downloads it into the data folder.", info.torchvision and visitor.rules().downloads
+    if offered and st.button(label, icon=":material/cloud_download:", help=words, width="stretch"):
         _fetch(info)
 
 
 def offer_missing(here: Collection[str]) -> None:
     """Say which datasets cannot be trained on here, since only their training images are not, and offer to fetch them."""
     missing = [info for info in data.BUILT_IN.values() if info.name not in here and info.torchvision]
-    if missing:
+    if missing and visitor.rules().downloads:
         titles = ", ".join(info.title for info in missing)
         words, fetch = st.columns([4, 1], vertical_alignment="center")
         words.caption(f":material/folder_off: The training images of {titles} are not on this machine.")

@@ -28,6 +28,7 @@ def test_it_opens_on_two_models() -> None:
 def test_the_heading_explains_the_chosen_attack() -> None:
     page = open_page("attack", dataset="digits", attack="pgd")
     assert ATTACKS["pgd"].about in next(item.proto.help for item in page.markdown if item.value.startswith("# "))
+    assert page.selectbox(key="attack").help == ATTACKS["pgd"].about
 
 
 def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from advcore.papers.record import Record
 from advcore.papers.studies import published_curves
 from advcore.papers.study import Study
 from advcore.training import estimate
-from ui import load
+from ui import load, visitor
 from ui.frame import link
 from ui.papers import report
 from ui.tables import csv_text
@@ -23,17 +23,24 @@ from ui.words import markdown_safe
 
 
 def links(of: Study) -> None:
-    """Links to its models on the Attack and Accuracy pages, at their ε (or at the end of the track, which is said)."""
+    """Links to its models on the Attack and Accuracy pages, at their ε (or at the end of the track, see `beyond`)."""
     known = load.catalog()
     here = {name: found for name, found in _offered(of).items() if all(model in known for model in found[0])}
     if not here:
         return
-    name = st.selectbox("Look at its models yourself", list(here), key=f"models of {of.key}")
+    name = st.selectbox("Look at its models yourself", list(here), key=f"models of {of.key}", width=232)
     models, epsilon = here[name]
+    link("Attack them", "", icon=":material/bolt:", **attack_query(models, epsilon))
+    link("Their accuracy", "accuracy", icon=":material/show_chart:", **accuracy_query(of, models, epsilon))
+
+
+def beyond(of: Study) -> None:
+    """Say it where the ε of the chosen models lies beyond the Attack page's track."""
+    name = st.session_state.get(f"models of {of.key}")
+    if name is None:
+        return
+    models, epsilon = _offered(of)[name]
     info = data.dataset(models[0].split("/")[0])
-    with st.container(horizontal=True):
-        link("Attack them", "", icon=":material/bolt:", **attack_query(models, epsilon))
-        link("Their accuracy against ε", "accuracy", icon=":material/show_chart:", **accuracy_query(of, models, epsilon))
     if epsilon > info.epsilon_max:
         st.caption(f"The Attack page ends at ε = {info.epsilon_max:.3f} on {info.title}; the study's {epsilon:g} lies beyond.")
 
@@ -68,29 +75,30 @@ def accuracy_query(of: Study, models: Sequence[str], epsilon: float) -> dict[str
 
 def exports(of: Study, record: Record | None) -> None:
     """The table as CSV, and a report to print."""
-    with st.container(horizontal=True):
-        st.download_button(
-            "Table (CSV)",
-            lambda: csv_text(list(verdicts.rows(of, record))),
-            file_name=f"{of.key}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"csv {of.key}",
-        )
-        st.download_button(
-            "Report to print",
-            lambda: report.report([(of, record)]),
-            file_name=f"{of.key}-report.html",
-            mime="text/html",
-            icon=":material/print:",
-            on_click="ignore",
-            key=f"report {of.key}",
-        )
+    st.download_button(
+        "Table (CSV)",
+        lambda: csv_text(list(verdicts.rows(of, record))),
+        file_name=f"{of.key}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"csv {of.key}",
+    )
+    st.download_button(
+        "Report to print",
+        lambda: report.report([(of, record)]),
+        file_name=f"{of.key}-report.html",
+        mime="text/html",
+        icon=":material/print:",
+        on_click="ignore",
+        key=f"report {of.key}",
+    )
 
 
 def again(of: Study) -> None:
-    """Measure a part of it here and now, or train one of its models again as a job."""
+    """Measure a part of it here and now, or train one of its models again as a job; not for visitors of a public server."""
+    if not visitor.rules().studies:
+        return
     with st.expander("Re-run on this machine", icon=":material/replay:"):
         st.caption(
             "Measures the first 500 test images (PGD-20: 100, C&W: 10) with the shipped models. The recorded figures above "
