@@ -23,3 +23,7 @@ class CheckpointError(AdvcoreError):
 
 class RecipeError(AdvcoreError):
     """A recipe holds a value that no training run can have."""
+
+
+class LimitError(AdvcoreError):
+    """Somebody asks for more than a public server gives each of its visitors."""

@@ -12,15 +12,16 @@ import streamlit as st
 
 from advcore import data
 from advcore.defenses import DEFENSES
-from advcore.errors import AdvcoreError
+from advcore.errors import AdvcoreError, LimitError
 from advcore.evaluation import figures, importing
 from advcore.evaluation.diagnosis import masking
+from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.models.pickles import SUFFIXES as PICKLES
 from advcore.recipe import Recipe
 from advcore.training import presets
-from ui import frame, load
+from ui import frame, load, visitor
 from ui.components.model_list import Line, model_list
 from ui.frame import chosen, heading, remember
 from ui.tables import csv_text
@@ -41,10 +42,12 @@ def page() -> None:
         list_and_detail(known)
     else:
         st.info("There is no model yet: train one on the Retrain page, or import one below.")
-    for path, reason in checkpoints.problems().items():
+    allowed = visitor.rules()
+    for path, reason in checkpoints.problems().items() if allowed.everything else ():
         st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
-    with st.expander("Import a model", icon=":material/upload:", expanded=not known):
-        upload()
+    if allowed.imports:
+        with st.expander("Import a model", icon=":material/upload:", expanded=not known):
+            upload()
 
 
 def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
@@ -146,7 +149,7 @@ def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
         st.session_state["models message"] = (True, done)
     except (AdvcoreError, OSError) as error:
         st.session_state["models message"] = (False, str(error))
-    load.catalog.clear()
+    load.read_again()
     return st.session_state["models message"][0]
 
 
@@ -191,7 +194,8 @@ def detail(item: checkpoints.Checkpoint) -> None:
         st.markdown(f"**{DEFENSES[item.defense].title}**: {markdown_safe(DEFENSES[item.defense].described)}")
         facts(item.recipe.to_dict() | ({"epsilon": epsilon_text(item.recipe.epsilon)} if item.recipe.epsilon else {}))
     with origin:
-        facts({key: value for key, value in item.provenance.items() if key != "command"})
+        hidden = {"command"} if visitor.rules().everything else {"command", "visitor"}
+        facts({key: value for key, value in item.provenance.items() if key not in hidden})
         if command := item.provenance.get("command"):
             st.caption("The command that trained it:")
             st.code(str(command)[:2000], language="bash", wrap_lines=True)
@@ -310,12 +314,18 @@ def take(file: Any, values: dict[str, Any]) -> None:
         path.write_bytes(file.getvalue())
 
         def bring() -> None:
-            name = values.pop("name") or None
-            if values:
-                normalization = values.pop("normalization")
-                made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization, name=name)
-            else:
-                made = importing.import_checkpoint(path, name=name)
+            mine = visitor.owner()
+            if not visitor.rules().imports:
+                raise LimitError("Importing is off on this server.")
+            if mine is not None:
+                queue.check_room(mine, jobs=False)
+            name = {"name": values.pop("name") or None, "visitor": mine}
+            with visitor.heavy("import"):
+                if values:
+                    normalization = values.pop("normalization")
+                    made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization, **name)
+                else:
+                    made = importing.import_checkpoint(path, **name)
             st.session_state["model"] = made.id
 
         if attempt("The model is imported, and open here.", bring):  # a refused file stays for another name

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from advcore import data
 from advcore.errors import AdvcoreError
-from advcore.jobs import queue
+from advcore.jobs import limits, queue
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
-from ui import frame, load
+from ui import frame, load, visitor
 from ui.frame import chosen, drop_controls, heading, remember
 from ui.glossary import tell
 from ui.pickers import offer_missing
@@ -28,7 +30,8 @@ ICONS = {"quick": "timer", "papers": "menu_book", "robust": "shield"}
 def page() -> None:
     """The form for a new training, or a training with its buttons and its result."""
     queue.advance()
-    known = {job.id: job for job in queue.listing()}
+    every, mine = queue.listing(), visitor.owner()
+    known = {job.id: job for job in every if mine in (None, job.owner)}
     running = next((job.id for job in known.values() if job.state == "running"), None)
     title, choice = st.columns([3, 2], vertical_alignment="center")
     with title:
@@ -52,7 +55,7 @@ def page() -> None:
     if shown == NEW:
         with st.container():
             remember(job=NEW if known else None)
-            new_training(busy=running is not None)
+            new_training(busy=any(job.state == "running" for job in every))
         st.empty()
     else:
         st.empty()
@@ -98,15 +101,23 @@ def ask(job_id: str) -> None:
 def launch(recipe: Recipe) -> None:
     """Make a job of the recipe and look at it."""
     try:
-        ask(queue.start(recipe).id)
+        visitor.spend("training")
+        ask(queue.start(recipe, visitor.owner()).id)
     except (AdvcoreError, OSError) as error:
         st.session_state["job problem"] = f"The training could not be started: {error}"
 
 
 @st.cache_data(ttl=600, show_spinner=False, max_entries=50)
-def estimated(text: str) -> str:
-    """How long the recipe will take here, in a sentence."""
-    return estimate.estimate(Recipe.from_json(text)).sentence
+def timed(text: str) -> estimate.Estimate:
+    """How long the recipe will take here."""
+    with visitor.heavy("estimate"):
+        return estimate.estimate(Recipe.from_json(text))
+
+
+def estimated(recipe: Recipe) -> str:
+    """How long the recipe will take here, in a sentence; a visitor of a public server is not told what it is."""
+    found = timed(recipe.to_json())
+    return (found if visitor.rules().machine else replace(found, device=load.SERVER)).sentence
 
 
 def what_to_train() -> tuple[data.Dataset, str, DeltaGenerator]:
@@ -152,6 +163,8 @@ def new_training(*, busy: bool) -> None:
         "Choose a preset, start it, watch its accuracies, then attack the result.",
         key="retrain",
     )
+    if not visitor.rules().everything:
+        st.caption(f":material/public: {limits.in_a_line()}")
     info, architecture, place = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
@@ -175,6 +188,8 @@ def new_training(*, busy: bool) -> None:
     with summary:
         try:
             recipe = Recipe.from_dict(values)
+            if not visitor.rules().everything:
+                queue.check(recipe)
         except AdvcoreError as error:
             st.error(markdown_safe(str(error)))
             return
@@ -204,7 +219,7 @@ def say_how_long(recipe: Recipe, place: DeltaGenerator, *, busy: bool) -> None:
         return
     place.caption(":material/schedule: Timing a few steps, to say how long it will take …")
     try:
-        place.caption(f":material/schedule: {estimated(recipe.to_json())}")
+        place.caption(f":material/schedule: {estimated(recipe)}")
     except AdvcoreError as error:
         place.error(markdown_safe(str(error)))
 

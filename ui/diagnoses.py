@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from advcore.evaluation.diagnosis import CHECKS, Diagnosis, Progress, diagnose, 
 from advcore.files import read_object, write_whole
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
-from ui import load
+from ui import load, visitor
 from ui.worker import Task, pausing, worker
 
 _MOST_BYTES = 1_000_000
@@ -70,22 +69,33 @@ def _kept(of: Request) -> dict[str, Any]:
 
 
 def start(of: Request) -> None:
-    """Measure it in the background, also when the page is closed, from the last whole check on."""
+    """Measure it in the background, also when the page is closed, from the last whole check on.
+
+    Of a visitor of a public server it ends another one that runs; raises LimitError where there were too many.
+    """
+    visitor.spend("check")
     checkpoint = load.find(of.checkpoint_id)
     other = None if of.other_id is None else load.model(load.find(of.other_id))
     images = load.dataset(checkpoint.recipe.dataset)[: of.images]
     run = functools.partial(_run, of, load.model(checkpoint), other, images, checkpoint.defended)
-    worker().ask(of, [Task(of, run, lambda found: found.check is None)], patience=math.inf)
+    patience = visitor.rules().check_seconds
+    worker().ask(_asker(of), [Task(of, run, lambda found: found.check is None)], patience=patience, group=visitor.group())
 
 
 def stop(of: Request) -> None:
     """Stop measuring; whole checks are kept."""
-    worker().stop(of)
+    worker().stop(_asker(of))
 
 
 def running(of: Request) -> bool:
     """Whether it is being measured, or waits to be."""
-    return worker().wanted(of)
+    return worker().wanted(_asker(of), of)
+
+
+def _asker(of: Request) -> Hashable:
+    """Who wants it measured: each visitor of a public server at most one, everybody else any number."""
+    name = visitor.owner()
+    return of if name is None else ("check", name)
 
 
 def _run(

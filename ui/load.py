@@ -16,7 +16,11 @@ from advcore.errors import CheckpointError
 from advcore.evaluation import scrub, single
 from advcore.evaluation.curves import prepared
 from advcore.models import checkpoints
+from ui import visitor
 from ui.worker import worker
+
+SERVER = "this server"
+"""What a visitor of a public server is told of its device."""
 
 
 @st.cache_resource(show_spinner="Loading the images …", max_entries=8)
@@ -36,14 +40,30 @@ def available() -> dict[str, data.Source]:
 
 
 @st.cache_resource(ttl=2, show_spinner=False)
-def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
-    """The checkpoints (of one dataset); read again every two seconds, so that a finished training appears."""
+def _catalog(dataset_name: str | None) -> dict[str, checkpoints.Checkpoint]:
     return checkpoints.catalog(dataset_name)
 
 
+def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
+    """The checkpoints (of one dataset) that this page may show.
+
+    They are read again every two seconds, so that a finished training appears.
+    """
+    return checkpoints.visible(_catalog(dataset_name), visitor.owner())
+
+
+def read_again() -> None:
+    """Have `catalog` look at the disk: a model came or went."""
+    _catalog.clear()
+
+
 def find(checkpoint_id: str) -> checkpoints.Checkpoint:
-    """The checkpoint with that id, also one younger than the listing; raises CheckpointError when it is gone."""
-    return catalog().get(checkpoint_id) or checkpoints.find(checkpoint_id)
+    """The checkpoint with that id, also one younger than the listing; raises CheckpointError when it is gone.
+
+    A visitor of a public server finds no other visitor's.
+    """
+    found = catalog().get(checkpoint_id)
+    return found or checkpoints.find(checkpoint_id, checkpoints.visible(checkpoints.catalog(), visitor.owner()))
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=12)
@@ -142,6 +162,11 @@ def interactive() -> Iterator[None]:
 
 
 def device_text(precision: Precision | None = None) -> str:
-    """The device and the precision in words; left out, it is the one that curves are measured in."""
+    """The device and the precision in words; left out, it is the one that curves are measured in.
+
+    A visitor of a public server does not learn what it is.
+    """
+    if not visitor.rules().machine:
+        return SERVER
     device = pick_device()
     return describe(device, precision or fastest_precision(device.type))

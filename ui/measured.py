@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advcore import attacks, data
 from advcore.device import Precision, fastest_precision, pick_device
 from advcore.evaluation.curves import Predictions, Reading, predictions
 from advcore.evaluation.worst_case import worst_case
-from ui import load
+from advcore.training.estimate import operations
+from ui import load, visitor
 from ui.worker import Task, pausing, worker
 
 # How much work a piece is, in floating-point operations: one or two seconds on two cores.
@@ -107,12 +108,13 @@ def _work(of: Curve) -> float:
 def _model_operations(checkpoint_id: str, _changed: float) -> int:
     """The operations of a forward pass on one image; counted on a copy, since other threads use the model."""
     checkpoint = load.find(checkpoint_id)
-    return _operations(copy.deepcopy(load.model(checkpoint)), torch.zeros(1, *checkpoint.shape, device=pick_device()))
+    return operations(copy.deepcopy(load.model(checkpoint)), torch.zeros(1, *checkpoint.shape, device=pick_device()))
 
 
 def ask(wanted: Mapping[Curve, int]) -> None:
     """Have each curve measured on its number of images for this session; a page repeats this while it is open."""
-    worker().ask(session(), [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count])
+    tasks = [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count]
+    worker().ask(session(), tasks, group=visitor.group())
 
 
 def stop() -> None:
@@ -183,18 +185,3 @@ def _piece(of: Curve, work: float, device: torch.device) -> tuple[int, int]:
     whole = of.attack.single_run or of.reading == "worst"  # what is found at one ε serves the others
     group = len(of.epsilons) if whole else int(passes / (count * _passes(of.attack, 1)))
     return count, max(1, group)
-
-
-def _operations(model: nn.Module, image: Tensor) -> int:
-    """The floating-point operations of the model's convolutions and linear layers on one image, at least 1."""
-    counts = [1]
-
-    def count(layer: nn.Module, _: object, output: Tensor) -> None:
-        counts.append(2 * output.numel() * layer.weight[0].numel())
-
-    # Not torch's FlopCounterMode: it hooks the models of all threads.
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    model(image)
-    for hook in hooks:
-        hook.remove()
-    return sum(counts)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from advcore.attacks import NORM_TITLES, Norm
 from advcore.defenses import DEFENSES
+from advcore.jobs import queue
 from advcore.models.checkpoints import Checkpoint
+from ui import visitor
 
 # Okabe–Ito: one colour, one meaning, across the app.
 STANDARD, DEFENDED, FOOLED = "#0072B2", "#009E73", "#D55E00"
@@ -31,7 +33,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def markdown_safe(text: str) -> str:
-    """A file or class name that Markdown shows as it is."""
+    """A name or an error that Markdown shows as it is; for a visitor of a public server without the server's folders."""
+    text = text if visitor.rules().machine else queue.without_places(text)
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-.!|~$:" else sign for sign in text)
 
 

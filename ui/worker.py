@@ -49,6 +49,7 @@ class Task:
 class _Request:
     tasks: tuple[Task, ...]
     expires: float
+    group: Hashable
 
 
 class Stopped(Exception):
@@ -74,10 +75,13 @@ class Worker:
         self._thread.start()
         atexit.register(self.close)  # the interpreter must not end while the thread is inside torch
 
-    def ask(self, owner: Hashable, tasks: Sequence[Task], *, patience: float = PATIENCE) -> None:
-        """Replace what the owner wants measured. It has to be asked again within `patience` seconds."""
+    def ask(self, owner: Hashable, tasks: Sequence[Task], *, patience: float = PATIENCE, group: Hashable | None = None) -> None:
+        """Replace what the owner wants measured. It has to be asked again within `patience` seconds.
+
+        Owners of one `group`, the pages of a visitor, take a turn together; without it, each owner takes turns of its own.
+        """
         with self.changed:
-            self._requests[owner] = _Request(tuple(tasks), time.monotonic() + patience)
+            self._requests[owner] = _Request(tuple(tasks), time.monotonic() + patience, owner if group is None else group)
             self._expire()
             self._note_change()
 
@@ -87,11 +91,12 @@ class Worker:
             self._requests.pop(owner, None)
             self._note_change()
 
-    def wanted(self, owner: Hashable) -> bool:
-        """Whether anything is being measured for the owner, or waits to be."""
+    def wanted(self, owner: Hashable, key: Hashable | None = None) -> bool:
+        """Whether anything, or the task `key`, is being measured for the owner, or waits to be."""
         with self.changed:
             self._expire()
-            return owner in self._requests and self._choose(self._requests[owner]) is not None
+            left = self._open(self._requests[owner]) if owner in self._requests else []
+            return any(key in (None, task.key) for task, _ in left)
 
     def result(self, key: Hashable) -> Any:
         """The result so far, or None."""
@@ -200,11 +205,13 @@ class Worker:
             del self._requests[owner]
 
     def _next(self, *, turn: bool = False) -> Task | None:
-        """The task whose turn it is; with `turn`, its owner goes to the end of the line."""
+        """The task whose turn it is; with `turn`, its owner goes to the end of the line, behind the others of its group."""
         for owner, request in self._requests.items():
             if task := self._choose(request):
                 if turn:
-                    self._requests.move_to_end(owner)
+                    alike = [other for other, of in self._requests.items() if of.group == request.group and other != owner]
+                    for each in (*alike, owner):
+                        self._requests.move_to_end(each)
                 return task
         return None
 

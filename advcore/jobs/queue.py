@@ -5,6 +5,7 @@ A job's folder `jobs/ID` below the runs is the only record of it; every reader s
     recipe.json        what to train
     machine.json       the precision to train it in, chosen when the job was made
     process.json       the process that does it
+    visitor.json       the visitor of a public server whose job it is; without it, the job has no limits
     progress.jsonl     one line a moment: step, loss, throughput, time left, the held-out accuracies
     state.safetensors  from where training can be resumed
     stop               the job was asked to stop
@@ -21,6 +22,8 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +33,15 @@ from advcore import data
 from advcore.device import PRECISIONS, Precision, fastest_precision, pick_device
 from advcore.errors import AdvcoreError
 from advcore.files import read_object, remove_parts
-from advcore.jobs import processes, turns
+from advcore.jobs import limits, processes, turns
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
+from advcore.training import estimate
 from advcore.training.state import STATE_FILE, DamagedState, state_step
 
 State = Literal["queued", "running", "stopped", "failed", "finished"]
 _MAX_LINE = 10_000
+_DELETED = ".deleted"
 WRITING_SECONDS = 120.0
 """A file that nothing was written to for so long was left by a process that was killed."""
 
@@ -49,7 +54,8 @@ class JobError(AdvcoreError):
 class Job:
     """A job as its folder shows it at one moment.
 
-    `message` says in a sentence how it ended; `damaged` that its saved state cannot be used, so that it must start again.
+    `message` says in a sentence how it ended; `damaged` that its saved state cannot be used, so that it must start again;
+    `spent` that it took all the time it may.
     """
 
     id: str
@@ -60,6 +66,12 @@ class Job:
     checkpoint: str | None = None
     stopping: bool = False
     damaged: bool = False
+    spent: bool = False
+
+    @property
+    def owner(self) -> str | None:
+        """The visitor whose job it is; None on one's own machine, and for the host's."""
+        return turns.owner(self.folder)
 
     @property
     def created(self) -> datetime.datetime:
@@ -74,7 +86,7 @@ class Job:
     @property
     def resumable(self) -> bool:
         """Whether `resume` can continue it."""
-        return self.state in {"stopped", "failed"} and self.recipe is not None and not self.damaged
+        return self.state in {"stopped", "failed"} and self.recipe is not None and not self.damaged and not self.spent
 
     @property
     def restartable(self) -> bool:
@@ -90,15 +102,18 @@ def root() -> Path:
 # --- looking at jobs -----------------------------------------------------------------------------------------------------
 
 
-def listing() -> list[Job]:
-    """Every job, the newest first."""
-    return [read(folder) for folder in reversed(turns.folders(root()))]
+def listing(owner: str | None = None) -> list[Job]:
+    """Every job, or every one of a visitor's, the newest first."""
+    return [read(folder) for folder in reversed(turns.folders(root())) if owner in (None, turns.owner(folder))]
 
 
-def find(job_id: str) -> Job:
-    """The job with that id; raises JobError when there is none. Only an id of the queue's own form becomes a path."""
+def find(job_id: str, owner: str | None = None) -> Job:
+    """The job with that id; raises JobError when there is none, or it is not the job of the visitor `owner`.
+
+    Only an id of the queue's own form becomes a path.
+    """
     folder = root() / job_id if turns.made_at(job_id) else None
-    if folder is None or not folder.is_dir():
+    if folder is None or not folder.is_dir() or owner not in (None, turns.owner(folder)):
         raise JobError(f"There is no job '{job_id[:40]}'; it may have been deleted.")
     return read(folder)
 
@@ -118,7 +133,8 @@ def read(folder: Path) -> Job:
         checkpoint = result.get("checkpoint")
         checkpoint = checkpoint if isinstance(checkpoint, str) else None
         message = str(result.get("message", ""))
-        return Job(folder.name, folder, state, recipe, message, checkpoint, damaged=result.get("damaged") is True)
+        marks = {name: result.get(name) is True for name in ("damaged", "spent")}
+        return Job(folder.name, folder, state, recipe, message, checkpoint, **marks)
     if alive:
         return Job(folder.name, folder, "running", recipe, stopping=stopping)
     if recipe is None:
@@ -158,11 +174,17 @@ def log_tail(folder: Path, lines: int = 40) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
+    return "\n".join(without_places(text).splitlines()[-lines:])
+
+
+def without_places(text: str) -> str:
+    """The text without the folders of this machine: files below them keep the rest of their path."""
     here = {checkpoints.runs_root(): "runs", data.data_root(): "data", Path(__file__).parents[2]: ".", Path.home(): "~"}
-    here |= {Path(sys.prefix): "python", Path(sys.base_prefix): "python"}
+    here |= {checkpoints.shipped_root(): "checkpoints", Path(sys.prefix): "python", Path(sys.base_prefix): "python"}
+    here |= {Path(tempfile.gettempdir()): "temporary"}
     for place, name in sorted(((str(place.resolve()), name) for place, name in here.items()), key=lambda pair: -len(pair[0])):
-        text = text.replace(f"{place}{os.sep}", f"{name}/") if len(place) > 1 else text
-    return "\n".join(text.splitlines()[-lines:])
+        text = text.replace(f"{place}{os.sep}", f"{name}/").replace(place, name) if len(place) > 1 else text
+    return text
 
 
 def kept(folder: Path) -> str:
@@ -193,10 +215,30 @@ def _how_it_died(folder: Path) -> str:
 # --- changing them -------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def tidy() -> None:
-    """Once a process: delete the half-written files that killed processes left among the runs."""
+def tidy(now: float | None = None) -> None:
+    """Every ten minutes: delete half-written files that killed processes left, and what visitors made too long ago."""
+    _tidied(int((now or time.time()) // 600))
+
+
+@functools.lru_cache(maxsize=1)
+def _tidied(now: int) -> None:
     remove_parts(checkpoints.runs_root(), WRITING_SECONDS)
+    _forget_visitors(600 * now - 3600 * limits.TRAINING.hours_kept)
+
+
+def _forget_visitors(before: float) -> None:
+    """Delete the jobs of visitors of a public server, unless they run, and their models, made before that time (seconds)."""
+    if not root().is_dir():
+        return
+    with turns.lock(root()):
+        for folder in root().iterdir():
+            made = turns.made_at(folder.name.removeprefix(".").removesuffix(_DELETED))
+            if made and made.timestamp() < before and turns.owner(folder) and not turns.is_running(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+    for item in checkpoints.catalog().values():
+        with contextlib.suppress(OSError):
+            if item.visitor and item.path.stat().st_mtime < before:
+                item.path.unlink()
 
 
 def advance() -> None:
@@ -204,13 +246,19 @@ def advance() -> None:
     turns.advance(root())
 
 
-def start(recipe: Recipe) -> Job:
-    """Make a job of the recipe and start it, now or when its turn comes. Raises AdvcoreError when its data is missing."""
+def start(recipe: Recipe, owner: str | None = None) -> Job:
+    """Make a job of the recipe and start it, now or when its turn comes. Raises AdvcoreError when its data is missing.
+
+    For a visitor `owner` of a public server it also raises LimitError where the job goes beyond a visitor's limits, and uses
+    no model of another visitor.
+    """
     data.find(recipe.dataset, "train")
     data.find(recipe.dataset, "test")
     for needed in (recipe.warm_start, recipe.teacher):
         if needed:
-            checkpoints.find(needed)
+            checkpoints.find(needed, checkpoints.visible(checkpoints.catalog(), owner))
+    if owner is not None:
+        check(recipe)
     root().mkdir(parents=True, exist_ok=True)
     job_id = datetime.datetime.now().strftime(turns.STAMP)
     # Renamed when complete: no reader sees half a job.
@@ -220,36 +268,82 @@ def start(recipe: Recipe) -> Job:
         (making / "recipe.json").write_text(recipe.to_json())
         chosen = {"precision": fastest_precision(pick_device().type)}
         (making / "machine.json").write_text(json.dumps(chosen))
-        making.replace(root() / job_id)
+        with turns.lock(root()):
+            if owner is not None:
+                check_room(owner)
+                (making / "visitor.json").write_text(json.dumps({"owner": owner}))
+            making.replace(root() / job_id)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     advance()
     return find(job_id)
 
 
-def stop(job_id: str) -> None:
+def check(recipe: Recipe) -> None:
+    """Raise LimitError when the training of this recipe goes beyond the limits of a visitor of a public server."""
+    operations, weights = estimate.work(recipe)
+    limits.check_recipe(recipe, work=operations, weights=weights)
+
+
+def check_room(owner: str, *, jobs: bool = True) -> None:
+    """Raise LimitError when a visitor has no room for another job, or (without `jobs`) for another model."""
+    every = listing() if jobs else []
+    sizes = disk()
+    limits.check_room(
+        unfinished=sum(job.owner == owner and not job.over for job in every),
+        waiting_together=sum(job.state == "queued" for job in every),
+        disk=sizes.get(owner, 0),
+        disk_together=sum(sizes.values()),
+    )
+
+
+def disk() -> dict[str, int]:
+    """The bytes that the jobs and the models of each visitor of a public server take."""
+    sizes: dict[str, int] = {}
+    for folder in root().iterdir() if root().is_dir() else ():
+        if owner := turns.owner(folder):
+            sizes[owner] = sizes.get(owner, 0) + sum(_size(file) for file in folder.rglob("*"))
+    for item in checkpoints.catalog().values():
+        if item.visitor:
+            sizes[item.visitor] = sizes.get(item.visitor, 0) + _size(item.path)
+    return sizes
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone meanwhile
+        return 0
+
+
+# In what follows, a visitor `owner` of a public server reaches their own jobs alone.
+
+
+def stop(job_id: str, owner: str | None = None) -> None:
     """Ask a job to save its state and end; a waiting one is taken out of the queue. Ended ones stay as they are."""
     with turns.lock(root()):
-        job = find(job_id)
+        job = find(job_id, owner)
         if not job.over and not job.stopping:
             (job.folder / "stop").touch()
             processes.end(job.folder, gently=True)
     advance()
 
 
-def resume(job_id: str) -> None:
+def resume(job_id: str, owner: str | None = None) -> None:
     """Put a stopped or failed job back into the queue; it continues from its state."""
-    _again(job_id, lambda job: job.resumable)
+    _again(job_id, owner, lambda job: job.resumable)
 
 
-def start_again(job_id: str) -> None:
+def start_again(job_id: str, owner: str | None = None) -> None:
     """Put a job whose saved state is damaged back into the queue, without that state: it starts from the beginning."""
-    _again(job_id, lambda job: job.restartable, STATE_FILE)
+    _again(job_id, owner, lambda job: job.restartable, STATE_FILE)
 
 
-def _again(job_id: str, allowed: Callable[[Job], bool], *dropped: str) -> None:
+def _again(job_id: str, owner: str | None, allowed: Callable[[Job], bool], *dropped: str) -> None:
     with turns.lock(root()):
-        job = find(job_id)
+        job = find(job_id, owner)
+        if owner is not None:
+            check_room(owner)
         if not allowed(job):
             raise JobError(f"This job is {job.state} and cannot be resumed{' from what it saved' if job.damaged else ''}.")
         processes.end(job.folder, gently=False)  # after its result is written, the process may live a moment longer
@@ -258,29 +352,33 @@ def _again(job_id: str, allowed: Callable[[Job], bool], *dropped: str) -> None:
     advance()
 
 
-def delete(job_id: str) -> None:
+def delete(job_id: str, owner: str | None = None) -> None:
     """Remove an ended or waiting job; the checkpoint it made stays. Raises JobError while it runs.
 
     `restore` can take back the last deletion: the folder stays, hidden, until the next one.
     """
     with turns.lock(root()):
-        job = find(job_id)
+        job = find(job_id, owner)
         if job.state == "running":
             raise JobError("This job is running; stop it before you delete it.")
-        for earlier in root().glob(".*.deleted"):
-            shutil.rmtree(earlier, ignore_errors=True)
+        for earlier in root().glob(f".*{_DELETED}"):
+            if turns.owner(earlier) == job.owner:
+                shutil.rmtree(earlier, ignore_errors=True)
         job.folder.replace(_deleted(job.id))
 
 
-def restore(job_id: str) -> None:
+def restore(job_id: str, owner: str | None = None) -> None:
     """Take back the last deletion; raises JobError when the job is no longer there. A waiting one waits again."""
     with turns.lock(root()):
-        if not turns.made_at(job_id) or not _deleted(job_id).is_dir():
+        there = bool(turns.made_at(job_id)) and _deleted(job_id).is_dir()
+        if not there or owner not in (None, turns.owner(_deleted(job_id))):
             raise JobError("This training can no longer be restored; only the last deletion can be undone.")
+        if owner is not None and turns.is_waiting(_deleted(job_id)):
+            check_room(owner)
         _deleted(job_id).replace(root() / job_id)
     advance()
 
 
 def _deleted(job_id: str) -> Path:
     """Where the folder of a deleted job is."""
-    return root() / f".{job_id}.deleted"
+    return root() / f".{job_id}{_DELETED}"

@@ -1,8 +1,9 @@
 """Which jobs run and which wait, told from their folders alone. Imports no torch, so that the process that waits is small.
 
-`advance` starts the oldest waiting jobs while there is room. Everything that starts, stops or lists jobs calls it, and so does
-every job that ends. While jobs wait, one small process (`python -m advcore.jobs.turns ROOT`) also waits for the running ones
-to end, however they end, and then calls it, so that a killed job does not block the others.
+`advance` starts the oldest waiting jobs while there is room, one for each visitor of a public server. Everything that starts,
+stops or lists jobs calls it, and so does every job that ends. While jobs wait, one small process (`python -m
+advcore.jobs.turns ROOT`) also waits for the running ones to end, however they end, and then calls it, so that a killed job does
+not block the others.
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ def folders(root: Path) -> list[Path]:
     return sorted(folder for folder in root.glob("*") if made_at(folder.name) and folder.is_dir())
 
 
+def owner(folder: Path) -> str | None:
+    """The visitor of a public server whose job it is; None for jobs without limits, of the machine's owner or the host."""
+    found = read_object(folder / "visitor.json").get("owner")
+    return found if isinstance(found, str) else None
+
+
 def has_result(folder: Path) -> bool:
     """Whether the job has ended and said how."""
     return bool(read_object(folder / "result.json"))
@@ -80,10 +87,15 @@ def advance(root: Path) -> None:
             if _age(folder / "stop") > GRACE_SECONDS:
                 processes.end(folder, gently=False)
         waiting = [folder for folder in jobs if is_waiting(folder)]
-        room = max(0, limit() - len(running))
-        for folder in waiting[:room]:
-            processes.launch(folder, "-m", "advcore", "train", "--job", str(folder.resolve()))
-        if waiting[room:] and processes.running(root) is None:
+        busy, room = {owner(folder) for folder in running}, limit() - len(running)
+        for folder in list(waiting):
+            visitor = owner(folder)
+            if room > 0 and (visitor is None or visitor not in busy):
+                processes.launch(folder, "-m", "advcore", "train", "--job", str(folder.resolve()))
+                waiting.remove(folder)
+                busy.add(visitor)
+                room -= 1
+        if waiting and processes.running(root) is None:
             processes.launch(root, "-m", "advcore.jobs.turns", str(root.resolve()))
 
 

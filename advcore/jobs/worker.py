@@ -8,6 +8,7 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 import traceback
 from dataclasses import asdict
@@ -22,7 +23,8 @@ from advcore.device import pick_device
 from advcore.errors import AdvcoreError, CheckpointError
 from advcore.evaluation import figures
 from advcore.files import remove_parts, write_whole
-from advcore.jobs import processes, turns
+from advcore.images.child import limit_memory
+from advcore.jobs import limits, processes, turns
 from advcore.jobs.queue import WRITING_SECONDS, JobError, kept, precision, progress, read
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
@@ -40,14 +42,26 @@ class _StopRequested(BaseException):
 class _StopSignals:
     """Remembers that this process was asked to end; once `at_once` is set, a signal interrupts it where it is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seconds: float | None = None) -> None:
+        """After so many `seconds` this process asks itself to end."""
         self.file, self.received, self.at_once = folder / "stop", False, False
+        self.timer = None if seconds is None else threading.Timer(seconds, self._end)
+        self.spent = False
+
+    def _end(self) -> None:
+        self.spent = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self) -> _StopSignals:
         self.before = {kind: signal.signal(kind, self._receive) for kind in (signal.SIGTERM, signal.SIGINT)}
+        if self.timer:
+            self.timer.daemon = True
+            self.timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.timer:
+            self.timer.cancel()
         for kind, handler in self.before.items():
             signal.signal(kind, handler)
 
@@ -91,6 +105,8 @@ def run(folder: Path) -> int:
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    if turns.owner(folder) and pick_device().type == "cpu":
+        limit_memory(limits.TRAINING.memory)
     with turns.lock(folder.parent):
         other = processes.running(folder)
         if other is not None and other.pid != os.getpid() and read(folder).state == "running":
@@ -107,10 +123,16 @@ def run(folder: Path) -> int:
 
 def _result(folder: Path) -> dict[str, Any]:
     """Train, measure and save, and record how it ended in every case."""
+    owner = turns.owner(folder)
+    signals = _StopSignals(folder, None if owner is None else _seconds_left(folder))
     try:
-        with _StopSignals(folder) as signals:
+        with signals:
             return _carry_out(folder, signals)
     except _StopRequested:
+        if signals.spent:
+            (folder / STATE_FILE).unlink(missing_ok=True)
+            words = f"It was ended after the {limits.TRAINING.minutes} minutes that a training may take on this server."
+            return {"state": "failed", "message": words, "spent": True}
         return {"state": "stopped", "message": f"Stopped; {kept(folder)}"}
     except DamagedState as error:
         return {"state": "failed", "message": str(error), "damaged": True}
@@ -119,6 +141,12 @@ def _result(folder: Path) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         return {"state": "failed", "message": _reason(error, folder)}
+
+
+def _seconds_left(folder: Path) -> float:
+    """How many seconds a visitor's job may still take, after those of its earlier attempts."""
+    spent = [record["seconds"] for record in progress(folder) if isinstance(record.get("seconds"), int | float)]
+    return max(1.0, 60 * limits.TRAINING.minutes - max(spent, default=0.0))
 
 
 def _reason(error: Exception, folder: Path) -> str:
@@ -161,6 +189,8 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
         )
         metrics |= measure.watched(last.history)
         origin = measure.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
+        if owner := turns.owner(folder):  # who does not learn what this server is
+            origin |= {"device": "a public server", "visitor": owner}
         signals.at_once = False
         lines.write(phase="saving")
     with turns.lock(folder.parent):  # two jobs that end together must not take the same name

@@ -82,7 +82,9 @@ def _values(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path.name} holds weights but no recipe: it is not a checkpoint of this app.") from error
     if not known:
-        raise CheckpointError(f"{path.name} was written by another version of this app (format {str(header['format'])[:20]}).")
+        raise CheckpointError(
+            f"{path.name} was written by another version of this app (format {ascii(header['format'])[:20]})."
+        )
     return header
 
 

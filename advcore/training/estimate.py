@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from advcore import data
 from advcore.attacks import input_gradient
@@ -30,6 +29,7 @@ START_SECONDS = 4.0
 _TRIAL_SECONDS = 0.8
 _SAMPLE = 512
 _FORWARD = 1 / 3  # what a forward pass costs beside a gradient
+_MOST_PASSES = 3  # gradients for each image in a step, those of an iterative attack left out: FGSM's, and of two batches
 _MOST_WEIGHTS = 20_000_000  # of a network that is tried: with gradients and moments it takes four times its weights
 _REFERENCE = "preact_resnet18"  # tried in the place of a very large network that has no smaller width
 _FEW_ATTACK_STEPS = (2, 6)  # how many are tried of an attack that takes more
@@ -91,13 +91,12 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     steps = watch.trained_on(int(used), recipe) // batch * recipe.epochs
     tried, times = _tried(recipe, few)
     gradient = times * _gradient_seconds(initial_model(tried, few), few, device)
-    passes = 1 + watch.EVALUATION_STEPS + 3 * _FORWARD  # of a held-out image: FGSM, PGD, and a prediction for each accuracy
     budgets = len({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     measured = tests * (1 + (1 + budgets) * _FORWARD) + min(tests, PGD_IMAGES) * budgets * (20 + 2 * _FORWARD)
     return Estimate(
         start=START_SECONDS + loading * (used + tests),
         training=steps * times * _step_seconds(tried, batch, few, device, precision),
-        watching=min(recipe.evaluations, steps) * recipe.held_out * passes * gradient,
+        watching=min(recipe.evaluations, steps) * recipe.held_out * _watching_passes() * gradient,
         figures=measured * gradient,
         steps=steps,
         device=describe(device, precision),
@@ -112,7 +111,8 @@ def _tried(recipe: Recipe, few: data.LabeledImages) -> tuple[Recipe, float]:
     resizable = ARCHITECTURES[recipe.architecture].default_width is not None
     architecture = recipe.architecture if resizable else _REFERENCE
     small = replace(recipe, architecture=architecture, width=None, warm_start=None)
-    return small, _operations(network, few) / _operations(_unfilled(small, few), few)
+    image = torch.empty(1, *few.shape, device="meta")
+    return small, operations(network, image) / operations(_unfilled(small, few), image)
 
 
 def _unfilled(recipe: Recipe, few: data.LabeledImages) -> nn.Module:
@@ -121,11 +121,42 @@ def _unfilled(recipe: Recipe, few: data.LabeledImages) -> nn.Module:
         return checkpoints.build(recipe, few.shape, len(few.class_names))
 
 
-def _operations(network: nn.Module, few: data.LabeledImages) -> int:
-    """The floating-point operations of a forward pass on one image."""
-    with FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, *few.shape, device="meta"))
-    return counter.get_total_flops()
+def operations(network: nn.Module, image: torch.Tensor) -> int:
+    """The floating-point operations of the network's convolutions and linear layers on one image 1×C×H×W, at least 1.
+
+    Both may be on the meta device. The network is hooked meanwhile: no other thread may use it.
+    """
+    counts = [1]
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        counts.append(2 * output.numel() * layer.weight[0].numel())
+
+    # Not torch's FlopCounterMode: it hooks the networks of all threads.
+    hooks = [layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    network(image)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def work(recipe: Recipe) -> tuple[float, int]:
+    """About how many floating-point operations a training takes, and how many weights its network has; no step is made.
+
+    Raises DataError where the images are missing, ModelError where no network can be built for them.
+    """
+    few = data.load(recipe.dataset, "train", limit=1)
+    network = _unfilled(recipe, few)
+    used = int(min(_count(recipe.dataset, "train"), recipe.images or math.inf))
+    passes = _MOST_PASSES + (recipe.attack_steps if ATTACK_STEPS in DEFENSES[recipe.defense].settings else 0)
+    steps = math.ceil(used / recipe.batch_size) * recipe.epochs
+    watched = min(recipe.evaluations, steps) * min(recipe.held_out, used) * _watching_passes()
+    gradient = operations(network, torch.empty(1, *few.shape, device="meta")) / _FORWARD
+    return (used * recipe.epochs * passes + watched) * gradient, parameter_count(network)
+
+
+def _watching_passes() -> float:
+    """Gradients that an image held out costs each time: FGSM, PGD, and a prediction for each accuracy."""
+    return 1 + watch.EVALUATION_STEPS + 3 * _FORWARD
 
 
 def _step_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: torch.device, precision: Precision) -> float:

@@ -25,7 +25,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: iter(()))
     # What these list depends on the folders; all else that is cached names the file and its date.
     load.available.clear()
-    load.catalog.clear()
+    load.read_again()
     yield
     worker().close()
     worker.cache_clear()

@@ -35,7 +35,7 @@ def test_a_model_that_is_gone_is_a_sentence() -> None:
     made = save_own()
     asked = load.image_attack(made, 0, attacks.FGSM())
     made.path.unlink()
-    load.catalog.clear()
+    load.read_again()
     for look in (
         lambda: load.model(made),
         lambda: load.image_attack(made, 0, attacks.FGSM()),

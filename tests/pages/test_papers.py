@@ -199,7 +199,7 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
     record.write(made_up("P3"))
     (tmp_path / "shipped").mkdir()
     monkeypatch.setenv("ADVCORE_CHECKPOINTS", str(tmp_path / "shipped"))
-    load.catalog.clear()
+    load.read_again()
     assert not [chart for chart in open_page("papers", study="P3").get("plotly_chart") if "PGD-10" in chart.proto.spec]
     recipe = replication.recipe("cifar10/even_deeper_cnn-fgsm-0.5")
     history = [{"step": step, "clean": 0.8, "fgsm": 0.9, "pgd": 0.1, "epsilon": 0.5, "images": 500} for step in (10, 20)]
@@ -213,7 +213,7 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
         metrics={"clean": 0.8, "attacks": [], "history": history},
         provenance={},
     )
-    load.catalog.clear()
+    load.read_again()
     page = open_page("papers", study="P3")
     assert not page.exception
     (drawn,) = [chart.proto.spec for chart in page.get("plotly_chart") if "PGD-10" in chart.proto.spec]

@@ -8,6 +8,7 @@ from advcore import data
 from advcore.errors import AdvcoreError
 from advcore.jobs import queue
 from advcore.training import presets
+from ui import visitor
 from ui.lessons.lesson import Activity, Found, Lesson
 from ui.training import job as job_views
 from ui.words import epsilon_text, markdown_safe, percent
@@ -67,7 +68,8 @@ class Train(Activity):
 
 def _start(lesson: Lesson, preset: presets.Preset) -> None:
     try:
-        st.session_state[_key(lesson)] = queue.start(preset.recipe).id
+        visitor.spend("training")
+        st.session_state[_key(lesson)] = queue.start(preset.recipe, visitor.owner()).id
     except (AdvcoreError, OSError) as error:
         st.session_state["job problem"] = f"The training could not be started: {error}"
 
@@ -79,6 +81,6 @@ def _key(lesson: Lesson) -> str:
 def _job(lesson: Lesson) -> queue.Job | None:
     """The training that this visitor started here, unless it was deleted."""
     try:
-        return queue.find(st.session_state.get(_key(lesson), ""))
+        return queue.find(st.session_state.get(_key(lesson), ""), visitor.owner())
     except AdvcoreError:
         return None

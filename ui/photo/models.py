@@ -13,7 +13,7 @@ from advcore.models import pretrained
 from advcore.models.checkpoints import Checkpoint
 from advcore.models.pretrained import Pretrained
 from advcore.photos.subjects import SUBJECTS
-from ui import load
+from ui import load, visitor
 from ui.frame import chosen
 from ui.pickers import default_pair
 from ui.words import markdown_safe
@@ -118,7 +118,7 @@ def offer_pretrained() -> None:
         item = pretrained.zoo().get(model_id)
         words, button = st.columns([3, 1], vertical_alignment="center")
         words.markdown(markdown_safe(f"{reason} {item.about}" if item else reason))
-        if not item or failed:
+        if not item or failed or not visitor.rules().downloads:
             continue
         if button.button("Download", icon=":material/download:", key=f"fetch {model_id}", width="stretch"):
             bar = st.progress(0.0, f"Fetching {item.title} …")

@@ -30,6 +30,7 @@ from advcore.models.architectures import Shape
 from advcore.photos import examples, fullsize
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import Box, Framing, View, frame, middle, saved_png, view_of
+from ui import visitor
 from ui.photo.models import PhotoModel, network, size_words
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Uploads:
         if photo_id in self.photos:
             return photo_id
         try:
+            visitor.spend("picture")
             photo = decoded(content, name)
             self._check_room(photo)
         except AdvcoreError as error:
@@ -256,9 +258,10 @@ def attack_whole(
 
     def attack(model: PhotoModel, number: int) -> fullsize.FullSize:
         result = None
-        for step in fullsize.full_size(network(model), framed.photo, view, levels, target=target):
-            share, result = step
-            tell((number + share) / parts)
+        with visitor.heavy("whole picture"):
+            for step in fullsize.full_size(network(model), framed.photo, view, levels, target=target):
+                share, result = step
+                tell((number + share) / parts)
         assert result is not None  # the last step brings it
         return result
 

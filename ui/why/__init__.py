@@ -11,7 +11,7 @@ import streamlit as st
 from advcore import attacks, data
 from advcore.evaluation.scrub import Scrub
 from advcore.models.checkpoints import Checkpoint
-from ui import load
+from ui import load, visitor
 from ui.measured import session
 from ui.words import markdown_safe
 from ui.worker import Task, worker
@@ -63,7 +63,7 @@ def wait(part: str, tasks: Sequence[Task], shown: Sequence[Any], progress: Calla
 
     @st.fragment(run_every=1.0)
     def watch() -> None:
-        worker().ask((part, session()), tasks)
+        worker().ask((part, session()), tasks, group=visitor.group())
         for task in tasks:
             if error := worker().error(task.key):
                 st.error(markdown_safe(error))

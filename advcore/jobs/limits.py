@@ -1,0 +1,227 @@
+"""What people may do: everything on their own machine, and within limits on a server that is open to anybody.
+
+`ADVCORE_PUBLIC=1` makes a server public. Whatever starts, lists, changes or shows something asks the rules of the person at
+the page (`ui.visitor.rules`); every number of a visitor's is in `VISITOR`. The README's table is
+`table()`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from advcore.errors import LimitError
+from advcore.recipe import Recipe
+
+GIB, MIB = 1 << 30, 1 << 20
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often one visitor may do something within `seconds`; all of them together `SHARE` times as often."""
+
+    times: int
+    seconds: int
+
+
+SHARE = 20
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the trainings of a visitor may take. `operations` are floating-point operations, as `estimate.work` counts them."""
+
+    operations: float = 3e14
+    weights: int = 12_000_000
+    batch: int = 512
+    minutes: int = 30
+    memory: int = 4 * GIB
+    disk: int = 512 * MIB
+    disk_together: int = 8 * GIB
+    unfinished: int = 2
+    waiting_together: int = 20
+    hours_kept: int = 24
+
+
+TRAINING = Training()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What somebody may do. What has no entry in `rates` may be done as often as one likes."""
+
+    everything: bool = True
+    """Sees and changes every training and every model, not only their own; and trains without the limits of `TRAINING`."""
+    machine: bool = True
+    """Sees the device, the folders and the logs of the server."""
+    imports: bool = True
+    downloads: bool = True
+    studies: bool = True
+    """Measures a study of the Papers page again, and trains its models."""
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    check_seconds: float = float("inf")
+    """How long the ten checks of a model go on after their page was closed."""
+
+
+FREE = Rules()
+"""On one's own machine, and for the host of a public server."""
+VISITOR = Rules(
+    everything=False,
+    machine=False,
+    imports=False,
+    downloads=False,
+    studies=False,
+    rates={
+        "picture": Rate(30, 60),
+        "whole picture": Rate(12, 60),
+        "estimate": Rate(12, 60),
+        "check": Rate(6, 600),
+        "import": Rate(5, 600),
+        "training": Rate(12, 3600),
+        "token": Rate(5, 60),
+    },
+    check_seconds=600.0,
+)
+_WORDS = {
+    "picture": "pictures",
+    "whole picture": "attacks on whole pictures",
+    "estimate": "estimates",
+    "check": "checks of models",
+    "import": "imports",
+    "training": "trainings",
+    "token": "attempts to open the host's view",
+}
+
+
+def public() -> bool:
+    """Whether this server is open to anybody: `$ADVCORE_PUBLIC` is set, and not 0."""
+    return os.environ.get("ADVCORE_PUBLIC", "0") not in {"", "0"}
+
+
+def visitor() -> Rules:
+    """The rules for visitors of this server: `$ADVCORE_PUBLIC_ALLOW` may name `imports`, `downloads` or both."""
+    allowed = os.environ.get("ADVCORE_PUBLIC_ALLOW", "").replace(",", " ").split()
+    return replace(VISITOR, imports="imports" in allowed, downloads="downloads" in allowed)
+
+
+# --- trainings -----------------------------------------------------------------------------------------------------------
+
+
+def check_recipe(recipe: Recipe, *, work: float, weights: int) -> None:
+    """Raise LimitError when a training takes more than a visitor's may: its operations, its network's weights, its batch."""
+    allowed = TRAINING
+    if work > allowed.operations:
+        raise LimitError(
+            f"This training takes {work / allowed.operations:.1f} times the work that this server allows a visitor; take fewer "
+            "images, fewer epochs or a smaller network."
+        )
+    if weights > allowed.weights:
+        raise LimitError(
+            f"This network has {weights / 1e6:.0f} million weights; this server allows a visitor {allowed.weights / 1e6:.0f} "
+            "million. Take a smaller one."
+        )
+    if recipe.batch_size > allowed.batch:
+        raise LimitError(f"This server allows a visitor batches of up to {allowed.batch} images; take smaller ones.")
+
+
+def check_room(*, unfinished: int, waiting_together: int, disk: int, disk_together: int) -> None:
+    """Raise LimitError when a visitor has no room for another training or model.
+
+    `unfinished` are the visitor's trainings that run or wait, `disk` the bytes that the visitor's work takes; `…_together` are
+    those of all.
+    """
+    allowed = TRAINING
+    if unfinished >= allowed.unfinished:
+        raise LimitError("You have a training that runs and one that waits; stop one of them first.")
+    if waiting_together >= allowed.waiting_together:
+        raise LimitError(f"{waiting_together} trainings wait on this server, as many as it takes; try again later.")
+    if disk >= allowed.disk:
+        raise LimitError(
+            f"Your trainings and models fill the {allowed.disk // MIB} MiB that are yours here; delete some first."
+        )
+    if disk_together >= allowed.disk_together:
+        raise LimitError("The trainings and models of all visitors fill this server's disk; try again tomorrow.")
+
+
+# --- rates ---------------------------------------------------------------------------------------------------------------
+
+
+class Counts:
+    """How often each visitor, and all of them, did something a short while ago."""
+
+    _MOST = 5000
+
+    def __init__(self) -> None:
+        self.times: dict[tuple[str, str], deque[float]] = {}
+
+    def spend(self, rules: Rules, who: str, kind: str, now: float) -> None:
+        """Count it at `now` (seconds); raises LimitError where the visitor `who`, or all together, did it too often."""
+        rate = rules.rates.get(kind)
+        if rate is None:
+            return
+        mine, all_ = self.times.setdefault((who, kind), deque()), self.times.setdefault(("", kind), deque())
+        for times, most in ((mine, rate.times), (all_, rate.times * SHARE)):
+            while times and times[0] <= now - rate.seconds:
+                times.popleft()
+            if len(times) >= most:
+                wait = max(1, round(times[0] + rate.seconds - now))
+                raise LimitError(
+                    f"This server allows a visitor {rate.times} {_WORDS[kind]} in {_span(rate.seconds)}; try again in {wait} s."
+                )
+        mine.append(now)
+        all_.append(now)
+        if len(self.times) > self._MOST:
+            longest = max(rate.seconds for rate in rules.rates.values())
+            self.times = {key: times for key, times in self.times.items() if times and times[-1] > now - longest}
+
+
+def _span(seconds: int) -> str:
+    if seconds >= 3600:
+        return "an hour" if seconds == 3600 else f"{seconds // 3600} hours"
+    return "a minute" if seconds == 60 else f"{seconds // 60} minutes"
+
+
+# --- in words ------------------------------------------------------------------------------------------------------------
+
+
+def in_a_line() -> str:
+    """What a visitor should know before a training, in two sentences."""
+    return (
+        f"On this server a training may take {TRAINING.minutes} minutes, and each visitor may have one that runs and one that "
+        f"waits. Only this browser sees it, and it is kept for {TRAINING.hours_kept} hours."
+    )
+
+
+def table() -> str:
+    """What one can do in each mode, as a Markdown table."""
+    of, rates = TRAINING, VISITOR.rates
+
+    def rate(kind: str) -> str:
+        return f"{rates[kind].times} in {_span(rates[kind].seconds)}"
+
+    rows = [
+        ("", "on one's own machine", "visitor", "host"),
+        ("see, stop, delete trainings", "all", "their own", "all"),
+        ("see, rename, delete own models", "all", "their own", "all"),
+        ("one training", "any", f"{of.operations:.0e} operations, {of.minutes} minutes, {of.memory // GIB} GiB", "any"),
+        ("its network", "any", f"{of.weights / 1e6:.0f} million weights, batches of {of.batch}", "any"),
+        (
+            "trainings",
+            "any",
+            f"1 runs, {of.unfinished - 1} waits, {rate('training')}; {of.waiting_together} wait in all",
+            "any",
+        ),
+        ("disk", "all", f"{of.disk // MIB} MiB, {of.disk_together // GIB} GiB in all", "all"),
+        ("trainings and models are kept", "until deleted", f"{of.hours_kept} hours", "until deleted"),
+        ("import models", "yes", f"`ADVCORE_PUBLIC_ALLOW=imports`: {rate('import')}", "yes"),
+        ("fetch data sets and weights", "yes", "`ADVCORE_PUBLIC_ALLOW=downloads`", "yes"),
+        ("measure a study again", "yes", "no", "yes"),
+        ("the ten checks of a model", "any", f"one at a time, {rate('check')}", "any"),
+        ("pictures of one's own", "any number", rate("picture"), "any number"),
+        ("attacks on whole pictures", "any number", rate("whole picture"), "any number"),
+        ("see device, folders, logs", "yes", "no", "yes"),
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---|---|---|---|", *lines[1:]])

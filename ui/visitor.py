@@ -1,0 +1,118 @@
+"""Who is at the page: somebody at their own machine, a visitor of a public server, or its host; and what they may do.
+
+A visitor is known by a long random key in a cookie. A cookie, because the browser sends it with its first request: a reload,
+another tab or a new connection shows the visitor's own trainings at once. It stands in no address, so that no link, QR code or
+history gives it away. It is set by the page's script, since a Streamlit page cannot send a header. Only its hash is written to
+the disk. The host's token is never kept in the browser: the server remembers whose key has shown it, until it is restarted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from advcore.errors import AdvcoreError, LimitError
+from advcore.jobs import limits
+from advcore.jobs.limits import Rules
+from ui.components import mount
+
+COOKIE = "advcore_visitor"
+_KEY, _COMPONENT, _PROBLEM = "visitor's key", "visitor", "problem with the token"
+_FORM = re.compile(r"[\w-]{32}", re.ASCII)
+_hosts: set[str] = set()
+"""The names of the visitors who have shown the host's token."""
+_counts, _counting, _heavy = limits.Counts(), threading.Lock(), threading.Semaphore()
+
+
+def rules() -> Rules:
+    """What the person at this page may do; in a thread that draws no page, everything."""
+    if not limits.public() or get_script_run_ctx() is None or _name() in _hosts:
+        return limits.FREE
+    return limits.visitor()
+
+
+def owner() -> str | None:
+    """Whose trainings and models this page may see and change; None: everybody's."""
+    return None if rules().everything else _name()
+
+
+def group() -> str | None:
+    """Who takes a turn as one where several compute: all pages of a visitor; None: each page for itself."""
+    return _name() if limits.public() and get_script_run_ctx() is not None else None
+
+
+def spend(kind: str) -> None:
+    """Count that the person does it once more; raises LimitError where a visitor does it too often."""
+    allowed = rules()
+    if kind in allowed.rates:
+        with _counting:
+            _counts.spend(allowed, _name(), kind, time.monotonic())
+
+
+@contextlib.contextmanager
+def heavy(kind: str) -> Iterator[None]:
+    """Around what computes for seconds in a page's own thread: counted as `spend` does, and one at a time on this server."""
+    spend(kind)
+    with _heavy:
+        yield
+
+
+def _key() -> str:
+    """This browser's key: the cookie's; for a browser without one a new one, which `keep` gives it."""
+    state = st.session_state
+    if _KEY not in state:
+        sent = st.context.cookies.get(COOKIE, "")
+        state[_KEY] = sent if _FORM.fullmatch(sent) else secrets.token_urlsafe(24)
+    # Two tabs that a new browser opened at once: the first cookie counts.
+    reported = (state.get(_COMPONENT) or {}).get("key")
+    if isinstance(reported, str) and _FORM.fullmatch(reported):
+        state[_KEY] = reported
+    return state[_KEY]
+
+
+def _name() -> str:
+    """The hash of the key: what is written to the disk."""
+    return hashlib.sha256(_key().encode()).hexdigest()[:32]
+
+
+# --- on the page ---------------------------------------------------------------------------------------------------------
+
+
+def foot() -> None:
+    """On a public server: keep the visitor's key in the browser, and let the host in."""
+    if not limits.public():
+        return
+    mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states={"key": None})
+    if st.context.is_embedded or not os.environ.get("ADVCORE_HOST_TOKEN"):
+        return
+    if _name() in _hosts:
+        st.button("Leave the host's view", icon=":material/logout:", on_click=lambda: _hosts.discard(_name()))
+        return
+    problem = st.session_state.pop(_PROBLEM, None)
+    with st.popover("Host", icon=":material/key:"), st.form("host", border=False, clear_on_submit=True):
+        st.text_input("The host's token", type="password", key="host token", max_chars=200)
+        st.form_submit_button("Open the host's view", on_click=_open)
+        if problem:
+            st.error(problem)
+
+
+def _open() -> None:
+    """Open the full view to whoever shows the host's token."""
+    given, token = st.session_state.get("host token", ""), os.environ.get("ADVCORE_HOST_TOKEN", "")
+    try:
+        spend("token")
+        if not token or not hmac.compare_digest(given.encode(), token.encode()):
+            raise LimitError("This is not the host's token.")
+        _hosts.add(_name())
+    except AdvcoreError as error:
+        st.session_state[_PROBLEM] = str(error)
