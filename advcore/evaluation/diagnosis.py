@@ -39,7 +39,10 @@ def masking(checkpoint: Checkpoint) -> str | None:
     found = diagnosis_at(checkpoint, claimed)
     if found is None or found.believable:
         return None
-    return f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}: its robustness is masked, not real"
+    return (
+        f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}: a usual attack overstates its robustness, of which at most "
+        f"{found.accuracy:.1%} is left ({found.images:,} test images)"
+    )
 
 
 def diagnosis_at(checkpoint: Checkpoint, epsilon: float) -> Diagnosis | None:

@@ -191,6 +191,13 @@ def test_noise_that_fools_as_many_images_as_the_attack_does_not_hold() -> None:
     assert judged == ["doubtful", "holds"]
 
 
+def test_a_few_images_beyond_the_gradient_attacks_are_doubtful_until_they_cannot_be_chance() -> None:
+    judged = [
+        Check("black_box", images, 10, True, {"beyond": beyond}).light for images, beyond in ((200, 0), (200, 3), (2000, 30))
+    ]
+    assert judged == ["holds", "doubtful", "fails"]
+
+
 class Hump(OneValue):
     """The label is lost on a narrow strip at half of ε; at the whole ε, where every step ends, it is safe again."""
 
