@@ -45,7 +45,8 @@ def test_figures_are_those_published(
 def test_every_table_is_complete() -> None:
     """P1: four datasets with three figures each and four of the other account; P2: 9 + 8; P3: 8; P4: 6 + 2."""
     counts = {key: sum(figure.percent is not None for figure in study.figures) for key, study in STUDIES.items()}
-    assert counts == {"P1": 16, "P2": 17, "P3": 8, "P4": 8, "Q1": 0, "Q2": 0, "Q3": 0}
+    assert counts.items() >= {"P1": 16, "P2": 17, "P3": 8, "P4": 8}.items()
+    assert all(counts[key] == 0 for key in ("Q1", "Q2", "Q3"))
     assert STUDIES["P1"].datasets == ("mnist", "fashion-mnist", "cifar10", "tiny-imagenet")
 
 
