@@ -189,15 +189,18 @@ def _batch_seconds(recipe: Recipe, batch: int, few: data.LabeledImages, device: 
 
 
 def _gradient_seconds(model: nn.Module, few: data.LabeledImages, device: torch.device) -> float:
-    """Seconds that the gradient of the loss takes for one image, forward pass included."""
-    model, seconds = prepared(model, device, "fp32"), 0.0
-    # A few images first; where those are quick, as many as are measured at a time.
-    for part in (few[:2], few[:100]):
+    """Seconds that the gradient of the loss takes for one image of many at a time, forward pass included."""
+    model, limit = prepared(model, device, "fp32"), _TRIAL_SECONDS / 4
+
+    def trial(count: int) -> float:
+        part = few[:count]
         images, labels = part.pixels(device).contiguous(memory_format=torch.channels_last), part.labels.to(device)
-        seconds = _mean_seconds(lambda: input_gradient(model, images, labels).cpu(), _TRIAL_SECONDS / 4) / len(part)  # noqa: B023
-        if seconds * 100 > _TRIAL_SECONDS / 4:
-            break
-    return seconds
+        return _mean_seconds(lambda: input_gradient(model, images, labels).cpu(), limit)
+
+    # A call has a fixed cost, so as many as are quick: at most as many as are measured at a time.
+    little = trial(small := min(2, len(few)))
+    count = min(100, len(few), int(small * limit / little))
+    return trial(count) / count if count > small else little / small
 
 
 def _mean_seconds(work: Callable[[], object], limit: float) -> float:

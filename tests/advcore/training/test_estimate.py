@@ -132,3 +132,12 @@ def test_what_cannot_be_trained_is_not_estimated() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert estimate.duration(seconds) == words
+
+
+def test_the_fixed_cost_of_a_call_is_not_taken_for_that_of_an_image(
+    digits: data.LabeledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine two images take as long as a hundred."""
+    monkeypatch.setattr(estimate, "_mean_seconds", lambda work, limit: 0.005)
+    model = checkpoints.find("digits/digits_cnn-standard").model()
+    assert estimate._gradient_seconds(model, digits, torch.device("cpu")) < 0.005 / 50
