@@ -16,10 +16,16 @@ TESTS = Path(__file__).parent
 REAL_DATA = Path(os.environ["ADVCORE_DATA"]).resolve() if os.environ.get("ADVCORE_DATA") else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=300, metavar="N", help="cases of the fuzzing corpus (tests/fuzzing.py)")
+    parser.addoption("--kills", type=int, default=10, metavar="N", help="kills of a trainer and of the server")
+
+
 def pytest_configure() -> None:
     # The tests' models are so small that threads wait for each other longer than they work; in servers and jobs too.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # it warns of every cache that is made without a server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,15 +31,15 @@ def until_ended(folder: Path) -> None:
     raise AssertionError(f"The process of {folder.name} did not end: {queue.log_tail(folder)}")
 
 
-def test_a_waiting_job_starts_when_the_running_one_is_killed_and_nobody_looks() -> None:
+def test_a_waiting_job_starts_when_the_running_one_is_killed_and_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both outlive the process that started them; nothing in this test calls the queue until both have ended."""
-    code = (
-        "import sys; from advcore.jobs import queue; from advcore.recipe import Recipe; "
-        "print(*[queue.start(Recipe.from_json(text)).id for text in sys.argv[1:]])"
-    )
-    words = [sys.executable, "-c", code, LONG.to_json(), TINY.to_json()]
-    starter = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=90)
-    first, second = (queue.root() / job_id for job_id in starter.stdout.split())
+    monkeypatch.setattr(queue, "fastest_precision", lambda device: "fp32")
+    starter = os.fork()
+    if starter == 0:
+        made = [queue.start(recipe) for recipe in (LONG, TINY)]
+        os._exit(len(made) != 2)
+    assert os.waitpid(starter, 0)[1] == 0
+    first, second = turns.folders(queue.root())
     assert (queue.read(first).state, queue.read(second).state) == ("running", "queued")
     running = processes.running(first)
     assert os.getsid(running.pid) == running.pid, "it has a session of its own"

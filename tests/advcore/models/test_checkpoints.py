@@ -393,6 +393,7 @@ NO_CHECKPOINT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no format": (with_header(format=...), "no recipe"),
     "another format": (with_header(format=2), "another version"),
     "a format in words": (with_header(format="x" * 1000), "another version"),
+    "a format of half a character": (with_header(format="\ud800"), "another version"),
     "no recipe": (with_header(recipe=...), "incomplete"),
     "a recipe in words": (with_header(recipe="lee_cnn"), "A recipe is a JSON object"),
     "an unknown field": (with_recipe(evil="x"), "A recipe has no field 'evil'"),
