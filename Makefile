@@ -4,11 +4,14 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 # Which network address the app listens on: this machine alone; ADDRESS=0.0.0.0 opens it to the network.
 ADDRESS ?= localhost
+# PUBLIC=1: visitors have limits and see their own trainings alone (README, "Open to others").
+PUBLIC ?= $(or $(ADVCORE_PUBLIC),0)
 
 .PHONY: run test lint clean gpu-check
 
 run: $(VENV)/run.done
-	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+	@test $(ADDRESS) != localhost || echo "For this machine alone. To open it to a class: make run PUBLIC=1 ADDRESS=0.0.0.0"
+	ADVCORE_PUBLIC=$(PUBLIC) $(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
 test: $(VENV)/dev.done chromium
 	$(BIN)/ruff check .

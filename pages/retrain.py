@@ -163,8 +163,6 @@ def new_training(*, busy: bool) -> None:
         "Choose a preset, start it, watch its accuracies, then attack the result.",
         key="retrain",
     )
-    if not visitor.rules().everything:
-        st.caption(f":material/public: {limits.in_a_line()}")
     info, architecture, place = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
@@ -194,6 +192,8 @@ def new_training(*, busy: bool) -> None:
             st.error(markdown_safe(str(error)))
             return
         timing = offer(recipe)
+        if not visitor.rules().everything:
+            st.caption(f":material/public: {limits.in_a_line()}")
     st.session_state["form"] = recipe
     job_views.recipe_details(recipe)
     say_how_long(recipe, timing, busy=busy)

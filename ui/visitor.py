@@ -27,16 +27,16 @@ from advcore.jobs.limits import Rules
 from ui.components import mount
 
 COOKIE = "advcore_visitor"
-_KEY, _COMPONENT, _PROBLEM = "visitor's key", "visitor", "problem with the token"
+KEY, _COMPONENT, _PROBLEM = "visitor's key", "visitor", "problem with the token"
 _FORM = re.compile(r"[\w-]{32}", re.ASCII)
-_hosts: set[str] = set()
+hosts: set[str] = set()
 """The names of the visitors who have shown the host's token."""
-_counts, _counting, _heavy = limits.Counts(), threading.Lock(), threading.Semaphore()
+counts, _counting, _heavy = limits.Counts(), threading.Lock(), threading.Semaphore()
 
 
 def rules() -> Rules:
     """What the person at this page may do; in a thread that draws no page, everything."""
-    if not limits.public() or get_script_run_ctx() is None or _name() in _hosts:
+    if not limits.public() or get_script_run_ctx() is None or _name() in hosts:
         return limits.FREE
     return limits.visitor()
 
@@ -56,7 +56,7 @@ def spend(kind: str) -> None:
     allowed = rules()
     if kind in allowed.rates:
         with _counting:
-            _counts.spend(allowed, _name(), kind, time.monotonic())
+            counts.spend(allowed, _name(), kind, time.monotonic())
 
 
 @contextlib.contextmanager
@@ -70,14 +70,14 @@ def heavy(kind: str) -> Iterator[None]:
 def _key() -> str:
     """This browser's key: the cookie's; for a browser without one a new one, which `keep` gives it."""
     state = st.session_state
-    if _KEY not in state:
+    if KEY not in state:
         sent = st.context.cookies.get(COOKIE, "")
-        state[_KEY] = sent if _FORM.fullmatch(sent) else secrets.token_urlsafe(24)
+        state[KEY] = sent if _FORM.fullmatch(sent) else secrets.token_urlsafe(24)
     # Two tabs that a new browser opened at once: the first cookie counts.
     reported = (state.get(_COMPONENT) or {}).get("key")
     if isinstance(reported, str) and _FORM.fullmatch(reported):
-        state[_KEY] = reported
-    return state[_KEY]
+        state[KEY] = reported
+    return state[KEY]
 
 
 def _name() -> str:
@@ -95,11 +95,11 @@ def foot() -> None:
     mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states={"key": None})
     if st.context.is_embedded or not os.environ.get("ADVCORE_HOST_TOKEN"):
         return
-    if _name() in _hosts:
-        st.button("Leave the host's view", icon=":material/logout:", on_click=lambda: _hosts.discard(_name()))
+    if _name() in hosts:
+        st.button("Leave the host's view", icon=":material/logout:", type="tertiary", on_click=lambda: hosts.discard(_name()))
         return
     problem = st.session_state.pop(_PROBLEM, None)
-    with st.popover("Host", icon=":material/key:"), st.form("host", border=False, clear_on_submit=True):
+    with st.popover("Host", icon=":material/key:", type="tertiary"), st.form("host", border=False, clear_on_submit=True):
         st.text_input("The host's token", type="password", key="host token", max_chars=200)
         st.form_submit_button("Open the host's view", on_click=_open)
         if problem:
@@ -113,6 +113,6 @@ def _open() -> None:
         spend("token")
         if not token or not hmac.compare_digest(given.encode(), token.encode()):
             raise LimitError("This is not the host's token.")
-        _hosts.add(_name())
+        hosts.add(_name())
     except AdvcoreError as error:
         st.session_state[_PROBLEM] = str(error)

@@ -22,10 +22,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from advcore.errors import AdvcoreError
+from ui.memory import Store
 
 PATIENCE = 6.0
 """Seconds after which the tasks of a session that has not asked again are dropped: its page is closed."""
-_KEPT = 200
+_KEPT, _KEPT_BYTES = 200, 256 << 20
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,7 +64,7 @@ class Worker:
         self.changed = threading.Condition()
         """Notified after every piece and every request; results and requests are read and changed under it."""
         self._requests: OrderedDict[Hashable, _Request] = OrderedDict()
-        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._results = Store(_KEPT, _KEPT_BYTES)
         self._errors: dict[Hashable, str] = {}
         self._started: dict[Hashable, Iterator[Any]] = {}
         self._current: Hashable = None
@@ -101,8 +102,6 @@ class Worker:
     def result(self, key: Hashable) -> Any:
         """The result so far, or None."""
         with self.changed:
-            if key in self._results:
-                self._results.move_to_end(key)
             return self._results.get(key)
 
     def error(self, key: Hashable) -> str | None:
@@ -185,8 +184,7 @@ class Worker:
             with self.changed:
                 self._current = None
                 if result is not None:
-                    self._results[task.key] = result
-                    self._results.move_to_end(task.key)
+                    self._results.put(task.key, result)
                 if error is not None:
                     self._errors[task.key] = error
                 if over or error is not None:
@@ -196,8 +194,6 @@ class Worker:
                     task.key for each in self._requests.values() for task, _ in self._open(each)
                 }:
                     self._started.pop(key).close()
-                while len(self._results) > _KEPT:
-                    self._results.popitem(last=False)
                 self._note_change()
 
     def _expire(self) -> None:

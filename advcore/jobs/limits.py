@@ -187,10 +187,10 @@ def _span(seconds: int) -> str:
 
 
 def in_a_line() -> str:
-    """What a visitor should know before a training, in two sentences."""
+    """What a visitor should know before a training."""
     return (
-        f"On this server a training may take {TRAINING.minutes} minutes, and each visitor may have one that runs and one that "
-        f"waits. Only this browser sees it, and it is kept for {TRAINING.hours_kept} hours."
+        f"On this server a training takes at most {TRAINING.minutes} minutes. You can have one that runs and one that waits. "
+        f"Only this browser sees them; they are kept for {TRAINING.hours_kept} hours."
     )
 
 
@@ -201,27 +201,26 @@ def table() -> str:
     def rate(kind: str) -> str:
         return f"{rates[kind].times} in {_span(rates[kind].seconds)}"
 
+    free = "no limit"
+    size = f"{of.operations / 1e12:.0f} trillion operations, {of.minutes} minutes, {of.memory // GIB} GiB of memory"
     rows = [
-        ("", "on one's own machine", "visitor", "host"),
-        ("see, stop, delete trainings", "all", "their own", "all"),
-        ("see, rename, delete own models", "all", "their own", "all"),
-        ("one training", "any", f"{of.operations:.0e} operations, {of.minutes} minutes, {of.memory // GIB} GiB", "any"),
-        ("its network", "any", f"{of.weights / 1e6:.0f} million weights, batches of {of.batch}", "any"),
-        (
-            "trainings",
-            "any",
-            f"1 runs, {of.unfinished - 1} waits, {rate('training')}; {of.waiting_together} wait in all",
-            "any",
-        ),
-        ("disk", "all", f"{of.disk // MIB} MiB, {of.disk_together // GIB} GiB in all", "all"),
-        ("trainings and models are kept", "until deleted", f"{of.hours_kept} hours", "until deleted"),
-        ("import models", "yes", f"`ADVCORE_PUBLIC_ALLOW=imports`: {rate('import')}", "yes"),
-        ("fetch data sets and weights", "yes", "`ADVCORE_PUBLIC_ALLOW=downloads`", "yes"),
-        ("measure a study again", "yes", "no", "yes"),
-        ("the ten checks of a model", "any", f"one at a time, {rate('check')}", "any"),
-        ("pictures of one's own", "any number", rate("picture"), "any number"),
-        ("attacks on whole pictures", "any number", rate("whole picture"), "any number"),
-        ("see device, folders, logs", "yes", "no", "yes"),
+        ("", "one's own machine", "visitor", "host"),
+        ("trainings to see, stop, delete", "all", "their own", "all"),
+        ("models to see, rename, delete", "all", "the shipped ones to see; their own", "all"),
+        ("how many trainings", free, f"1 runs, {of.unfinished - 1} waits; {rate('training')}", free),
+        ("how many wait", free, f"{of.waiting_together} of all visitors", free),
+        ("how large one is", free, size, free),
+        ("its network", free, f"{of.weights / 1e6:.0f} million weights, batches of {of.batch} images", free),
+        ("disk", free, f"{of.disk // MIB} MiB; {of.disk_together // GIB} GiB for all visitors", free),
+        ("kept", "until deleted", f"{of.hours_kept} hours", "until deleted"),
+        ("importing models", "yes", f"no; with `ADVCORE_PUBLIC_ALLOW=imports` {rate('import')}", "yes"),
+        ("fetching data sets and weights", "yes", "no; yes with `ADVCORE_PUBLIC_ALLOW=downloads`", "yes"),
+        ("measuring a study again", "yes", "no", "yes"),
+        ("the ten checks of a model", free, f"one at a time, {rate('check')}", free),
+        ("uploading pictures", free, rate("picture"), free),
+        ("attacking a whole picture", free, rate("whole picture"), free),
+        ("estimating a training's time", free, rate("estimate"), free),
+        ("device, folders and logs", "shown", "hidden", "shown"),
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---|---|---|---|", *lines[1:]])

@@ -146,7 +146,7 @@ def _result(folder: Path) -> dict[str, Any]:
 def _seconds_left(folder: Path) -> float:
     """How many seconds a visitor's job may still take, after those of its earlier attempts."""
     spent = [record["seconds"] for record in progress(folder) if isinstance(record.get("seconds"), int | float)]
-    return max(1.0, 60 * limits.TRAINING.minutes - max(spent, default=0.0))
+    return max(0.0, 60 * limits.TRAINING.minutes - max(spent, default=0.0))
 
 
 def _reason(error: Exception, folder: Path) -> str:
@@ -169,6 +169,7 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
     remove_parts(checkpoints.runs_root(), WRITING_SECONDS)
     recipe = Recipe.from_json((folder / "recipe.json").read_text())
     if finished := _made_before(folder.name):
+        (folder / STATE_FILE).unlink(missing_ok=True)
         return _finished(finished, recipe)
     _drop_lines_after(folder, state_step(folder))
     device = pick_device()

@@ -19,7 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADVCORE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.delenv("ADVCORE_CHECKPOINTS", raising=False)
+    for name in ("CHECKPOINTS", "PUBLIC", "PUBLIC_ALLOW", "HOST_TOKEN"):
+        monkeypatch.delenv(f"ADVCORE_{name}", raising=False)
     monkeypatch.chdir(REPOSITORY)
     # Every AppTest would search all installed packages for components.
     monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: iter(()))

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import streamlit as st
 import torch
@@ -31,6 +31,7 @@ from advcore.photos import examples, fullsize
 from advcore.photos.attack import attack_own
 from advcore.photos.framing import Box, Framing, View, frame, middle, saved_png, view_of
 from ui import visitor
+from ui.memory import Store
 from ui.photo.models import PhotoModel, network, size_words
 
 T = TypeVar("T")
@@ -40,7 +41,10 @@ MAX_HELD = 3 * MAX_PIXELS
 """How many pixels one session may hold: the server is shared."""
 MAX_ALL = 8 * MAX_PIXELS
 """How many pixels all sessions may hold together."""
+MADE_BYTES, MADE_ALL = 192 << 20, 1 << 30
+"""How many bytes of what is computed from photos are kept for one session, and for all."""
 _everyone: weakref.WeakSet[Uploads] = weakref.WeakSet()
+_made: weakref.WeakSet[Store] = weakref.WeakSet()
 PACK_AT_ONCE = 4_000_000
 """Photos of more pixels are encoded only when asked for: that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
@@ -116,22 +120,21 @@ def drop(photo_id: str) -> None:
     """Drop one photo and everything computed from it."""
     uploads().photos.pop(photo_id, None)
     for name in (_MADE, _FILES):
-        held = st.session_state.get(name, {})
-        for key in [
-            key for key in held if photo_id in key or any(isinstance(part, tuple) and photo_id in part for part in key)
-        ]:
-            del held[key]
+        held = st.session_state.get(name)
+        for key in held or ():
+            if photo_id in key or any(isinstance(part, tuple) and photo_id in part for part in key):
+                held.drop(key)
 
 
 def made(key: tuple[Hashable, ...], make: Callable[[], T], *, store: str = _MADE, most: int = 24) -> T:
     """The result of `make`, cached in this session; the least recently used is dropped."""
-    held: OrderedDict[Hashable, Any] = st.session_state.setdefault(store, OrderedDict())
+    if store not in st.session_state:
+        st.session_state[store] = Store(most, MADE_BYTES, lambda: MADE_ALL - sum(other.size for other in _made.copy()))
+        _made.add(st.session_state[store])
+    held: Store = st.session_state[store]
     if key not in held:
-        held[key] = make()
-    held.move_to_end(key)
-    while len(held) > most:
-        held.popitem(last=False)
-    return held[key]
+        held.put(key, make())
+    return held.get(key)
 
 
 def identity(content: bytes, name: str = "") -> str:
@@ -313,7 +316,7 @@ def saved(
     if whole is None:
         return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon), store=_FILES, most=_MOST_FILES)
     large = whole.photo.size[0] * whole.photo.size[1] > PACK_AT_ONCE
-    if large and not asked and key not in st.session_state.get(_FILES, {}):
+    if large and not asked and key not in st.session_state.get(_FILES, ()):
         return None
     return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), store=_FILES, most=_MOST_FILES)
 

@@ -49,8 +49,12 @@ def name(recipe: Recipe | None) -> str:
 
 
 def option(job: queue.Job) -> str:
-    """A job in a list, as a text that does not change: the browser remembers the choice by it."""
-    return f"{name(job.recipe)} · {job.created:%d %b %H:%M:%S}"
+    """A job in a list, as a text that does not change: the browser remembers the choice by it.
+
+    To the host of a public server it names the visitor whose job it is.
+    """
+    whose = f" · visitor {job.owner[:6]}" if job.owner and visitor.owner() is None else ""
+    return f"{name(job.recipe)} · {job.created:%d %b %H:%M:%S}{whose}"
 
 
 def watched(job: queue.Job) -> None:

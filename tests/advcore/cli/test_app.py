@@ -18,10 +18,18 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
 def test_the_app_is_started_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda words, **_: started.append(words) or SimpleNamespace(returncode=0))
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def start(words: list[str], *, env: dict[str, str], **_: object) -> SimpleNamespace:
+        started.append((words, env))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.delenv("ADVCORE_PUBLIC", raising=False)
+    monkeypatch.setattr(subprocess, "run", start)
     run("app", "--port", "8600")
-    (words,) = started
+    run("app", "--public")
+    (words, environment), (_, public) = started
+    assert ("ADVCORE_PUBLIC" in environment, public["ADVCORE_PUBLIC"]) == (False, "1")
     assert Path(words[words.index("run") + 1]).samefile(REPOSITORY / "app.py")
     assert words[-4:] == ["--server.address", "localhost", "--server.port", "8600"]
 
