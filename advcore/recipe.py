@@ -214,7 +214,7 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     if value is None and "None" in kind:
         return None
     if kind.startswith("tuple"):
-        right = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        right = isinstance(value, list | tuple) and all(_is_name(item) for item in value)
     elif kind.startswith("bool"):
         right = isinstance(value, bool)
     elif kind.startswith("int"):
@@ -222,7 +222,11 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     elif kind.startswith("float"):
         right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     else:
-        right = isinstance(value, str) and len(value) <= 200 and value.isprintable()
+        right = _is_name(value)
     if not right:
         raise RecipeError(f"The recipe's {name} cannot be {json.dumps(value)[:60]}; it is of type {kind}.")
     return float(value) if kind.startswith("float") else value
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 200 and value.isprintable()
