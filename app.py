@@ -43,6 +43,7 @@ PAGES = [
     st.Page(page_of("papers"), title="Papers", icon=":material/menu_book:", url_path="papers"),
     st.Page(page_of("retrain"), title="Retrain", icon=":material/school:", url_path="retrain"),
     st.Page(page_of("models"), title="Models", icon=":material/inventory_2:", url_path="models"),
+    st.Page(page_of("present"), title="Present", icon=":material/slideshow:", url_path="present"),
 ]
 # Addresses that lead to a page of another address, with what the link asks for.
 MOVED = [

@@ -18,7 +18,8 @@ from advcore.evaluation.diagnosis import masking
 from advcore.models.architectures import ARCHITECTURES
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import studies
-from ui import charts, frame, load, measured
+from ui import charts, frame, load, measured, share
+from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
 from ui.frame import chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
@@ -117,6 +118,10 @@ def page() -> None:
     traces = request.traces()
     measuring = growing_chart(request, traces)
     seen = measured_traces(traces, request.count)
+    curves = [(trace, part.curve) for trace, part in seen]
+    drawing = partial(curves_drawn, curves) if seen else None
+    share.shows(f"Accuracy against ε on {info.title}, the first {request.count:,} test images.", drawing)
+    frame.enough()
     if measuring or not seen:
         return
     fooled, classes, table = st.tabs(["Fooled up to ε", "Classes at one ε", "Table, files, command line"])

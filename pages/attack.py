@@ -14,7 +14,8 @@ from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.single import Outcome
 from advcore.images.encode import png
 from advcore.models.checkpoints import Checkpoint
-from ui import frame, load
+from ui import frame, load, share
+from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
 from ui.frame import chosen, go, heading, here, keep, link, number, remember, remembered, turn
@@ -81,9 +82,6 @@ def page() -> None:
         key=f"scrub:{info.name}",
     )
     masked_notes(models, attack_name)
-    why = st.container()
-    pick_image(info, images, index)
-    shown = attacks.UniformNoise() if left.noise else attack
     grid = sides[0].attack.epsilons if left.noise else info.epsilons
     remember(
         info.name,
@@ -96,14 +94,18 @@ def page() -> None:
         epsilon=left.epsilon,
         noise=1 if left.noise else None,
     )
-    with why:
-        link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
+    shown = attacks.UniformNoise() if left.noise else attack
+    words = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
+    drawing = partial(sides_drawn, sides, images.class_names, left)
+    share.shows(described(images, index, shown, target) + words, drawing)
+    frame.enough()
+    link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
+    pick_image(info, images, index)
     take_away(models, images, index, shown, target, grid, left)
     offer_slide(
         partial(slide_of, models, sides, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
     )
-    size = f"{epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range"
-    st.caption(f"{described(images, index, shown, target, markdown_safe)} = {size}.")
+    st.caption(described(images, index, shown, target, markdown_safe) + words)
 
 
 def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:

@@ -7,11 +7,12 @@ from html import escape
 import streamlit as st
 
 from advcore import data
+from advcore.errors import LimitError
 from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis, diagnosis_at
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
-from ui import charts, diagnoses, frame, load
+from ui import charts, diagnoses, frame, load, share
 from ui.frame import chosen, chosen_number, heading, remember
 from ui.glossary import tell
 from ui.pickers import about_images, dataset_picker, images_and_models
@@ -63,12 +64,14 @@ def page() -> None:
     st.markdown(f"## {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
     if found := diagnosis_at(model, epsilon):
         show(found)
+        share.shows(f"{model.title} at ε = {epsilon_text(epsilon)}: {found.verdict}")
         st.caption("Measured when the model was made, and kept in its file.")
     else:
         measure(info, images, model, epsilon)
     st.caption(UPPER_BOUND)
     remember(info.name, dataset=info.name, model=model.id)
     remember(model.id, epsilon=epsilon)
+    frame.enough()
     published(model)
 
 
@@ -134,7 +137,11 @@ def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnos
     label, icon = ("Stop", "stop") if running else ("Run the checks" if found is None else "Go on", "play_arrow")
     kind = "secondary" if running else "primary"
     if button.button(label, icon=f":material/{icon}:", type=kind, width="stretch"):
-        (diagnoses.stop if running else diagnoses.start)(request)
+        try:
+            (diagnoses.stop if running else diagnoses.start)(request)
+        except LimitError as error:
+            st.error(markdown_safe(str(error)))
+            return
         st.rerun()
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from ui import frame
+from ui import frame, share
 from ui.frame import chosen, heading, link, remember
 from ui.lessons.activities import ACTIVITIES
 from ui.lessons.lesson import Found, Lesson
@@ -70,10 +70,11 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
     step = st.session_state[chosen("step", STEPS, PREDICT, key=_step_key(lesson))]
     remember(lesson=lesson.id)
     remember(lesson.id, step=step)
-    st.button(
-        "All lessons", icon=":material/arrow_back:", type="tertiary", on_click=lambda: st.session_state.update(lesson=ALL)
-    )
+    with st.container(key="aside"):
+        leave = "All lessons"
+        st.button(leave, icon=":material/arrow_back:", type="tertiary", on_click=lambda: st.session_state.update(lesson=ALL))
     heading(markdown_safe(lesson.title))
+    share.shows(f"{lesson.title} {lesson.goal}")
     st.caption(f":material/flag: {markdown_safe(lesson.goal)}")
     names = "".join(
         f"<li{' aria-current=step' if name.lower() == step else ''}>{place} {name}</li>"
@@ -81,6 +82,7 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
     )
     st.html(f'{_CSS}<ol class="steps" aria-label="Steps of this lesson">{names}</ol>')
     {PREDICT: predict, TRY: try_it, EXPLAIN: explain}[step](lesson)
+    frame.enough()
     if step == EXPLAIN:
         onward(lesson, found)
 
@@ -103,21 +105,22 @@ def predict(lesson: Lesson) -> None:
         index=_given(lesson)[-1],
         format_func=lambda place: markdown_safe(lesson.answers[place].text),
         key=key,
+        on_change=answered,
+        args=(lesson, key),
     )
     st.button(
         "Try it",
         icon=":material/arrow_forward:",
         type="primary",
         disabled=answer is None,
-        on_click=answered,
-        args=(lesson, key),
+        on_click=go_to,
+        args=(lesson, TRY),
     )
 
 
 def answered(lesson: Lesson, key: str) -> None:
-    """Keep the answer, and go on."""
+    """Keep the answer."""
     _given(lesson)[-1] = st.session_state[key]
-    go_to(lesson, TRY)
 
 
 def try_it(lesson: Lesson) -> None:

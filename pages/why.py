@@ -26,7 +26,7 @@ SHARED = ("dataset", "a", "b", "attack", "target", "image", "epsilon", "noise", 
 def page() -> None:
     """The image and the attack in hand, and one part at a time of why it works."""
     heading("Why does it work?", wide=True)
-    back = st.container(horizontal=True, vertical_alignment="center")
+    back = st.container(horizontal=True, vertical_alignment="center", key="aside")
     with back:
         way, about = st.container(width="content"), st.container(width="content")
         picks = st.popover("Models and attack", icon=":material/tune:")

@@ -15,7 +15,8 @@ from advcore.images.encode import to_bytes
 from advcore.models import pretrained
 from advcore.photos import digits, fullsize
 from advcore.photos.framing import crop_box
-from ui import frame, load
+from ui import frame, load, share
+from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
 from ui.frame import chosen, heading, here, number, remember, turn
@@ -103,10 +104,12 @@ def page() -> None:
     remember(reach, attack=attack_name)
     remember(scope, epsilon=left_at.epsilon, noise=1 if left_at.noise else None)
     shown = attacks.UniformNoise() if left_at.noise else attack
+    within = f"{described(shown, reach)} = {epsilon_text(left_at.epsilon)}"
+    share.shows(f"{within}.", partial(sides_drawn, cards, models[0].class_names, left_at))
+    frame.enough()
     take_away(framed, answers, shown, target, left_at, {"full": reach == "full", **framing})
     link = here() if example else None  # an own picture is in no link
     offer_slide(partial(slide_of, given, cards, models, info, described(attack, reach), left_at, link), "attacked-picture")
-    within = f"{described(shown, reach)} = {epsilon_text(left_at.epsilon)}"
     st.caption(f"{within}. Messaging apps recompress images, which may undo the attack.")
     if dataset == pretrained.DATASET and pretrained.missing():
         with st.expander("More ImageNet models", icon=":material/cloud_download:"):
@@ -239,12 +242,12 @@ def attack_photo(
     """Each model's answers to the photo under attack and under noise."""
     waiting = st.empty()
     try:
-        with load.interactive():
-            if reach == "view":
-                with waiting, st.spinner("Attacking …", show_time=True):
-                    return session.attack_views(models, framed, attack, target, info.epsilons)
-            words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
-            return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))
+        if reach == "view":
+            with load.interactive(), waiting, st.spinner("Attacking …", show_time=True):
+                return session.attack_views(models, framed, attack, target, info.epsilons)
+        # Not `interactive`: nobody's curve has to wait for as long as this takes.
+        words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
+        return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))
     finally:
         waiting.empty()
 

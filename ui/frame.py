@@ -59,9 +59,13 @@ def run() -> None:
 def show(page: Any) -> None:
     """Run the page that `st.navigation` chose, with the app's style."""
     st.html(_CSS)
+    if st.context.is_embedded:
+        st.html(_EMBEDDED_CSS)
+    share.begin(f"{page.title} – Adversarial Lab")
     guard(page.run, page.url_path)
-    glossary.words()
-    share.offer_code(here())
+    if not st.context.is_embedded:
+        glossary.words()
+        share.offer(here(), page.url_path or "attack", remembered())
 
 
 def guard(draw: Callable[[], None], page: str = "") -> None:
@@ -90,8 +94,15 @@ def _keep_modules() -> None:
         gc.freeze()
 
 
+def enough() -> None:
+    """End the page here where it is a screen of a presentation, which shows one idea; raises Finished then."""
+    if st.context.is_embedded:
+        raise Finished
+
+
 def heading(text: str, *, help: str | None = None, wide: bool = False) -> None:
     """The page's own heading, the only one of the first level. A `wide` page uses the whole width of a projector."""
+    share.shows(text)
     with st.container(key="wide" if wide else None):
         st.markdown(f"# {text}", help=help)
 
@@ -117,7 +128,9 @@ def _arrive(page: str) -> bool:
         state[_MOVED], asked = moved
     known = state.get(_NOW, [])
     if back or state.get(_PAGE) != page or asked not in [*known, *state.get(_BEFORE, [])]:
-        state[_PAGE], state[_NOW], state[_BEFORE] = page, [asked], []
+        # The requests of this page may name the address before until it was changed by an action.
+        before = [*state.get(_BEFORE, []), *known][-100:] if back and state.get(_PAGE) == page else []
+        state[_PAGE], state[_NOW], state[_BEFORE] = page, [asked], before
         go(asked, full=bool(asked))
         state[_STATE], state[_OPENED] = dict(asked), True
     else:
@@ -179,7 +192,7 @@ def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = Non
     if st.session_state.get(key) in options:
         return key
     by_text = {text(option): option for option in options}
-    asked, kept = _asked(name), _kept(key)
+    asked, kept = asked_for(name), _kept(key)
     st.session_state[key] = by_text.get(asked, kept if kept in options else default)
     if asked is not None and asked not in by_text:
         _refuse(name, asked, text(st.session_state[key]))
@@ -192,7 +205,7 @@ def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *,
     held = st.session_state.get(key)
     if held is not None and all(value in options for value in held):
         return key
-    asked = [value for value in (_asked(name) or "").split("~") if value]
+    asked = [value for value in (asked_for(name) or "").split("~") if value]
     found = [value for value in asked if value in options]
     kept = [value for value in str(_kept(key) or "").split("~") if value in options]
     st.session_state[key] = found or kept or list(default)
@@ -208,7 +221,7 @@ def _control(key: str) -> str:
     return key
 
 
-def _asked(name: str) -> str | None:
+def asked_for(name: str) -> str | None:
     """The value of `name` that the address or `go` asks for, until the page was drawn with it."""
     st.session_state.setdefault(_READ, set()).add(name)
     return st.session_state.get(_ASKED, {}).get(name)
@@ -224,7 +237,7 @@ def number(name: str, low: float, high: float, default: float, *, scope: str) ->
 
     An address that gives another value is answered on the page.
     """
-    asked = _asked(name)
+    asked = asked_for(name)
     found = default
     for text in (_kept(f"{name}:{scope}"), asked):
         value = _number(text)
@@ -302,6 +315,17 @@ def _plain(text: str) -> str:
     """Untrusted text without the characters that Markdown interprets."""
     return "".join(sign for sign in text if sign.isalnum() or sign in " ._-/+,:")
 
+
+_EMBEDDED_CSS = """
+<style>
+:root { --header: 0px; --picture: min(20rem, 29vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
+[data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .st-key-picks, .st-key-tours,
+.st-key-aside { display: none; }
+[data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) {
+  max-width: 100rem; padding: 1rem 2rem; }
+</style>
+"""
+"""A page in a frame, as the presenter view shows it: what it shows in large type, without what chooses something else."""
 
 _CSS = """
 <style>

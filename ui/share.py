@@ -1,40 +1,82 @@
-"""The state of a page for the phones in the room: its address as a QR code."""
+"""A page's state for others: its QR code, a card with a picture, and its place in the deck of slides."""
 
 from __future__ import annotations
 
 import base64
-import io
+from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlsplit
 
-import segno
 import streamlit as st
 
-_MOST = 1200
-"""Characters of an address that a phone still reads from a projector."""
+from ui.card import Drawing, card, code, fits_code
+from ui.deck import MOST_TITLE, DeckError, Screen, held, hold
+
 ALONE = (
-    "This address works on this machine alone. For phones, start the app with make run ADDRESS=0.0.0.0 and open it here under "
-    "the machine's name or number in the network."
+    "This address works on this machine alone. To open the app to a class, start it with make run PUBLIC=1 ADDRESS=0.0.0.0 and "
+    "open it here under the machine's name or number in the network."
 )
 _CSS = """<style>
 .qr img { display: block; width: min(20rem, 80vw); image-rendering: pixelated; border-radius: .5rem; }
 .qr { max-width: 24rem; font-size: .9rem; } .qr a { overflow-wrap: anywhere; color: inherit; }
 </style>"""
+_SHOWN = "shown on this page"
+
+
+def begin(sentence: str) -> None:
+    """Forget what the page drew before; until it says more, it is called by this sentence."""
+    st.session_state[_SHOWN] = sentence, None
+
+
+def shows(sentence: str, drawing: Drawing | None = None) -> None:
+    """Say what the page shows in one sentence of plain text, and how it is drawn on a card; both untrusted."""
+    st.session_state[_SHOWN] = sentence, drawing
+
+
+def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
+    """At the foot of a page: the QR code of its state, the card, and a button that adds the state to the deck."""
+    sentence, drawing = st.session_state[_SHOWN]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="share"):
+        offer_code(address)
+        st.download_button(
+            "Share card (PNG)",
+            lambda: card(sentence, drawing, address),
+            file_name=f"{page}-card.png",
+            mime="image/png",
+            icon=":material/image:",
+            on_click="ignore",
+            help="A picture of this state with one sentence and its link, to paste into a chat or a document",
+        )
+        if page != "present":
+            screen = Screen(page, dict(state), sentence.split(". ")[0][:MOST_TITLE])
+            st.button(
+                "Add to slides", icon=":material/playlist_add:", on_click=_add, args=(screen,), help="For the presenter view"
+            )
+            if problem := st.session_state.pop("deck problem", None):
+                st.error(problem)
+            if deck := held():
+                there = st.Page(_present, title="Present", url_path="present")
+                st.page_link(there, label=f"Slides: {len(deck)}", icon=":material/slideshow:")
+
+
+def _add(screen: Screen) -> None:
+    try:
+        hold((*held(), screen))
+    except DeckError as error:
+        st.session_state["deck problem"] = str(error)
+
+
+def _present() -> None:
+    """Stands for the function of the page: Streamlit knows a page by its path alone."""
 
 
 def offer_code(address: str | None) -> None:
     """A button that shows the address as a QR code; nothing where it is not known or too long for one."""
-    if address is None or len(address) > _MOST or urlsplit(address).scheme not in {"http", "https"}:
+    if not fits_code(address):
         return
     with st.popover("QR code", icon=":material/qr_code_2:", help="Opens this very state on other devices"):
         safe = escape(address, quote=True)
         alt = "QR code of the address below"
         alone = f"<p>{ALONE}</p>" if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""
-        st.html(f'{_CSS}<div class="qr"><img src="{picture(address)}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')
-
-
-def picture(address: str) -> str:
-    """The QR code, black on white with its quiet zone, as the URL of a PNG."""
-    buffer = io.BytesIO()
-    segno.make_qr(address, error="l").save(buffer, kind="png", scale=6, border=4)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
+        st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')

@@ -21,6 +21,7 @@ PAGES = {
     "papers": "Papers",
     "retrain": "Retrain",
     "models": "Models",
+    "present": "Present",
 }
 
 

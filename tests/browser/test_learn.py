@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.conftest import settled
 from tests.browser.test_accessibility import wrong
 
 
-def press(page: Page, name: str) -> None:
+def press(page: Page | FrameLocator, name: str) -> None:
     button = page.get_by_role("button", name=name)
     expect(button).to_be_enabled()
     button.press("Enter")

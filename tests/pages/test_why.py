@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import pytest
@@ -9,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from advcore.evaluation import plane, smoothing
 from tests.pages.conftest import open_page
+from ui.slides import Slide, slide_html
 from ui.why import certified, maps
 from ui.worker import worker
 
@@ -30,12 +32,18 @@ def finish(page: AppTest, part: str) -> AppTest:
 
 
 def test_the_maps_are_coarse_at_once_and_whole_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[Callable[[], Slide]] = []
     monkeypatch.setattr(plane, "SIDES", (11, 21))
+    monkeypatch.setattr(maps, "offer_slide", lambda slide, _: offered.append(slide))
     page = open_page("why", **PAIR, epsilon="0.1", attack="pgd", second="other")
     assert not page.exception
     assert not page.get("download_button")
     finish(page, "map")
     assert [button.label for button in page.get("download_button")] == ["Every point (CSV)"]
+    slide = offered[-1]()
+    assert (slide.component, slide.data["epsilon"]) == ("plane", pytest.approx(0.1))
+    assert [model["side"] for model in slide.data["models"]] == [21, 21]
+    assert len(slide_html(slide).encode()) < 1_000_000
 
 
 def test_a_new_random_direction_is_in_the_address() -> None:

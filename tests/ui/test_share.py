@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 
 import pytest
@@ -10,7 +9,8 @@ import segno
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from ui.share import ALONE, picture
+from ui.card import code
+from ui.share import ALONE
 
 
 def opened(address: str | None) -> AppTest:
@@ -21,7 +21,7 @@ def opened(address: str | None) -> AppTest:
 
 def test_the_code_is_that_of_the_address() -> None:
     address = "http://lab.example:8501/believe?model=mnist%2Flee_cnn-fgsm-0.3&epsilon=0.3"
-    seen = Image.open(io.BytesIO(base64.b64decode(picture(address).split(",")[1]))).convert("L")
+    seen = Image.open(io.BytesIO(code(address))).convert("L")
     modules = [[seen.getpixel((6 * x + 3, 6 * y + 3)) == 0 for x in range(seen.width // 6)] for y in range(seen.height // 6)]
     expected = segno.make_qr(address, error="l").matrix_iter(border=4)
     assert modules == [[bool(dark) for dark in row] for row in expected]

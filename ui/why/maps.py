@@ -6,10 +6,14 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
+import torch
+from PIL import Image
 from torch import nn
 
+from advcore import attacks
 from advcore.evaluation.plane import (
     SIDES,
     DecisionMap,
@@ -20,9 +24,12 @@ from advcore.evaluation.plane import (
 )
 from advcore.evaluation.scrub import Scrub
 from advcore.models.checkpoints import Checkpoint
-from ui import load
-from ui.components.plane import Side, plane_maps
-from ui.frame import chosen, chosen_number, keep, number, remember, turn
+from ui import load, share
+from ui.card import pictures_row
+from ui.components.plane import Side, plane_data, plane_maps
+from ui.frame import chosen, chosen_number, enough, here, keep, number, remember, turn
+from ui.pictures import Picture
+from ui.slides import Slide, offer_slide
 from ui.tables import csv_text
 from ui.why import Scene, results, wait
 from ui.words import FOOLED, OTHERS, epsilon_text, markdown_safe, role, role_colour
@@ -31,6 +38,10 @@ from ui.worker import Task, pausing
 SECOND = {"random": "Random", "other": "Attack on B", "image": "Other image"}
 # Okabe–Ito: the true class is grey, the others differ in hue and lightness; from the seventh wrong class on all look alike.
 TRUE, WRONG, REST = "#9aa7b2", (FOOLED, OTHERS[0], OTHERS[2], OTHERS[1], "#F0E442", "#0072B2"), "#444444"
+READ = (
+    "Every point is an image, its colour the model's answer. Inside the dashed line no pixel changes by more than ε. The line "
+    "from the image is the attack as ε grows; ✕ is where it first has what it wants."
+)
 _MOST_DRAWS = 10_000
 
 
@@ -80,26 +91,48 @@ def draw(scene: Scene) -> None:
         for model, plane, each, attacked in zip(scene.models, planes, found, seen, strict=True)
     ]
     axes = {"random": ("attack", "random"), "other": ("attack on A", "attack on B"), "image": ("attack", "other image")}
-    epsilon = plane_maps(
-        sides,
-        scene.images.class_names,
-        _colours(scene.label, looks, found),
-        label=scene.label,
-        axes=axes[second],
-        epsilon=scene.epsilon,
-        turn=str(turn()),
-        file_name=f"{scene.info.name}-{scene.index}-map",
-        key=f"plane:{scene.info.name}",
-    )
+    colours, file = _colours(scene.label, looks, found), f"{scene.info.name}-{scene.index}-map"
+    data = plane_data(sides, scene.images.class_names, colours, label=scene.label, axes=axes[second], file_name=file)
+    epsilon = plane_maps(data, epsilon=scene.epsilon, turn=str(turn()), key=f"plane:{scene.info.name}")
     remember(scene.info.name, epsilon=epsilon)
-    st.caption(
-        "Every point is an image, its colour the model's answer. Inside the dashed line no pixel changes by more than ε. The "
-        "line from the image is the attack as ε grows; ✕ is where it first has what it wants."
+    st.caption(READ)
+    share.shows(
+        f"The answers of two models to the images around test image {scene.index} of {scene.info.title}, on a plane through it "
+        f"and along {attacks.title(scene.attack)}.",
+        functools.partial(_drawn, sides, colours, scene.images.class_names),
     )
     if all(map(_whole, found)):
         take_away(scene, sides, second)
+        offer_slide(functools.partial(_slide, scene, data | {"epsilon": epsilon}, here()), file)
     else:
         wait("map", tasks, fine, _progress)
+
+
+def _drawn(sides: Sequence[Side], colours: dict[int, str], names: Sequence[str]) -> Image.Image:
+    """The maps for a card: the row of the largest b on top."""
+    shown = []
+    for letter, side in zip("AB", sides, strict=True):
+        palette = torch.zeros(len(names), 3)
+        for place, colour in colours.items():
+            palette[place] = torch.tensor([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+        pixels = palette[side.found.classes.flip(0)].permute(2, 0, 1)
+        changed = f"first fooled at ε = {side.seen.epsilons[side.fooled_at]:.3f}" if side.fooled_at is not None else ""
+        shown.append(Picture(pixels, f"{letter}: {side.role}", changed))
+    return pictures_row([Picture(sides[0].plane.image, "the image", names[next(iter(colours))]), *shown])
+
+
+def _slide(scene: Scene, shown: dict[str, Any], link: str | None) -> Slide:
+    """The maps, to be looked around in elsewhere."""
+    info, names = scene.info, scene.images.class_names
+    return Slide(
+        "plane",
+        shown,
+        "What the models answer around one image",
+        f"Test image {scene.index} of {info.title}, true class “{names[scene.label]}”; {attacks.title(scene.attack)}. {READ}",
+        f"Models: {' and '.join(dict.fromkeys(model.id for model in scene.models))}.",
+        info.credit or f"{info.title}, {scene.images.source}",
+        link,
+    )
 
 
 def pick_second(scene: Scene) -> tuple[str, int]:
@@ -207,6 +240,7 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
             "The random direction has the attack's values in a random order with random signs; the image is then cut to [0, 1]."
         )
     st.markdown("  \n".join(lines))
+    enough()
     if sides[0].seen.direction is None:
         st.caption(
             "This attack is not a straight line: the path is the point of the plane nearest to the attacked image at each ε."

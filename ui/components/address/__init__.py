@@ -9,6 +9,8 @@ import streamlit as st
 from ui.components import mount
 
 _KEY = "address line"
+_EMBED = ("embed", "embed_options")
+"""What Streamlit reads for itself, and leaves out of `st.query_params`."""
 
 
 def address(query: str | None, turn: int) -> None:
@@ -21,4 +23,5 @@ def moved_to() -> tuple[float, dict[str, str]] | None:
     moved = (st.session_state.get(_KEY) or {}).get("moved")
     if not isinstance(moved, dict) or not isinstance(moved.get("at"), int | float) or not isinstance(moved.get("query"), str):
         return None
-    return float(moved["at"]), dict(parse_qsl(moved["query"][:8192], keep_blank_values=True, max_num_fields=100))
+    query = dict(parse_qsl(moved["query"][:8192], keep_blank_values=True, max_num_fields=100))
+    return float(moved["at"]), {name: value for name, value in query.items() if name not in _EMBED}

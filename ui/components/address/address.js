@@ -9,6 +9,13 @@ window.addEventListener("popstate", () => {
   if (window.location.pathname === page) report("moved", { at: Date.now(), query: window.location.search.slice(1) });
 });
 
+// The presenter view asks for another state of this page; cancelling the event tells it that the page listens.
+window.addEventListener("show state", (event) => {
+  if (!report) return;
+  event.preventDefault();
+  report("moved", { at: Date.now(), query: event.detail });
+});
+
 export default function (component) {
   const { data, setStateValue } = component;
   if (!data) return;

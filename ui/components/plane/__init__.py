@@ -36,28 +36,34 @@ class Side:
         return next((place for place, fooled in enumerate(self.seen.fooled.tolist()) if fooled), None)
 
 
-def plane_maps(
+def plane_maps(data: Mapping[str, Any], *, epsilon: float, turn: str, key: str) -> float:
+    """Draw the maps with the ε track; returns the ε at which the track was last released.
+
+    `data` comes from `plane_data`. The track stands at `epsilon` whenever `turn` changes, else where the person left it.
+    """
+    held = (st.session_state.get(key) or {}).get("left")
+    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
+        epsilon = float(held["epsilon"])
+    mount("plane", {**data, "epsilon": epsilon, "turn": turn}, key=key, states={"left": None})
+    return min(data["epsilons"], key=lambda at: abs(at - epsilon))
+
+
+def plane_data(
     sides: Sequence[Side],
     class_names: Sequence[str],
     colours: Mapping[int, str],
     *,
     label: int,
     axes: tuple[str, str],
-    epsilon: float,
-    turn: str,
     file_name: str,
-    key: str,
-) -> float:
-    """Draw the maps of all models with the ε track; returns the ε at which the track was last released.
+) -> dict[str, Any]:
+    """What the browser draws; `token` changes when any of it does. ε stands at 0.
 
-    `colours` gives each class that occurs in a map its colour, `axes` names the two directions. The track stands at `epsilon`
-    whenever `turn` changes, else where the person left it. All sides share image, reach and track.
+    `colours` gives each class that occurs in a map its colour, `axes` names the two directions. All sides share image, reach
+    and track.
     """
-    held = (st.session_state.get(key) or {}).get("left")
-    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
-        epsilon = float(held["epsilon"])
     first, epsilons = sides[0].plane, sides[0].seen.epsilons
-    message = {
+    found = {
         "epsilons": list(epsilons),
         "shape": list(first.image.shape),
         "clean": _text(to_bytes(first.image)),
@@ -69,9 +75,8 @@ def plane_maps(
         "file": file_name,
         "models": [_side(side) for side in sides],
     }
-    token = hashlib.sha256(repr(sorted(message.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
-    mount("plane", message | {"token": token, "epsilon": epsilon, "turn": turn}, key=key, states={"left": None})
-    return min(epsilons, key=lambda at: abs(at - epsilon))
+    token = hashlib.sha256(repr(sorted(found.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
+    return found | {"token": token, "epsilon": 0.0, "turn": ""}
 
 
 def _finite(value: object) -> bool:

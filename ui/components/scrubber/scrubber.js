@@ -92,7 +92,7 @@ class Lab {
         this.released();
       };
     }
-    if (this.data.link) {
+    if (this.data.link && window.parent === window) { // the address of a page in a frame is not one to pass on
       this.link = row.appendChild(el("button", "link"));
       label(this.link, "Copy link", "Link");
       this.link.type = "button";

@@ -1,0 +1,51 @@
+"""The presenter view, with the keyboard alone: its screens are the live pages, and the notes stand in a second window."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import settled
+from tests.browser.test_accessibility import wrong
+from tests.browser.test_learn import press
+from ui.deck import Screen, to_text
+
+LESSON = {"lesson": "1-epsilon"}
+DECK = (
+    Screen("learn", LESSON | {"step": "predict"}, "Predict", "Ask first.\nThen go on."),
+    Screen("learn", LESSON | {"step": "try"}, "Try"),
+    Screen("learn", LESSON | {"step": "explain"}, "Explain"),
+)
+
+
+def test_a_lesson_is_presented_with_the_keyboard(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/present?deck={to_text(DECK)}")
+    page.get_by_role("button", name="▶ Present 3 screens").press("Enter")
+    status, shown = page.get_by_role("status").filter(has_text="Screen"), page.frame_locator("iframe.shown")
+    expect(status).to_have_text("Screen 1 of 3: Predict")
+    with page.expect_popup() as opened:
+        page.keyboard.press("n")
+    notes = opened.value
+    expect(notes.get_by_text("Then go on.")).to_be_visible()
+    shown.get_by_role("radio").nth(1).press("Space")
+    expect(shown.get_by_role("button", name="Try it")).to_be_enabled()
+    expect(shown.get_by_role("link", name="Models")).to_be_hidden()
+    assert wrong(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    expect(notes.get_by_role("heading")).to_have_text("Try")
+    # On the track the arrows move ε; a clicker turns the page all the same.
+    track = shown.get_by_role("slider")
+    track.press("ArrowRight")
+    expect(shown.locator(".eps")).to_contain_text("ε = 0.002")
+    press(shown, "I see a change now")
+    expect(shown.locator(".verdict")).to_be_visible()
+    track.press("PageDown")
+    expect(status).to_have_text("Screen 3 of 3: Explain")
+    # The steps share a session: the last one knows the answer and what was tried.
+    expect(shown.get_by_text("your answer")).to_be_visible()
+    notes.keyboard.press("PageUp")
+    expect(shown.get_by_role("slider")).to_be_visible()
+    page.get_by_role("button", name="End the presentation").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Present")
+    assert notes.is_closed()
+    settled(page)

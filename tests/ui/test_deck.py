@@ -1,0 +1,94 @@
+"""A deck from a file or an address is what was put in, or refused in one sentence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+
+import pytest
+
+from ui.deck import FORMAT, MOST_ADDRESS, MOST_BYTES, DeckError, Screen, from_json, from_text, same_session, to_json, to_text
+from ui.lessons.reading import lessons
+from ui.lessons.screens import screens
+
+DECK = (Screen("attack", {"dataset": "mnist", "a": "x/y&z=1"}, "A “first” one", "Say <b>ε</b>.\n"), Screen("learn", {}))
+
+
+def written(**changes: object) -> bytes:
+    screen = {"page": "why", "state": {}, "title": "", "notes": ""} | changes
+    return json.dumps({"format": FORMAT, "screens": [screen]}).encode()
+
+
+def packed(text: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(text)).decode().rstrip("=")
+
+
+def test_a_deck_comes_back_as_it_was() -> None:
+    assert from_json(to_json(DECK)) == DECK
+    assert from_text(to_text(DECK)) == DECK
+    assert DECK[0].address == "./?dataset=mnist&a=x%2Fy%26z%3D1"
+    assert DECK[1].address == "./learn?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[]",
+        b'{"screens": []}',
+        json.dumps({"format": FORMAT, "screens": [], "more": 1}).encode(),
+        json.dumps({"format": FORMAT, "screens": {}}).encode(),
+        json.dumps({"format": FORMAT, "screens": [[]]}).encode(),
+        written(page="../etc/passwd"),
+        written(page="//evil.example"),
+        written(page="present"),
+        written(page=1),
+        written(more=""),
+        written(state={"a": 1}),
+        written(state={"a": "x" * 5000}),
+        written(state={str(number): "" for number in range(100)}),
+        written(state={"embed": "false"}),
+        written(title="x" * 500),
+        written(notes=None),
+        written(notes="\ud800"),
+        b" " * (MOST_BYTES + 1),
+    ],
+)
+def test_what_is_no_deck_is_refused_in_one_sentence(text: bytes) -> None:
+    with pytest.raises(DeckError, match=r"^[^\n]+\.$"):
+        from_json(text)
+    with pytest.raises(DeckError):
+        from_text(packed(text))
+
+
+def test_an_address_that_is_cut_off_or_unpacks_to_too_much_is_refused() -> None:
+    text = to_text(DECK)
+    bomb = packed(b" " * (4 << 20))
+    assert len(bomb) < MOST_ADDRESS
+    for wrong in (text[:-5], text + "!", "", bomb, packed(b" " * (MOST_BYTES + 1)), "A" * (MOST_ADDRESS + 1)):
+        with pytest.raises(DeckError):
+            from_text(wrong)
+
+
+def test_a_deck_that_no_address_can_hold_is_refused() -> None:
+    with pytest.raises(DeckError, match="at most"):
+        to_text((Screen("why", {}),) * 41)
+    notes = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(2000))
+    with pytest.raises(DeckError, match="too long"):
+        to_text((Screen("why", {}, notes=notes),) * 2 + (Screen("why", {}, notes=notes[::-1]),))
+
+
+def test_the_steps_of_a_lesson_share_a_session_and_other_screens_do_not() -> None:
+    lesson = lessons()[0][0]
+    deck = (*screens(lesson), *DECK, DECK[0])
+    assert [screen.state.get("step") for screen in deck[:3]] == ["predict", "try", "explain"]
+    assert lesson.goal in deck[0].notes
+    sessions = same_session(deck)
+    assert len(set(sessions[:3])) == 1
+    assert len(set(sessions)) == 4
+    # All lessons together are one deck.
+    every = tuple(screen for lesson in lessons()[0] for screen in screens(lesson))
+    assert from_text(to_text(every)) == every

@@ -1,0 +1,30 @@
+"""The presenter view: the screens of a deck, each a live page of this app in a frame, over the whole window."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ui.components import mount
+from ui.deck import Screen, same_session
+
+_EMBEDDED = "&embed=true&embed_options=hide_loading_screen"
+_KEY = "presenter"
+
+
+def presenter(screens: Sequence[Screen], at: int | None) -> int | None:
+    """A button that begins the show; `at` is the screen at which it stands at first (None: it has not begun), also returned."""
+    found = [
+        {"address": each.address + _EMBEDDED, "title": each.title, "notes": each.notes, "session": session}
+        for each, session in zip(screens, same_session(screens), strict=True)
+    ]
+    token = hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    left = (st.session_state.get(_KEY) or {}).get("left")
+    if isinstance(left, dict) and left.get("token") == token:
+        place = left.get("at")
+        at = place if isinstance(place, int) and 0 <= place < len(screens) else None
+    mount("presenter", {"screens": found, "token": token, "at": at}, key=_KEY, states={"left": None})
+    return at

@@ -1,0 +1,208 @@
+// The presenter view. Each screen is a page of this app in a frame of its own, live, with a session of its own; the screens of
+// one lesson share a frame. The screens before and after the present one are loaded already.
+const LAST = new WeakMap();
+// What uses the arrow keys itself. Page Up and Page Down, which a clicker sends, always turn the page.
+const USES_ARROWS = "input, textarea, select, [contenteditable], [role=radio], [role=tab], [role=slider], [role=listbox], svg[tabindex]";
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  if (!data) return;
+  const root = parentElement.querySelector(".lab");
+  let show = LAST.get(root);
+  if (show?.token !== data.token) {
+    show?.close();
+    show = new Show(root, data);
+    LAST.set(root, show);
+    show.report = setStateValue;
+    if (data.at !== null) show.open(data.at);
+  }
+  show.report = setStateValue;
+}
+
+const el = (tag, kind, text) => {
+  const node = document.createElement(tag);
+  if (kind) node.className = kind;
+  if (text !== undefined) node.textContent = text; // never HTML: titles and notes come from links and files
+  return node;
+};
+const button = (parent, text, name, act) => {
+  const node = parent.appendChild(el("button", "", text));
+  node.type = "button";
+  node.setAttribute("aria-label", name);
+  node.title = name;
+  node.onclick = act;
+  return node;
+};
+
+class Show {
+  constructor(root, data) {
+    Object.assign(this, { root, screens: data.screens, token: data.token, at: null, used: 0, frames: new Map() });
+    this.keys = (event) => this.key(event);
+    const start = el("button", "start", `▶ Present ${data.screens.length} ${data.screens.length === 1 ? "screen" : "screens"}`);
+    start.type = "button";
+    start.onclick = () => { this.open(0); this.wholeScreen(); };
+    this.dialog = el("dialog");
+    this.dialog.setAttribute("aria-label", "Presenter view");
+    this.dialog.onclose = () => this.closed();
+    this.dialog.onkeydown = this.keys;
+    this.stage = this.dialog.appendChild(el("div", "stage"));
+    this.area = this.stage.appendChild(el("div", "area"));
+    this.area.tabIndex = -1;
+    const bar = this.stage.appendChild(el("div", "bar"));
+    this.said = bar.appendChild(el("p", "said"));
+    this.said.setAttribute("role", "status");
+    this.back = button(bar, "‹", "Previous screen", () => this.go(this.at - 1));
+    this.count = bar.appendChild(el("span", "count"));
+    this.next = button(bar, "›", "Next screen", () => this.go(this.at + 1));
+    button(bar, "Notes", "Notes, in a second window", () => this.openNotes());
+    button(bar, "Full screen", "Full screen", () => this.wholeScreen());
+    button(bar, "✕", "End the presentation", () => this.dialog.close());
+    root.replaceChildren(start, this.dialog);
+  }
+
+  open(at) {
+    this.began = Date.now();
+    this.dialog.showModal();
+    this.go(at);
+  }
+
+  close() {
+    this.dialog.close();
+    this.closed();
+  }
+
+  closed() {
+    if (this.at === null) return;
+    this.at = null;
+    this.frames.forEach((frame) => frame.remove());
+    this.frames.clear();
+    this.notes?.close();
+    if (document.fullscreenElement) document.exitFullscreen();
+    this.report("left", { token: this.token, at: null });
+  }
+
+  go(at) {
+    if (at < 0 || at >= this.screens.length || at === this.at) return;
+    this.at = at;
+    const near = [at, at + 1, at - 1].filter((place) => this.screens[place]);
+    const sessions = new Set(near.map((place) => this.screens[place].session));
+    for (const [session, frame] of this.frames) {
+      if (sessions.has(session)) continue;
+      frame.remove();
+      this.frames.delete(session);
+    }
+    near.forEach((place) => this.load(place, place === at));
+    const { title, session } = this.screens[at];
+    this.frames.forEach((frame, each) => {
+      frame.classList.toggle("shown", each === session);
+      frame.inert = each !== session;
+    });
+    this.frames.get(session).title = title || `Screen ${at + 1}`;
+    this.said.textContent = `Screen ${at + 1} of ${this.screens.length}: ${title}`;
+    this.count.textContent = `${at + 1} / ${this.screens.length}`;
+    this.back.disabled = at === 0;
+    this.next.disabled = at === this.screens.length - 1;
+    this.toStage();
+    this.tellNotes();
+    this.report("left", { token: this.token, at });
+  }
+
+  // Have a screen ready in its frame; one that waits for its turn does not disturb what its frame shows now.
+  load(place, now) {
+    const { session, address } = this.screens[place];
+    let frame = this.frames.get(session);
+    if (!frame) {
+      frame = this.area.appendChild(el("iframe"));
+      frame.onload = () => frame.contentWindow.addEventListener("keydown", this.keys, true);
+      this.frames.set(session, frame);
+    } else if (!now || frame.place === place) {
+      return;
+    } else if (this.moved(frame, address)) {
+      frame.place = place;
+      return;
+    }
+    frame.place = place;
+    frame.src = address;
+  }
+
+  // Ask the page in a frame for another state of it, in the same session; false where it does not listen yet.
+  moved(frame, address) {
+    const query = new URL(address, window.location.href).searchParams;
+    ["embed", "embed_options"].forEach((name) => query.delete(name));
+    return !frame.contentWindow.dispatchEvent(new CustomEvent("show state", { detail: query.toString(), cancelable: true }));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const target = event.composedPath()[0];
+    const uses = target.closest?.(USES_ARROWS);
+    if (uses) this.used = Date.now();
+    // A control that is drawn again has lost the focus for a moment: a key held down there does not turn the page.
+    const free = Date.now() - this.used > 1500;
+    const turn = { PageDown: 1, PageUp: -1, ...(free ? { ArrowRight: 1, ArrowLeft: -1 } : {}) }[event.key];
+    if (turn) this.go(this.at + turn);
+    else if (!uses && event.key === "f") this.wholeScreen();
+    else if (!uses && event.key === "n") this.openNotes();
+    else if (event.key === "Escape" && event.view !== window) this.toStage();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // Give the arrow keys back to the presentation.
+  toStage() {
+    this.used = 0;
+    this.area.focus();
+  }
+
+  wholeScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.stage.requestFullscreen?.().catch(() => {}); // where the browser allows none, it stays in the window
+  }
+
+  openNotes() {
+    this.notes = window.open("", "notes", "popup,width=720,height=640");
+    if (!this.notes) return;
+    const page = this.notes.document;
+    page.title = "Notes";
+    page.documentElement.lang = "en";
+    page.head.replaceChildren(el("style", "", NOTES));
+    page.body.replaceChildren();
+    const row = page.body.appendChild(el("div", "row"));
+    this.where = row.appendChild(el("span"));
+    this.clock = row.appendChild(el("span"));
+    button(row, "‹", "Previous screen", () => this.go(this.at - 1));
+    button(row, "›", "Next screen", () => this.go(this.at + 1));
+    this.heading = page.body.appendChild(el("h1"));
+    this.words = page.body.appendChild(el("p", "words"));
+    this.following = page.body.appendChild(el("p", "next"));
+    page.onkeydown = this.keys;
+    clearInterval(this.ticks);
+    this.ticks = setInterval(() => this.tick(), 1000);
+    this.tellNotes();
+  }
+
+  tellNotes() {
+    if (!this.notes || this.notes.closed) return;
+    const next = this.screens[this.at + 1];
+    this.where.textContent = `${this.at + 1} / ${this.screens.length}`;
+    this.heading.textContent = this.screens[this.at].title;
+    this.words.textContent = this.screens[this.at].notes || "No notes.";
+    this.following.textContent = next ? `Next: ${next.title}` : "The last screen.";
+    this.tick();
+  }
+
+  tick() {
+    if (this.notes.closed || this.at === null) return clearInterval(this.ticks);
+    const seconds = Math.floor((Date.now() - this.began) / 1000);
+    this.clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  }
+}
+
+const NOTES = `
+:root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5; }
+body { margin: 1.5rem; font-size: 1.4rem; }
+.row { display: flex; gap: 1.5rem; align-items: center; font-variant-numeric: tabular-nums; }
+button { font: inherit; padding: .1rem 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; } .words { white-space: pre-wrap; } .next { opacity: .75; font-size: 1.1rem; }
+`;
