@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from advcore.errors import AdvcoreError
-from ui import glossary, share
+from ui import glossary, share, visitor
 from ui.components.address import address, moved_to
 from ui.words import markdown_safe
 
@@ -59,6 +59,7 @@ def run() -> None:
 def show(page: Any) -> None:
     """Run the page that `st.navigation` chose, with the app's style."""
     st.html(_CSS)
+    visitor.keep()
     if st.context.is_embedded:
         st.html(_EMBEDDED_CSS)
     share.begin(f"{page.title} – Adversarial Lab")
@@ -66,6 +67,7 @@ def show(page: Any) -> None:
     if not st.context.is_embedded:
         glossary.words()
         share.offer(here(), page.url_path or "attack", remembered())
+        visitor.foot()
 
 
 def guard(draw: Callable[[], None], page: str = "") -> None:

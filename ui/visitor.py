@@ -88,12 +88,15 @@ def _name() -> str:
 # --- on the page ---------------------------------------------------------------------------------------------------------
 
 
+def keep() -> None:
+    """On a public server, keep the visitor's key in the browser."""
+    if limits.public():
+        mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states={"key": None})
+
+
 def foot() -> None:
-    """On a public server: keep the visitor's key in the browser, and let the host in."""
-    if not limits.public():
-        return
-    mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states={"key": None})
-    if st.context.is_embedded or not os.environ.get("ADVCORE_HOST_TOKEN"):
+    """On a public server that has a host's token, let the host in."""
+    if not limits.public() or not os.environ.get("ADVCORE_HOST_TOKEN"):
         return
     if _name() in hosts:
         st.button("Leave the host's view", icon=":material/logout:", type="tertiary", on_click=lambda: hosts.discard(_name()))
