@@ -48,4 +48,5 @@ def test_the_programs_of_the_package_exist() -> None:
 
 
 def test_the_requirements_of_the_app_contain_those_of_the_engine() -> None:
-    assert set(PROJECT["dependencies"]) <= set((REPOSITORY / "requirements.txt").read_text().split())
+    app, hub = (set((REPOSITORY / f"requirements{part}.txt").read_text().split()) for part in ("", "-hub"))
+    assert {*PROJECT["dependencies"], *hub} <= app
