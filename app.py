@@ -43,7 +43,8 @@ PAGES = [
     st.Page(page_of("papers"), title="Papers", icon=":material/menu_book:", url_path="papers"),
     st.Page(page_of("retrain"), title="Retrain", icon=":material/school:", url_path="retrain"),
     st.Page(page_of("models"), title="Models", icon=":material/inventory_2:", url_path="models"),
-    st.Page(page_of("present"), title="Present", icon=":material/slideshow:", url_path="present"),
+    # Reached from the foot of every page and from Learn: a tenth entry does not fit beside the sidebar.
+    st.Page(page_of("present"), title="Present", icon=":material/slideshow:", url_path="present", visibility="hidden"),
 ]
 # Addresses that lead to a page of another address, with what the link asks for.
 MOVED = [

@@ -126,7 +126,7 @@ def page() -> None:
         return
     fooled, classes, table = st.tabs(["Fooled up to ε", "Classes at one ε", "Table, files, command line"])
     with fooled:
-        st.plotly_chart(charts.fooled_chart(seen), key="fooled chart", config=charts.CONFIG)
+        charts.show(charts.fooled_chart(seen), key="fooled chart")
         st.caption(
             "The share of images for which the model is wrong at some ε of the grid up to this one. Each image counts from the "
             "smallest such ε on: an upper bound, since another attack may find a smaller one."
@@ -218,7 +218,7 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
         seen = [(with_count(trace, part), part.curve) for trace, part in measured_traces(traces, request.count)]
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
-        st.plotly_chart(drawn, key="accuracy chart", config=charts.CONFIG)
+        charts.show(drawn, key="accuracy chart")
 
     chart()
     return measuring
@@ -293,12 +293,12 @@ def per_class(
         key=chosen("at", epsilons, near, key=f"at:{epsilons}", text=plain),
         format_func=lambda value: epsilon_text(value, norm),
     )
-    st.plotly_chart(charts.per_class_chart(traces, epsilons.index(at), images.class_names), key="class chart")
+    charts.show(charts.per_class_chart(traces, epsilons.index(at), images.class_names), key="class chart")
     which = st.selectbox(
         "Confusion of", range(len(traces)), format_func=lambda place: traces[place][0].name, key="confusion of"
     )
     trace, seen = traces[min(which, len(traces) - 1)]
-    st.plotly_chart(charts.confusion_chart(seen, epsilons.index(at), images.class_names, trace.colour), key="confusion chart")
+    charts.show(charts.confusion_chart(seen, epsilons.index(at), images.class_names, trace.colour), key="confusion chart")
     st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at, norm)}; the numbers count images.")
 
 

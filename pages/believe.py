@@ -198,7 +198,7 @@ def published(model: Checkpoint) -> None:
         charts.Model(each.title, each.architecture, each.clean, each.autoattack, label=each.title if each.name in NAMED else "")
         for each in robustbench.CIFAR10
     ]
-    st.plotly_chart(charts.models_chart(theirs, ours), key="published models", config=charts.CONFIG)
+    charts.show(charts.models_chart(theirs, ours), key="published models")
     which = " and ".join(f"{count:,}" for count in sorted(counts))
     mine = (
         f"Ours: under AutoAttack the first {which} test images of a JPEG copy of CIFAR-10." if ours else "Ours: not measured."

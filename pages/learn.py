@@ -50,7 +50,12 @@ def overview(found: Sequence[Lesson]) -> None:
     """The lessons, each with its goal."""
     remember(lesson=None, step=None)
     heading("Learn, a few minutes at a time")
-    st.caption("Each lesson has three steps: predict what will happen, try it yourself, then compare and read why.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "Each lesson has three steps: predict what will happen, try it yourself, then compare and read why.",
+            width="content",
+        )
+        link("Show them to a class", "present", icon=":material/slideshow:")
     for place, lesson in enumerate(found, 1):
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"lesson-{place}"):
             st.markdown(f"## {place}. {markdown_safe(lesson.title)}\n{markdown_safe(lesson.goal)}", width="stretch")

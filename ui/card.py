@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Drawing = Callable[[], Image.Image]
 """Makes what a card shows above its sentence, at most `AREA` pixels."""
 SIZE, AREA = (1200, 630), (1104, 340)
-_EDGE, _CODE = 48, 150
+_EDGE, _CODE = 48, 216
 _INK, _GREY, _GROUND = "#14202b", "#55606b", "#ffffff"
 _MOST_SENTENCE = 260
 _MOST_LINK = 1200
@@ -51,9 +51,8 @@ def card(sentence: str, drawing: Drawing | None, address: str | None) -> bytes:
     pen.text((_EDGE, SIZE[1] - 62), "Adversarial Lab", _GREY, _font(24, bold=True))
     if linked:
         found = Image.open(io.BytesIO(code(linked))).convert("RGB")
-        side = _CODE if drawing is not None else 2 * _CODE - 90
         # Whole pixels for each module, or a phone reads it less well.
-        scale = max(1, side // (found.width // 6))
+        scale = max(1, _CODE // (found.width // 6))
         found = found.resize((found.width // 6 * scale,) * 2, Image.Resampling.NEAREST)
         whole.paste(found, (SIZE[0] - _EDGE - found.width, SIZE[1] - 24 - found.height))
         link = _wrapped(linked, 20, SIZE[0] - 2 * _EDGE - 190 - found.width - 24, 1)[0]

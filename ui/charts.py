@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+import streamlit as st
 from torch import Tensor
 
 from advcore.attacks import NORM_TITLES
@@ -16,6 +18,7 @@ from advcore.evaluation.inside import Inside
 from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.scrub import Scrub
 from advcore.evaluation.transfer import Transfer
+from ui.components.chart_files import chart_files
 
 GREY = "rgba(128,128,128,0.25)"
 
@@ -34,6 +37,20 @@ class Trace:
 
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+SLIDE = {"width": 960, "height": 540, "scale": 2}
+"""A saved chart has 1920 × 1080 pixels, with letters twice as large as on the page."""
+
+
+def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
+    """Draw the chart with its controls, and the buttons that save it; `more` and the result are those of `st.plotly_chart`."""
+    options = SLIDE | {"filename": re.sub(r"\W+", "-", key)}
+    if st.context.is_embedded:  # a screen of a presentation
+        figure.update_layout(height=1.35 * figure.layout.height, font={"size": 18})
+        return st.plotly_chart(figure, key=key, config=CONFIG | {"displayModeBar": False}, **more)
+    with st.container(key=f"figure {key}", gap=None):
+        found = st.plotly_chart(figure, key=key, config=CONFIG | {"toImageButtonOptions": options}, **more)
+        chart_files(options, key=f"files {key}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,6 @@ def layout(figure: go.Figure, *, x: str, y: str, height: int = 430) -> go.Figure
         margin={"l": 8, "r": 12, "t": 16, "b": 8},
         hovermode="x unified",
         legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
-        plot_bgcolor="rgba(0,0,0,0)",
-        paper_bgcolor="rgba(0,0,0,0)",
         uirevision="keep",
     )
     figure.update_xaxes(title=x, gridcolor=GREY, zeroline=False, automargin=True)

@@ -320,7 +320,7 @@ def _plain(text: str) -> str:
 
 _EMBEDDED_CSS = """
 <style>
-:root { --header: 0px; --picture: min(20rem, 29vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
+:root { --header: 0px; --picture: min(20rem, 29vh); --map: min(36rem, 48vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .st-key-picks, .st-key-tours,
 .st-key-aside { display: none; }
 [data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 
@@ -42,6 +44,10 @@ def test_epsilon_is_dragged_without_a_server(page: Page, app_url: str, browser: 
 
 def test_a_curve_is_read_at_every_epsilon(page: Page, app_url: str, browser: Browser, tmp_path: Path) -> None:
     page.goto(f"{app_url}/accuracy?dataset=digits&attacks=fgsm&images=100&steps=4")
+    with page.expect_download() as drawn:
+        page.get_by_role("button", name="Download the chart as SVG").first.click()
+    chart = ElementTree.parse(drawn.value.path()).getroot()
+    assert (chart.tag.split("}")[1], chart.get("width"), chart.get("height")) == ("svg", "1920", "1080")
     page.get_by_role("tab", name="Table, files, command line").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Living slide (HTML)").click()
@@ -57,4 +63,7 @@ def test_a_curve_is_read_at_every_epsilon(page: Page, app_url: str, browser: Bro
     slide.keyboard.press("End")
     expect(slide.locator(".eps")).to_contain_text("ε = 0.500")
     assert figures.all_inner_texts() != clean
+    with slide.expect_download() as drawn:
+        slide.get_by_role("button", name="Download the figure as PNG").click()
+    assert Image.open(drawn.value.path()).size == (1920, 1080)
     context.close()

@@ -28,7 +28,7 @@ def test_from_attack_to_why_and_back(page: Page, app_url: str) -> None:
     page.get_by_role("slider", name="ε").press("ArrowRight")
     expect(page).to_have_url(re.compile("epsilon=0.155"))
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Download the maps as SVG").click()
+        page.get_by_role("button", name="Download the figure as SVG").click()
     assert saved.value.path().read_text().startswith("<svg")
     page.get_by_role("link", name="Back to Attack").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("How little does it take")

@@ -14,8 +14,9 @@ _HERE = Path(__file__).parent
 
 @functools.cache
 def source(name: str, suffix: str) -> str:
-    """The text of a component's `.js` or `.css` file."""
-    return (_HERE / name / f"{name}{suffix}").read_text()
+    """The text of a component's `.js` or `.css` file; a script that saves a figure has what it needs for that with it."""
+    text = (_HERE / name / f"{name}{suffix}").read_text()
+    return text + (_HERE / "figure.js").read_text() if "figureButtons(" in text else text
 
 
 @st.cache_resource(show_spinner=False)

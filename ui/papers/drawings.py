@@ -41,7 +41,7 @@ def comparison(study: Study, record: Record, reading: Reading) -> None:
     if not figures:
         return
     draw = charts.dumbbell_chart if lies else charts.reading_chart
-    st.plotly_chart(draw(figures), key=f"compared {study.key}", config=charts.CONFIG)
+    charts.show(draw(figures), key=f"compared {study.key}")
 
 
 def _compared(study: Study, record: Record, row: verdicts.Row, reading: Reading, lies: bool) -> charts.Compared:
@@ -117,7 +117,7 @@ def _curves(study: Study, record: Record, reading: Reading) -> None:
                 title = f"{short(model)}, {'PGD-20' if attack == 'PGD' else attack}"
                 traces.append((charts.Trace(title, tint, dash), curve))
     points = [*_crosses(here, reading, False), *_crosses(here, reading, True)]
-    st.plotly_chart(charts.accuracy_chart(traces, points), key=f"curves {study.key}", config=charts.CONFIG)
+    charts.show(charts.accuracy_chart(traces, points), key=f"curves {study.key}")
     st.caption(
         "Lines: measured here, with their 95 % bands. Crosses: what the study published on clean images and under FGSM, at its "
         "ε under this reading; of a drop what it leaves of the clean accuracy, of a range its lower end."
@@ -154,7 +154,8 @@ def _training(study: Study) -> None:
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
         column.markdown(f"**{markdown_safe(model)}**")
-        column.plotly_chart(charts.watched_chart(rows, colour(model)), key=f"watched {model}", config=charts.CONFIG)
+        with column:
+            charts.show(charts.watched_chart(rows, colour(model)), key=f"watched {model}")
 
 
 def _models(study: Study, record: Record) -> None:
@@ -171,5 +172,5 @@ def _models(study: Study, record: Record) -> None:
             error = tuple((one.high - one.low) / 2 if (one := found.get(model)) else 0.0 for model in models)
             bars.append(charts.Bars(MEASURES[kind], tint, tuple(_percent(found.get(model)) for model in models), error))
     if bars:
-        st.plotly_chart(charts.bars_chart(places, bars), key=f"models {study.key}", config=charts.CONFIG)
+        charts.show(charts.bars_chart(places, bars), key=f"models {study.key}")
         st.caption("Error bars: 95 % intervals over test images and seeds.")

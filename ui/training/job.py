@@ -144,8 +144,10 @@ def _numbers(steps: Sequence[Row], job: queue.Job) -> None:
 
 def _charts(steps: Sequence[Row], job: queue.Job) -> None:
     left, right = st.columns([3, 2])
-    left.plotly_chart(charts.watched_chart(steps, _colour(job)), key=f"watched {job.id}", config=charts.CONFIG)
-    right.plotly_chart(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}", config=charts.CONFIG)
+    with left:
+        charts.show(charts.watched_chart(steps, _colour(job)), key=f"watched {job.id}")
+    with right:
+        charts.show(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}")
     if seen := next((row["evaluation"] for row in reversed(steps) if isinstance(row.get("evaluation"), dict)), None):
         st.caption(
             f"Accuracies on {seen['images']:.0f} images held out of the training split (the test split is not touched), "
@@ -383,7 +385,7 @@ def _chart(shown: Comparison) -> None:
     when = ("before", "after")[-len(shown.models) :]
     lines = [charts.Trace(f"{word}: {item.title}", colours[item.id]) for word, item in zip(when, shown.models, strict=True)]
     curves = [(line, part.curve) for line, part in zip(lines, shown.seen(attack), strict=True)]
-    st.plotly_chart(charts.accuracy_chart(curves, cursor=shown.epsilon), key=f"chart of {shown.made.id}", config=charts.CONFIG)
+    charts.show(charts.accuracy_chart(curves, cursor=shown.epsilon), key=f"chart of {shown.made.id}")
     st.caption(f"Accuracy under {attack}; dotted: ε = {epsilon_text(shown.epsilon)}; bands 95 % (Wilson).")
 
 

@@ -59,7 +59,7 @@ def draw(scene: Scene) -> None:
             st.session_state[_key(scene, "source")], st.session_state[_key(scene, "victim")] = (models[at].id for at in pair)
 
     figure = charts.transfer_chart(drawn, names, (source, victim))
-    st.plotly_chart(figure, key="transfer chart", on_select=picked, selection_mode="points", config=charts.CONFIG)
+    charts.show(figure, key="transfer chart", on_select=picked, selection_mode="points")
     st.caption(" · ".join(f"**{at + 1}** {markdown_safe(name)}{_letters(scene, models[at])}" for at, name in enumerate(names)))
     st.caption(
         f"{attacks.title(attack)} at ε = {epsilon_text(epsilon)} on the first {len(few):,} test images: the share that each "

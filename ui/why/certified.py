@@ -120,7 +120,7 @@ def _bars(scene: Scene, found: Sequence[Bracket | None]) -> None:
         for place, (letter, model) in enumerate(zip("AB", scene.models, strict=True))
     ]
     figure = charts.bars_chart([names[at] for at in order], bars, x="votes (%)")
-    st.plotly_chart(figure, key="votes", config=charts.CONFIG)
+    charts.show(figure, key="votes")
 
 
 def _figures(scene: Scene, letter: str, model: Checkpoint, found: Bracket) -> None:

@@ -73,7 +73,7 @@ def _chart(scene: Scene, letter: str, model: Checkpoint, found: Inside) -> tuple
         path = _path(scene.asked(model), scene.info.epsilons, found)
     at = min(range(len(seen.epsilons)), key=lambda place: abs(seen.epsilons[place] - scene.epsilon))
     figure = charts.inside_chart(found, path, seen, at, scene.images.class_names)
-    st.plotly_chart(figure, key=f"inside {letter}", config=charts.CONFIG)
+    charts.show(figure, key=f"inside {letter}")
     st.markdown(f"{percent(sum(found.variance), 0)} of the variance of {found.size:,} values is along these two directions.")
     return path, seen
 

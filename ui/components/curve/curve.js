@@ -52,7 +52,9 @@ class Chart {
       const figure = item.appendChild(el("b"));
       return { figure, more: item.appendChild(el("small")) };
     });
-    root.replaceChildren(this.output, this.chart, this.input, list);
+    const files = el("p", "files");
+    figureButtons(files, "accuracy", () => this.picture());
+    root.replaceChildren(this.output, this.chart, this.input, list, files);
     this.watch = new ResizeObserver(() => this.draw());
     this.watch.observe(root);
     this.root = root;
@@ -100,6 +102,26 @@ class Chart {
     this.dots = this.data.lines.map((line) => svg("circle", { r: 5.5, fill: line.colour, class: "dot" }));
     this.chart.replaceChildren(...nodes, this.cursor, ...this.dots);
     this.move();
+  }
+
+  // The chart with its lines' names and their figures at the present ε.
+  picture() {
+    const names = this.data.lines.map((line, number) => `${line.name}: ${this.figures[number].figure.textContent}`);
+    const whole = svg("svg", { viewBox: `0 0 ${this.wide} ${HIGH + 34 + 22 * names.length}`, "font-size": 13 });
+    const text = (at, words, more) => whole.appendChild(svg("text", { ...at, fill: "#14202b", ...more }, words));
+    text({ x: PLOT.left, y: 14 }, this.output.textContent, { "font-weight": 700 });
+    const chart = whole.appendChild(svg("g", { transform: "translate(0 24)" }));
+    for (const node of this.chart.children) {
+      const copy = chart.appendChild(node.cloneNode(true)); // the page's style does not go with it
+      if (copy.matches(".grid, .cursor")) copy.setAttribute("stroke", copy.matches(".grid") ? "#d9e0e6" : "#14202b");
+      if (copy.matches("text")) copy.setAttribute("fill", "#14202b");
+    }
+    this.data.lines.forEach((line, number) => {
+      const y = HIGH + 40 + 22 * number;
+      whole.appendChild(svg("line", { x1: PLOT.left, x2: PLOT.left + 32, y1: y - 4, y2: y - 4, ...this.stroke(line) }));
+      text({ x: PLOT.left + 42, y }, names[number]);
+    });
+    return whole;
   }
 
   ticks() {

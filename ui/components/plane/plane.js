@@ -72,12 +72,7 @@ class Maps {
       item.append(this.data.names[place] + (Number(place) === this.data.label ? ", the true class" : ""));
     }
     list.appendChild(el("li", "faint", "fainter: less confident"));
-    for (const [name, save] of [["PNG", () => this.savePng()], ["SVG", () => this.saveSvg()]]) {
-      const button = list.appendChild(el("li")).appendChild(el("button", "", `↓ ${name}`));
-      button.type = "button";
-      button.setAttribute("aria-label", `Download the maps as ${name}`);
-      button.onclick = save;
-    }
+    figureButtons(list.appendChild(el("li", "save")), this.data.file, () => this.picture());
   }
 
   goto(index) {
@@ -94,11 +89,10 @@ class Maps {
     this.cards.forEach((card) => card.point(place ?? card.model.path[this.index], place !== null));
   }
 
-  // Both maps as one drawing, on a white ground.
+  // Both maps as one drawing.
   picture() {
     const high = SIZE + 46;
-    const whole = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width: SIZE * this.cards.length, height: high, viewBox: `0 0 ${SIZE * this.cards.length} ${high}`, "font-family": "sans-serif", color: "#111" });
-    whole.appendChild(svg("rect", { width: "100%", height: "100%", fill: "#fff" }));
+    const whole = svg("svg", { viewBox: `0 0 ${SIZE * this.cards.length} ${high}` });
     this.cards.forEach((card, place) => {
       const group = whole.appendChild(svg("g", { transform: `translate(${place * SIZE} 26)` }));
       group.appendChild(svg("text", { x: EDGE.left, y: -8, "font-size": 14, fill: "#111" }, `${card.letter}: ${card.model.title}`));
@@ -113,29 +107,6 @@ class Maps {
     }
     return whole;
   }
-
-  saveSvg() {
-    save(new Blob([new XMLSerializer().serializeToString(this.picture())], { type: "image/svg+xml" }), `${this.data.file}.svg`);
-  }
-
-  async savePng() {
-    const drawn = this.picture();
-    const picture = new Image();
-    picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(drawn))}`;
-    await picture.decode();
-    const canvas = el("canvas");
-    Object.assign(canvas, { width: 2 * drawn.width.baseVal.value, height: 2 * drawn.height.baseVal.value });
-    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-    canvas.toBlob((blob) => save(blob, `${this.data.file}.png`), "image/png");
-  }
-}
-
-function save(blob, name) {
-  const link = el("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 class Card {

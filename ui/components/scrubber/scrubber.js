@@ -35,6 +35,21 @@ const svg = (tag, attributes) => {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 };
+const written = (x, y, words, more) => {
+  const text = svg("text", { x, y, fill: "#14202b", ...more });
+  text.textContent = words;
+  return text;
+};
+// A small picture with its hard pixel edges, also where a program smooths what it enlarges.
+const enlarged = (canvas) => {
+  const factor = Math.ceil(400 / Math.max(canvas.width, canvas.height));
+  const large = el("canvas");
+  Object.assign(large, { width: factor * canvas.width, height: factor * canvas.height });
+  const context = large.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, large.width, large.height);
+  return large;
+};
 const percent = (share) => {
   if (share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
   return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
@@ -57,6 +72,8 @@ class Lab {
     const longest = Math.max(...data.names.map((name) => name.length));
     cards.style.setProperty("--names", `${Math.min(16, Math.max(3, longest + 2))}ch`);
     this.cards = data.models.map((model, index) => new Card(this, cards, model, "ABCD"[index]));
+    this.files = root.appendChild(el("p", "files"));
+    figureButtons(this.files, "adversarial-example", () => this.picture());
     this.turnTo(data);
     if (before?.hadFocus) this.input.focus({ preventScroll: true });
   }
@@ -171,6 +188,15 @@ class Lab {
     label(this.play, "▶ Sweep ε", "▶");
     this.play.setAttribute("aria-pressed", "false");
     if (report) this.released();
+  }
+
+  // All cards as one drawing.
+  picture() {
+    const wide = 560;
+    const whole = svg("svg", { viewBox: `0 0 ${wide * this.cards.length} 480`, "font-size": 15 });
+    whole.appendChild(written(24, 20, this.output.textContent, { "font-weight": 700 }));
+    this.cards.forEach((card, place) => whole.appendChild(card.picture(24 + place * wide, 44, wide - 48)));
+    return whole;
   }
 
   async copyLink() {
@@ -323,6 +349,40 @@ class Card {
       bar.classList.toggle("truth", name === this.model.label);
       bar.style.setProperty("--bar", rank === 0 && this.wrong[index] ? "var(--fooled)" : "var(--role)");
     });
+  }
+
+  // The card as a drawing: its name and verdict, the pictures and what the model says of them, the sentence and the bars.
+  picture(left, top, wide) {
+    const group = svg("g", { transform: `translate(${left} ${top})` });
+    const add = (node) => group.appendChild(node);
+    const { data } = this.lab;
+    const wrong = this.wrong[this.lab.index];
+    add(svg("rect", { width: wide, height: 4, fill: this.model.colour }));
+    add(written(0, 28, `${this.letter}: ${this.model.role}`, { "font-weight": 700, "font-size": 17 }));
+    add(written(0, 48, this.model.title, { fill: "#55606b", "font-size": 13 }));
+    add(written(wide, 34, this.verdict.textContent, { "text-anchor": "end", "font-weight": 700, "font-size": 20, fill: wrong ? "#B34700" : "#14202b" }));
+    const shown = [[this.cleanCanvas, "clean", this.cleanSays, 0, 196], [this.shownCanvas, this.shownCap.textContent, null, 218, 76], [this.attackedCanvas, this.attackedCap.textContent, this.attackedSays, 316, 196]];
+    for (const [canvas, name, says, x, side] of shown) {
+      const y = 64 + (196 - side) / 2;
+      const hard = canvas.classList.contains("hard");
+      add(svg("image", { href: (hard ? enlarged(canvas) : canvas).toDataURL(), x, y, width: side, height: side }));
+      const words = says ? `${name}: ${[...says.childNodes].map((node) => node.textContent).join(" ")}` : name;
+      add(written(x + side / 2, y + side + 18, words, { "text-anchor": "middle", "font-size": says ? 15 : 12, fill: says?.classList.contains("wrong") ? "#B34700" : "#14202b" }));
+    }
+    add(written(207, 168, "+", { "text-anchor": "middle", "font-size": 20 }));
+    add(written(305, 168, "=", { "text-anchor": "middle", "font-size": 20 }));
+    add(written(0, 308, this.note.textContent, { "font-weight": 700 }));
+    const { classes, shares } = this.now;
+    for (let rank = 0; rank < this.model.ranks; rank++) {
+      const at = this.lab.index * this.model.ranks + rank;
+      const y = 322 + 20 * rank;
+      const name = data.names[classes[at]];
+      add(written(112, y + 13, name.length > 15 ? `${name.slice(0, 14)}…` : name, { "text-anchor": "end", "font-size": 14 }));
+      add(svg("rect", { x: 122, y, width: 300, height: 15, rx: 3, fill: "#eef1f4" }));
+      add(svg("rect", { x: 122, y, width: Math.max(1, 300 * shares[at]), height: 15, rx: 3, fill: rank === 0 && wrong ? "#D55E00" : this.model.colour }));
+      add(written(432, y + 13, percent(shares[at]), { "font-size": 14 }));
+    }
+    return group;
   }
 
   say(node, answer, share) {
