@@ -11,7 +11,7 @@ PUBLIC ?= $(or $(ADVCORE_PUBLIC),0)
 
 run: $(VENV)/run.done
 	@test $(ADDRESS) != localhost || echo "For this machine alone. To open it to a class: make run PUBLIC=1 ADDRESS=0.0.0.0"
-	ADVCORE_PUBLIC=$(PUBLIC) $(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+	ADVCORE_PUBLIC=$(PUBLIC) $(BIN)/python -m advcore app --address $(ADDRESS) --port $(PORT)
 
 test: $(VENV)/dev.done chromium
 	$(BIN)/ruff check .

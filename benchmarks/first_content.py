@@ -58,10 +58,10 @@ def server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+        command = [sys.executable, "-m", "advcore", "app", "--port", str(port), "--address", "127.0.0.1"]
         environment = os.environ | {"ADVCORE_RUNS": runs}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=REPOSITORY, env=environment, **quiet)
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **quiet)
         try:
             while True:
                 with contextlib.suppress(OSError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
-import subprocess
+import runpy
 import sys
+import threading
 
 from advcore.errors import AdvcoreError
 from advcore.models import checkpoints
@@ -20,10 +22,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> None:
     if importlib.util.find_spec("streamlit") is None:
         raise AdvcoreError("The app needs Streamlit; run `pip install 'adversarial-lab[app]'`.")
-    words = [sys.executable, "-m", "streamlit", "run", str(checkpoints.app_root() / "app.py")]
-    words += ["--server.address", options.address, "--server.port", str(options.port)]
-    public = {"ADVCORE_PUBLIC": "1"} if options.public else {}
-    return subprocess.run(words, env=os.environ | public, check=False).returncode
+    if options.public:
+        os.environ["ADVCORE_PUBLIC"] = "1"
+    # Set here too: torch reads it when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threading.Thread(target=_load, name="loading").start()
+    app = str(checkpoints.app_root() / "app.py")
+    sys.argv = ["streamlit", "run", app, "--server.address", options.address, "--server.port", str(options.port)]
+    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
+
+
+def _load() -> None:
+    """Load what the first visit needs while the server starts and the browser opens its page."""
+    for name in ("torch", "pyarrow.parquet", "plotly.graph_objects", "advcore.evaluation.scrub"):
+        importlib.import_module(name)

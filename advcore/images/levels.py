@@ -197,11 +197,11 @@ def _check_jpeg(name: str, data: bytes) -> None:
 def _decoded(image: Image.Image, upright: bool) -> Decoded:
     notes = ["only its first frame is used"] if getattr(image, "is_animated", False) else []
     kind, note = "JPEG" if image.format == "MPO" else str(image.format), _own_note(image)
-    orientation = _orientation(image)
+    orientation = _orientation(image) if upright else 1
     image.load()
     levels, words = _levels(image)
     notes += words
-    if upright and orientation > 1:
+    if orientation > 1:
         levels = levels.copy()
         levels.info = {}  # ImageOps then sees the orientation alone: other EXIF data may be broken
         levels.getexif()[_ORIENTATION] = orientation

@@ -70,7 +70,7 @@ def answers(url: str, server: subprocess.Popen[bytes]) -> bool:
 def start_server(folder: Path, data_folder: Path | None) -> tuple[subprocess.Popen[bytes], str]:
     """The app on a free port with its runs below `folder`; waits until it answers."""
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
+    command = [sys.executable, "-m", "advcore", "app", "--port", str(port), "--address", "127.0.0.1"]
     log = (folder / "server.log").open("wb")
     environment = offline(folder, data_folder)
     server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT)

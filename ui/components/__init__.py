@@ -40,7 +40,10 @@ def mount(
     """
     heard = dict.fromkeys(states, _nothing) | dict(callbacks or {})
     reports = {f"on_{event}_change": call for event, call in heard.items()}
-    return _registered(name)(data=dict(data), key=key, default=dict(states), **reports)
+    component = _registered(name)
+    # A list might be a table to Streamlit, which imports pandas to find out; a tuple is none, and the browser gets the same.
+    sent = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return component(data=sent, key=key, default=dict(states), **reports)
 
 
 def _nothing() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
+import os
+import runpy
+import sys
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,18 +19,21 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
 def test_the_app_is_started_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[list[str], dict[str, str]]] = []
+    started: list[tuple[list[str], str | None]] = []
 
-    def start(words: list[str], *, env: dict[str, str], **_: object) -> SimpleNamespace:
-        started.append((words, env))
-        return SimpleNamespace(returncode=0)
+    def start(module: str, **_: object) -> None:
+        assert module == "streamlit"
+        started.append((sys.argv, os.environ.get("ADVCORE_PUBLIC")))
 
-    monkeypatch.delenv("ADVCORE_PUBLIC", raising=False)
-    monkeypatch.setattr(subprocess, "run", start)
+    for name in ("ADVCORE_PUBLIC", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # given back after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(runpy, "run_module", start)
     run("app", "--port", "8600")
     run("app", "--public")
-    (words, environment), (_, public) = started
-    assert ("ADVCORE_PUBLIC" in environment, public["ADVCORE_PUBLIC"]) == (False, "1")
+    (words, at_home), (_, public) = started
+    assert (at_home, public) == (None, "1")
     assert Path(words[words.index("run") + 1]).samefile(REPOSITORY / "app.py")
     assert words[-4:] == ["--server.address", "localhost", "--server.port", "8600"]
 
