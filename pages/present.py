@@ -102,9 +102,7 @@ def files(deck: Deck) -> None:
                 on_click="ignore",
             )
             st.button("Clear the list", icon=":material/delete_sweep:", on_click=replace, args=((),))
-    file = st.file_uploader("Open a list from a file", type="json", key=_OPENED, on_change=opened)
-    if file is not None and file.size > MOST_BYTES:
-        st.caption(f"At most {MOST_BYTES >> 10} KiB are read.")
+    st.file_uploader("Open a list from a file", type="json", max_upload_size=1, key=_OPENED, on_change=opened)
 
 
 def opened() -> None:

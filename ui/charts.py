@@ -45,7 +45,10 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
     """Draw the chart with its controls, and the buttons that save it; `more` and the result are those of `st.plotly_chart`."""
     options = SLIDE | {"filename": re.sub(r"\W+", "-", key)}
     if st.context.is_embedded:  # a screen of a presentation
-        figure.update_layout(height=1.35 * figure.layout.height, font={"size": 18})
+        margin = {"r": 1.5 * figure.layout.margin.r}
+        figure.update_layout(height=1.3 * figure.layout.height, margin=margin, font_size=18, legend_font_size=18)
+        figure.update_xaxes(tickfont_size=18, title_font_size=20).update_yaxes(tickfont_size=18, title_font_size=20)
+        figure.update_annotations(font_size=16)
         return st.plotly_chart(figure, key=key, config=CONFIG | {"displayModeBar": False}, **more)
     with st.container(key=f"figure {key}", gap=None):
         found = st.plotly_chart(figure, key=key, config=CONFIG | {"toImageButtonOptions": options}, **more)

@@ -3,6 +3,7 @@ const SLIDE = { width: 1920, height: 1080 };
 
 // Two buttons. `draw` makes the figure, an SVG element with a viewBox; `name` is the file's, without its ending.
 function figureButtons(parent, name, draw) {
+  if (window.parent !== window) return; // on a screen of a presentation they only take room
   for (const kind of ["PNG", "SVG"]) {
     const button = parent.appendChild(document.createElement("button"));
     Object.assign(button, { type: "button", className: "save", textContent: `↓ ${kind}` });
