@@ -2,12 +2,12 @@
 
     python benchmarks/load.py [--sessions 30] [--seconds 120] [--think 10] [--dataset mnist cifar10] [--no-training] [--json]
 
-Sessions speak Streamlit's own protocol to a real server, without browsers. Each opens the Attack page, all at the same moment;
-then each thinks for a while, about `--think` seconds, and does one thing: another image, another ε, other models, another
-attack, or a picture of its own uploaded on Your image. Meanwhile the server trains a model. An answer's time ends with the last
-message of its run. Every answer is checked against what its session asked: the image's own pixels, the models, the attack and
-the ε. Then one session alone changes images, and the server's processor time for each is measured. The server has the data of
-`$ADVCORE_DATA`.
+Sessions speak Streamlit's own protocol to a real server, without browsers. Each opens the Attack page, all at the same moment,
+and then a link to an image of its own. Then each thinks for a while, about `--think` seconds, and does one thing: another
+image, another ε, other models, another attack, or a picture of its own uploaded on Your image. Meanwhile the server trains a
+model. An answer's time ends with the last message of its run. Every answer is checked against what its session asked: the
+image's own pixels, the models, the attack and the ε. Then one session alone changes images, and the server's processor time for
+each is measured. The server has the data of `$ADVCORE_DATA`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ MODELS = {
 }
 ACTIONS = {"image": 10, "epsilon": 4, "models": 2, "attack": 2, "upload": 1}
 """What people do, and how often."""
-KINDS = ("first load", *ACTIONS)
+KINDS = ("first load", "own link", *ACTIONS)
 ATTACKS = ("fgsm", "pgd")
 _LONG = 300.0  # seconds without an answer after which a session is called lost
 
@@ -236,15 +236,20 @@ def visitor(url: str, dataset: str, seed: int) -> Visitor:
 
 
 async def first_loads(visitors: list[Visitor]) -> None:
-    """All open the page at the same moment."""
+    """All open the page at the same moment; then each, again at the same moment, a link to an image of its own."""
 
     async def opened(one: Visitor) -> None:
         start = time.perf_counter()
         await one.connect()
-        await one.run()
-        one.answers.append(Answer("first load", time.perf_counter() - start, one.wrong()))
+        await one.run(query={"dataset": one.dataset})
+        missing = "" if "scrubber" in one.shown else f"nothing is shown: {one.shown.get('told')}"
+        one.answers.append(Answer("first load", time.perf_counter() - start, missing))
+
+    async def linked(one: Visitor) -> None:
+        one.answers.append(Answer("own link", await one.run(), one.wrong()))
 
     await asyncio.gather(*(opened(one) for one in visitors))
+    await asyncio.gather(*(linked(one) for one in visitors))
 
 
 async def use(visitors: list[Visitor], seconds: float, think: float) -> None:
@@ -311,7 +316,7 @@ async def measured(options: argparse.Namespace, url: str, process: psutil.Proces
     found: dict[str, Any] = {"sessions": options.sessions, "seconds": round(took), "load": [load_before, os.getloadavg()[0]]}
     answers = [answer for one in crowd for answer in one.answers]
     by_kind = {kind: [of.seconds for of in answers if of.action == kind] for kind in KINDS}
-    by_kind["all but first"] = [of.seconds for of in answers if of.action != KINDS[0]]
+    by_kind["all actions"] = [of.seconds for of in answers if of.action in ACTIONS]
     for kind, times in by_kind.items():
         if times:
             found[kind] = {"n": len(times), "p50": percentile(times, 0.5), "p95": percentile(times, 0.95), "max": max(times)}
@@ -342,7 +347,7 @@ def table(found: dict[str, Any]) -> None:
         f"{found['sessions']} sessions, {found['seconds']} s; the machine's load was",
         *(f"{load:.1f}" for load in found["load"]),
     )
-    for kind in (*KINDS, "all but first"):
+    for kind in (*KINDS, "all actions"):
         if row := found.get(kind):
             times = "   ".join(f"{name} {row[name]:6.2f} s" for name in ("p50", "p95", "max"))
             print(f"{kind:<14} {row['n']:5d} answers   {times}")
