@@ -29,6 +29,7 @@ from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
 EVERY = "all"
+OWN = "your own"
 
 
 def page() -> None:
@@ -102,8 +103,15 @@ def line(item: checkpoints.Checkpoint) -> Line:
         strongest=(figures.strongest(item.metrics, at) or {}).get("accuracy"),
         epsilon=at,
         masked=masking(item) is not None,
-        own=item.own,
+        own=whose(item) == OWN,
     )
+
+
+def whose(item: checkpoints.Checkpoint) -> str:
+    """Whose model it is, in words; the host of a public server also sees visitors' models."""
+    if not item.own:
+        return "shipped"
+    return "a visitor's" if item.visitor and visitor.owner() is None else OWN
 
 
 def about(known: Mapping[str, checkpoints.Checkpoint]) -> None:
@@ -156,7 +164,7 @@ def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
 def detail(item: checkpoints.Checkpoint) -> None:
     """One model: figures, actions, and everything in its header."""
     st.markdown(f"## {markdown_safe(item.title)}")
-    st.caption(f"{markdown_safe(dataset_title(item.dataset))} · {'your own' if item.own else 'shipped'} · `{item.id}`")
+    st.caption(f"{markdown_safe(dataset_title(item.dataset))} · {whose(item)} · `{item.id}`")
     at, colour = figures.claimed_epsilon(item), role_colour(item.defense)
     whole = f"{item.metrics.get('images', 0):,} images"
     shown = [Tile("Clean", percent(item.metrics["clean"]), whole, colour)] if "clean" in item.metrics else []

@@ -345,6 +345,7 @@ h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #08131c); }
 [data-testid="stCaptionContainer"] { opacity: 1 !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }
+.st-key-visitor { display: none; }
 .st-key-tours button { border-radius: 999px; min-height: 2.2rem; padding: .1rem .8rem; }
 .st-key-picks > div { min-width: 8rem; } .st-key-picks > div:has(> .st-key-models) { flex: 7 1 24rem; }
 @media (max-width: 640px) {

@@ -114,8 +114,8 @@ def check_recipe(recipe: Recipe, *, work: float, weights: int) -> None:
     allowed = TRAINING
     if work > allowed.operations:
         raise LimitError(
-            f"This training takes {work / allowed.operations:.1f} times the work that this server allows a visitor; take fewer "
-            "images, fewer epochs or a smaller network."
+            f"This training takes about {work / allowed.operations:.2g} times the work that this server allows a visitor; take "
+            "fewer images, fewer epochs or a smaller network."
         )
     if weights > allowed.weights:
         raise LimitError(
@@ -189,8 +189,8 @@ def _span(seconds: int) -> str:
 def in_a_line() -> str:
     """What a visitor should know before a training."""
     return (
-        f"On this server a training takes at most {TRAINING.minutes} minutes. You can have one that runs and one that waits. "
-        f"Only this browser sees them; they are kept for {TRAINING.hours_kept} hours."
+        f"Here a training takes at most {TRAINING.minutes} minutes; one of yours runs, and one can wait. "
+        f"Only this browser sees them, for {TRAINING.hours_kept} hours."
     )
 
 

@@ -300,7 +300,7 @@ def check_room(owner: str, *, jobs: bool = True) -> None:
 def disk() -> dict[str, int]:
     """The bytes that the jobs and the models of each visitor of a public server take."""
     sizes: dict[str, int] = {}
-    for folder in root().iterdir() if root().is_dir() else ():
+    for folder in turns.folders(root()):
         if owner := turns.owner(folder):
             sizes[owner] = sizes.get(owner, 0) + sum(_size(file) for file in folder.rglob("*"))
     for item in checkpoints.catalog().values():

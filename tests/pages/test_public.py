@@ -99,7 +99,9 @@ def test_a_visitor_sees_their_own_models_alone() -> None:
     assert {"Rename", "Delete"} <= labels(opened("models", model=made.id))
     assert "Rename" not in labels(opened("models", TWO, model=made.id))
     become_host(opened("models", TWO))
-    assert {"Rename", "Import a model"} <= labels(opened("models", TWO, model=made.id))
+    host = opened("models", TWO, model=made.id)
+    assert {"Rename", "Import a model"} <= labels(host)
+    assert any("a visitor's" in caption.value for caption in host.caption)
 
 
 def test_what_an_owner_of_a_server_allows_is_open_to_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
