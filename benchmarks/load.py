@@ -329,7 +329,7 @@ async def measured(options: argparse.Namespace, url: str, process: psutil.Proces
     for dataset in options.dataset:
         alone = visitor(url, dataset, 20_000)
         await first_loads([alone])
-        spent, count = processor(process), 20
+        spent, count = processor(process), options.images
         for _ in range(count):
             await alone.act("image")
         times = [of.seconds for of in alone.answers if of.action == "image"]
@@ -366,6 +366,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--think", type=float, default=10, help="mean seconds between two actions")
     parser.add_argument("--dataset", nargs="+", choices=MODELS, default=["mnist", "cifar10"])
+    parser.add_argument("--images", type=int, default=20, help="images that one session alone opens at the end")
     parser.add_argument("--no-training", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
