@@ -25,8 +25,8 @@ def page() -> None:
     """A button that begins the show, the list of screens with their notes, and files."""
     heading("Present")
     tell(
-        "Every page has “Add to slides” at its foot: it puts the page, as it is set, on this list. The screens are the live "
-        "pages in large type, so that ε can be dragged in front of the class.",
+        "Every page has “Add to presentation” at its foot: it puts the page, as it is set, on this list. The screens are the "
+        "live pages in large type, so that ε can be dragged in front of the class.",
         key="present",
     )
     if text := asked_for("deck"):

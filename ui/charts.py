@@ -45,7 +45,7 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
     """Draw the chart with its controls, and the buttons that save it; `more` and the result are those of `st.plotly_chart`."""
     options = SLIDE | {"filename": re.sub(r"\W+", "-", key)}
     if st.context.is_embedded:  # a screen of a presentation
-        margin = {"r": 1.5 * figure.layout.margin.r}
+        margin = {side: 1.5 * figure.layout.margin[side] for side in "lr"}
         figure.update_layout(height=1.3 * figure.layout.height, margin=margin, font_size=18, legend_font_size=18)
         figure.update_xaxes(tickfont_size=18, title_font_size=20).update_yaxes(tickfont_size=18, title_font_size=20)
         figure.update_annotations(font_size=16)

@@ -1,4 +1,4 @@
-"""A page's state for others: its QR code, a card with a picture, and its place in the deck of slides."""
+"""A page's state for others: its QR code, a card with a picture, and its place in the presentation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shows(sentence: str, drawing: Drawing | None = None) -> None:
 
 
 def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
-    """At the foot of a page: the QR code of its state, the card, and a button that adds the state to the deck."""
+    """At the foot of a page: the QR code of its state, the card, and a button that adds the state to the presentation."""
     sentence, drawing = st.session_state[_SHOWN]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="share"):
         offer_code(address)
@@ -50,13 +50,17 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
         if page != "present":
             screen = Screen(page, dict(state), sentence.split(". ")[0][:MOST_TITLE])
             st.button(
-                "Add to slides", icon=":material/playlist_add:", on_click=_add, args=(screen,), help="For the presenter view"
+                "Add to presentation",
+                icon=":material/playlist_add:",
+                on_click=_add,
+                args=(screen,),
+                help="As a screen of the presenter view",
             )
             if problem := st.session_state.pop("deck problem", None):
                 st.error(problem)
             if deck := held():
                 there = st.Page(_present, title="Present", url_path="present")
-                st.page_link(there, label=f"Slides: {len(deck)}", icon=":material/slideshow:")
+                st.page_link(there, label=f"Presentation: {len(deck)}", icon=":material/slideshow:")
 
 
 def _add(screen: Screen) -> None:

@@ -162,7 +162,10 @@ class Show {
 
   openNotes() {
     this.notes = window.open("", "notes", "popup,width=720,height=640");
-    if (!this.notes) return;
+    if (!this.notes) {
+      this.said.textContent = "The browser has blocked the second window; allow pop-ups for this page.";
+      return;
+    }
     const page = this.notes.document;
     page.title = "Notes";
     page.documentElement.lang = "en";
