@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -17,7 +18,7 @@ from advcore.models.checkpoints import Checkpoint
 from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
-from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
+from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
 from ui.frame import chosen, go, heading, here, keep, link, number, remember, remembered, turn
 from ui.pickers import (
     ANY,
@@ -35,6 +36,8 @@ from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 
 TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
+_NOISE = "noise was asked for"
+"""Whether this session has looked at noise: it costs as much as the attack, and most people never do."""
 
 
 def page() -> None:
@@ -65,7 +68,10 @@ def page() -> None:
         own_class = target == int(images.labels[index])
         target = None if own_class else target
         attack = attacks.attack_named(attack_name, targeted=target is not None)
-        sides = [side(model, index, attack, target, info) for model in models]
+        scrub_key, noisy = f"scrub:{info.name}", number("noise", 0, 1, 0, scope=info.name) == 1
+        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noisy or asks_for_noise(scrub_key, str(turn()))
+        seen = [partial(side, model, index, attack, target, info) for model in models]
+        sides = [of(noise=st.session_state[_NOISE]) for of in seen]
     waiting.empty()
     if own_class:
         st.info(
@@ -77,9 +83,10 @@ def page() -> None:
         images.class_names,
         epsilon=number("epsilon", 0, info.epsilon_max, usual, scope=info.name),
         usual=info.epsilon,
-        noise=number("noise", 0, 1, 0, scope=info.name) == 1,
+        noise=noisy,
+        offers_noise=True,
         turn=str(turn()),
-        key=f"scrub:{info.name}",
+        key=scrub_key,
     )
     masked_notes(models, attack_name)
     grid = sides[0].attack.epsilons if left.noise else info.epsilons
@@ -103,7 +110,7 @@ def page() -> None:
     pick_image(info, images, index)
     take_away(models, images, index, shown, target, grid, left)
     offer_slide(
-        partial(slide_of, models, sides, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
+        partial(slide_of, models, seen, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
     )
     st.caption(described(images, index, shown, target, markdown_safe) + words)
 
@@ -132,12 +139,13 @@ def break_defense(model: Checkpoint) -> None:
     go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
 
 
-def side(model: Checkpoint, index: int, attack: attacks.Attack, target: int | None, info: data.Dataset) -> Side:
-    """A model's card: its answers to the image under the attack and under noise."""
+def side(model: Checkpoint, index: int, attack: attacks.Attack, target: int | None, info: data.Dataset, *, noise: bool) -> Side:
+    """A model's card: its answers to the image under the attack and, with `noise`, under noise."""
     seen = load.scrubbed(load.image_attack(model, index, attack, target), info.epsilons)
-    noise = load.scrubbed(load.image_attack(model, index, attacks.UniformNoise(), target), seen.epsilons)
-    defense = model.recipe.defense
-    return Side(role(defense), model.title, role_colour(defense), seen, noise)
+    shown = Side(role(model.defense), model.title, role_colour(model.defense), seen)
+    if not noise:
+        return shown
+    return replace(shown, noise=load.scrubbed(load.image_attack(model, index, attacks.UniformNoise(), target), seen.epsilons))
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
@@ -233,7 +241,7 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
 
 def slide_of(
     models: Sequence[Checkpoint],
-    sides: Sequence[Side],
+    seen: Sequence[Callable[..., Side]],
     images: data.LabeledImages,
     caption: str,
     left: Scrubbed,
@@ -245,7 +253,8 @@ def slide_of(
     notes = [f"Model {letter} {finding}." for letter, finding in zip("AB", found, strict=True) if finding]
     return Slide(
         "scrubber",
-        scrubber_data(sides, images.class_names, info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
+        scrubber_data([of(noise=True) for of in seen], images.class_names, info.epsilon)
+        | {"epsilon": left.epsilon, "noise": left.noise},
         TITLE,
         " ".join([f"{caption}.", *notes]),
         f"Models: {' and '.join(dict.fromkeys(model.id for model in models))}.",

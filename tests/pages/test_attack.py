@@ -15,6 +15,7 @@ from advcore.attacks import ATTACKS, FGSM, PGD, predict
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from tests.pages.conftest import REPOSITORY, open_page
+from ui import load
 
 
 def test_it_opens_on_two_models() -> None:
@@ -112,6 +113,21 @@ def test_a_strange_link_is_answered_in_one_sentence(value: str) -> None:
     assert "<script>" not in said[0]
     page.selectbox(key="attack").set_value("pgd").run()
     assert not any("The link asks" in warning.value for warning in page.warning), "once"
+
+
+def test_noise_is_computed_once_somebody_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    scrubbed = load.scrubbed
+    monkeypatch.setattr(
+        load, "scrubbed", lambda what, grid: (asked.append(type(what.attack).__name__), scrubbed(what, grid))[1]
+    )
+    page = open_page("attack", dataset="digits", image="5")
+    assert set(asked) == {"FGSM"}
+    press(page, "Try noise of the same size")
+    assert "UniformNoise" in asked
+    asked.clear()
+    press(page, "Fool it")
+    assert "UniformNoise" in asked, "who looked at noise looks again without a wait"
 
 
 def test_a_button_sets_the_whole_state() -> None:

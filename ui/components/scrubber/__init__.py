@@ -54,24 +54,36 @@ def scrubber(
     noise: bool = False,
     link: bool = True,
     bare: bool = False,
+    offers_noise: bool = False,
     turn: str = "",
     key: str,
 ) -> Scrubbed:
     """Draw the track and a card for each side; returns where ε was last released.
 
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
-    pictures without what the models say of them. The position is
+    pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
+    `asks_for_noise` then says so. The position is
     `epsilon` and `noise` whenever `turn` changes, else where the person left it. All sides show the same image on the same ε
     grid; the class to lose may differ, where it is the model's own answer.
     """
-    held = (st.session_state.get(key) or {}).get("left")
-    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
+    if held := _held(key, turn):
         epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
     data = scrubber_data(sides, class_names, usual) | {"epsilon": epsilon, "noise": noise, "turn": turn}
-    data |= {"link": link, "bare": bare}
+    data |= {"link": link, "bare": bare, "offersNoise": offers_noise}
     mount("scrubber", data, key=key, states={"left": None})
     grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
     return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
+
+
+def asks_for_noise(key: str, turn: str) -> bool:
+    """Whether the person asked the scrubber `key` for noise since it was set to `turn`."""
+    return bool(_held(key, turn).get("noise"))
+
+
+def _held(key: str, turn: str) -> dict[str, Any]:
+    """What the browser reported since the scrubber was set to `turn`; empty if nothing."""
+    held = (st.session_state.get(key) or {}).get("left")
+    return held if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")) else {}
 
 
 def _finite(value: object) -> bool:
@@ -91,7 +103,8 @@ def scrubber_data(sides: Sequence[Side], class_names: Sequence[str], usual: floa
         "models": [_side(side) for side in sides],
     }
     token = hashlib.sha256(repr(sorted(found.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
-    return found | {"token": token, "epsilon": 0.0, "noise": False, "turn": "", "link": False, "bare": False}
+    stands = {"epsilon": 0.0, "noise": False, "turn": ""}
+    return found | {"token": token, **stands, "link": False, "bare": False, "offersNoise": False}
 
 
 def _side(side: Side) -> dict[str, Any]:

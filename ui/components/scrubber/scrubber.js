@@ -76,6 +76,7 @@ class Lab {
     figureButtons(this.files, "adversarial-example", () => this.picture());
     this.turnTo(data);
     if (before?.hadFocus) this.input.focus({ preventScroll: true });
+    if (before?.waits) this.toggle?.focus({ preventScroll: true });
   }
 
   // Stand where the server says, until the person moves something.
@@ -97,12 +98,18 @@ class Lab {
     label(this.play, "▶ Sweep ε", "▶");
     this.play.type = "button";
     this.play.onclick = () => this.sweep();
-    if (this.data.models[0].noise) {
+    if (this.data.models[0].noise || this.data.offersNoise) {
       this.toggle = row.appendChild(el("button", "noise"));
       label(this.toggle, "Same ε, random noise", "Noise");
       this.toggle.type = "button";
       this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
       this.toggle.onclick = () => {
+        if (!this.data.models[0].noise) { // the server computes it now
+          this.toggle.setAttribute("aria-busy", "true");
+          this.waits = true;
+          this.released(true);
+          return;
+        }
         this.noise = !this.noise;
         this.mode();
         this.draw();
@@ -165,8 +172,8 @@ class Lab {
     this.frame = requestAnimationFrame(() => this.cards.forEach((card) => card.draw(this.index)));
   }
 
-  released() {
-    this.report("left", { turn: this.turn, epsilon: this.epsilons[this.index], noise: this.noise });
+  released(noise = this.noise) {
+    this.report("left", { turn: this.turn, epsilon: this.epsilons[this.index], noise });
   }
 
   sweep() {
