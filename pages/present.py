@@ -40,7 +40,7 @@ def page() -> None:
         at = presenter(deck, place - 1 if 0 < place <= len(deck) else None)
         st.caption(
             "Keys: → and ←, or Page Down and Page Up (a clicker), turn the page. F: full screen. N: notes in a second window. "
-            "Where a control uses the arrow keys itself, press Esc first."
+            "Q: the screen's QR code. Where a control uses the arrow keys itself, press Esc first."
         )
         for number_, screen in enumerate(deck):
             row(deck, number_, screen)

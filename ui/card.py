@@ -136,6 +136,7 @@ def fits_code(address: str | None) -> bool:
     return address is not None and len(address) <= _MOST_LINK and urlsplit(address).scheme in {"http", "https"}
 
 
+@functools.lru_cache(maxsize=128)
 def code(address: str) -> bytes:
     """The QR code as a PNG, black on white with its quiet zone; 6 pixels for each module."""
     buffer = io.BytesIO()

@@ -31,8 +31,11 @@ def test_a_lesson_is_presented_with_the_keyboard(page: Page, app_url: str) -> No
     expect(shown.get_by_role("link", name="Models")).to_be_hidden()
     assert wrong(page) == []
     page.keyboard.press("Escape")
+    page.keyboard.press("q")
+    expect(page.get_by_text(f"{app_url}/learn?lesson=1-epsilon&step=predict")).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(notes.get_by_role("heading")).to_have_text("Try")
+    expect(page.get_by_alt_text("QR code")).to_be_hidden()
     # On the track the arrows move ε; a clicker turns the page all the same.
     track = shown.get_by_role("slider")
     track.press("ArrowRight")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from urllib.parse import urljoin
 
 import streamlit as st
 
+from ui.card import code, fits_code
 from ui.components import mount
 from ui.deck import Screen, same_session
 
@@ -18,7 +21,7 @@ _KEY = "presenter"
 def presenter(screens: Sequence[Screen], at: int | None) -> int | None:
     """A button that begins the show; `at` is the screen at which it stands at first (None: it has not begun), also returned."""
     found = [
-        {"address": each.address + _EMBEDDED, "title": each.title, "notes": each.notes, "session": session}
+        {"address": each.address + _EMBEDDED, "title": each.title, "notes": each.notes, "session": session, "code": _code(each)}
         for each, session in zip(screens, same_session(screens), strict=True)
     ]
     token = hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
@@ -28,3 +31,11 @@ def presenter(screens: Sequence[Screen], at: int | None) -> int | None:
         at = place if isinstance(place, int) and 0 <= place < len(screens) else None
     mount("presenter", {"screens": found, "token": token, "at": at}, key=_KEY, states={"left": None})
     return at
+
+
+def _code(screen: Screen) -> dict[str, str] | None:
+    """The address of a screen's page for the phones in the room, and its QR code; None where no code can hold it."""
+    address = urljoin(st.context.url or "", screen.address)
+    if not fits_code(address):
+        return None
+    return {"address": address, "picture": f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"}

@@ -48,12 +48,16 @@ class Show {
     this.stage = this.dialog.appendChild(el("div", "stage"));
     this.area = this.stage.appendChild(el("div", "area"));
     this.area.tabIndex = -1;
+    this.code = this.area.appendChild(el("figure"));
+    this.code.hidden = true;
     const bar = this.stage.appendChild(el("div", "bar"));
     this.said = bar.appendChild(el("p", "said"));
     this.said.setAttribute("role", "status");
     this.back = button(bar, "‹", "Previous screen", () => this.go(this.at - 1));
     this.count = bar.appendChild(el("span", "count"));
     this.next = button(bar, "›", "Next screen", () => this.go(this.at + 1));
+    this.phones = button(bar, "QR code", "QR code of this screen, for phones", () => this.toggleCode());
+    this.phones.setAttribute("aria-pressed", "false");
     button(bar, "Notes", "Notes, in a second window", () => this.openNotes());
     button(bar, "Full screen", "Full screen", () => this.wholeScreen());
     button(bar, "✕", "End the presentation", () => this.dialog.close());
@@ -99,6 +103,8 @@ class Show {
     });
     this.frames.get(session).title = title || `Screen ${at + 1}`;
     this.said.textContent = `Screen ${at + 1} of ${this.screens.length}: ${title}`;
+    this.phones.disabled = !this.screens[at].code;
+    this.toggleCode(false);
     this.count.textContent = `${at + 1} / ${this.screens.length}`;
     this.back.disabled = at === 0;
     this.next.disabled = at === this.screens.length - 1;
@@ -143,10 +149,21 @@ class Show {
     if (turn) this.go(this.at + turn);
     else if (!uses && event.key === "f") this.wholeScreen();
     else if (!uses && event.key === "n") this.openNotes();
+    else if (!uses && event.key === "q") this.toggleCode();
     else if (event.key === "Escape" && event.view !== window) this.toStage();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  toggleCode(shown = this.code.hidden) {
+    const { code } = this.screens[this.at];
+    this.code.hidden = !shown || !code;
+    this.phones.setAttribute("aria-pressed", String(!this.code.hidden));
+    if (this.code.hidden) return;
+    const picture = el("img");
+    Object.assign(picture, { src: code.picture, alt: "QR code of the address below" });
+    this.code.replaceChildren(picture, el("figcaption", "", code.address));
   }
 
   // Give the arrow keys back to the presentation.
