@@ -140,6 +140,8 @@ def go_on(recipe: Recipe) -> Path:
             queue.resume(job.id)
         look()
         job = queue.find(job.id)
+    while processes.running(job.folder):  # its result is written a moment before it ends
+        look()
     return job.folder
 
 

@@ -228,10 +228,8 @@ def _tidied(now: int) -> None:
 
 def _forget_visitors(before: float) -> None:
     """Delete the jobs of visitors of a public server, unless they run, and their models, made before that time (seconds)."""
-    if not root().is_dir():
-        return
-    with turns.lock(root()):
-        for folder in root().iterdir():
+    with turns.lock(root()) if root().is_dir() else contextlib.nullcontext():
+        for folder in root().glob("*"):
             made = turns.made_at(folder.name.removeprefix(".").removesuffix(_DELETED))
             if made and made.timestamp() < before and turns.owner(folder) and not turns.is_running(folder):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -199,7 +199,8 @@ def test_a_downloaded_picture_opens_as_it_was_saved() -> None:
     _, data = attack_own(checkpoint.model(), picture, framing, checkpoint.shape, "digits", FGSM(), 0.3, full=True)
     page = uploaded(("attacked.png", data))
     assert not page.exception
-    framed = next(value for key, value in page.session_state[session._MADE].items() if key[0] == "look")
+    made = page.session_state[session._MADE]
+    framed = next(made.get(key) for key in made if key[0] == "look")
     assert framed.framing == framing
 
 
