@@ -21,17 +21,23 @@ def test_the_address_is_configured_so_that_streamlit_does_not_ask_the_network_fo
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 @pytest.mark.parametrize(
-    ("words", "address", "port"), [((), "localhost", "8501"), (("ADDRESS=0.0.0.0", "PORT=9000"), "0.0.0.0", "9000")]
+    ("words", "address", "port", "public"),
+    [((), "localhost", "8501", "0"), (("ADDRESS=0.0.0.0", "PORT=9000", "PUBLIC=1"), "0.0.0.0", "9000", "1")],
 )
-def test_make_run_listens_on_this_machine_unless_told_otherwise(words: tuple[str, ...], address: str, port: str) -> None:
+def test_make_run_listens_on_this_machine_unless_told_otherwise(
+    words: tuple[str, ...], address: str, port: str, public: str
+) -> None:
     # Without the variables of the `make test` around it, which add lines about folders.
-    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    outside = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ADVCORE_PUBLIC")
+    }
     printed = subprocess.run(
         ["make", "-n", "run", *words], cwd=REPOSITORY, env=outside, capture_output=True, text=True, check=True
     ).stdout
     command = printed.splitlines()[-1].split()
-    assert command[command.index("--server.address") + 1] == address
-    assert command[command.index("--server.port") + 1] == port
+    assert command[command.index("--address") + 1] == address
+    assert command[command.index("--port") + 1] == port
+    assert f"ADVCORE_PUBLIC={public}" in command
 
 
 def test_what_a_page_loads_is_not_searched_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
