@@ -56,8 +56,8 @@ def test_the_pages_of_a_visitor_take_a_turn_together(worker: Worker) -> None:
     log: list[str] = []
     with worker.interactive():
         for page in "abc":
-            worker.ask(page, [counting(f"one {page}", log)], group="one")
-        worker.ask("d", [counting("two", log)], group="two")
+            worker.ask(page, [counting(f"one {page}", log)], patience=60, group="one")
+        worker.ask("d", [counting("two", log)], patience=60, group="two")
     wait(worker, lambda: worker.result("two") == 3)
     assert [name.split()[0] for name in log[:5]].count("two") >= 2, "every second turn, not every fourth"
     assert len({name for name in log[:5] if name != "two"}) >= 2, "its own pages take turns as well"
