@@ -12,21 +12,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from served import server
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 MAIN = '[data-testid="stMain"]'
 USEFUL = {
@@ -35,7 +27,7 @@ USEFUL = {
     "why": f"{MAIN} canvas",
     "your_image": f"{MAIN} canvas, {MAIN} img",
     "accuracy": f'{MAIN} .js-plotly-plot, {MAIN} [data-testid="stProgress"]',
-    "believe": f'{MAIN} h3, {MAIN} [data-testid="stProgress"]',
+    "believe": f'{MAIN} h2, {MAIN} [data-testid="stProgress"]',
     "papers": f"{MAIN} .st-key-study button",
     "retrain": f'{MAIN} [data-testid="stBaseButton-primary"], {MAIN} [data-testid="stNumberInput"]',
     "models": f"{MAIN} [role=option]",
@@ -51,34 +43,11 @@ def first_content(page: Page, url: str, name: str) -> float:
     return time.perf_counter() - start
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The address of a server that has just started; its runs are in a temporary folder."""
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as runs:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [sys.executable, "-m", "advcore", "app", "--port", str(port), "--address", "127.0.0.1"]
-        environment = os.environ | {"ADVCORE_RUNS": runs}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **quiet)
-        try:
-            while True:
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                    break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
 def measure(browser: Browser, name: str, repeats: int) -> dict[str, float]:
     """Medians in seconds for a page, fresh and warm."""
     fresh, warm = [], []
     for _ in range(repeats):
-        with server() as url, contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 720})) as context:
+        with server() as (url, _), contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 720})) as context:
             page = context.new_page()
             fresh.append(first_content(page, url, name))
             page.wait_for_timeout(1500)
