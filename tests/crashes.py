@@ -158,7 +158,7 @@ def killed(who: str, at: int, recipe: Recipe) -> dict[str, Any]:
     _, status = os.waitpid(pid, 0)
     found = {"who": who, "at": at, "killed": os.WIFSIGNALED(status)}
     for job in queue.listing():
-        while who == "server" and processes.running(job.folder):  # it outlives its server
+        while who != "trainer" and processes.running(job.folder):  # it outlives its server, if only by a moment
             look()
         found |= seen(job.folder)
     return found | {"ended": ended(go_on(recipe))}
