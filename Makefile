@@ -16,7 +16,7 @@ run: $(VENV)/run.done
 test: $(VENV)/dev.done chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .
