@@ -95,7 +95,6 @@ def study(of: Study) -> None:
         )
     with st.container(gap="xsmall"):
         with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
-            st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
             answers(of, found)
         with st.expander("Every figure, under every reading", icon=":material/table:"):
             table(of, found)
@@ -118,7 +117,6 @@ def question(of: Study) -> None:
         drawings.study_chart(name, of, found, of.readings[0])
     with st.container(gap="xsmall"):
         with st.expander("What we found, case by case", icon=":material/fact_check:"):
-            st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
             answers(of, found)
         with st.expander("Every figure", icon=":material/table:"):
             table(of, found)
@@ -166,7 +164,8 @@ def uses(of: Study, found: Record | None) -> None:
 
 
 def answers(of: Study, found: Record | None) -> None:
-    """Its claims with what the measurements say to each, case by case."""
+    """What was found, and its claims with what the measurements say to each, case by case."""
+    st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
     st.caption(
         "Differences in points, with 95 % intervals. They are paired over the test images that both sides share; where the "
         "record does not say which images were right, the widest possible interval is taken."

@@ -9,7 +9,7 @@ export default function (component) {
     button.title = "1920 × 1080";
     button.onclick = () => {
       const chart = root.getRootNode().host.closest('[class*="st-key-figure"]').querySelector(".js-plotly-plot");
-      Object.assign(chart._context.toImageButtonOptions, data.options, { format });
+      Object.assign(chart._context.toImageButtonOptions, data, { format });
       chart.querySelector('.modebar-btn[data-attr="toImage"], .modebar-btn[data-title^="Download plot"]').click();
     };
     return button;
