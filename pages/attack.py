@@ -19,7 +19,8 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
-from ui.frame import chosen, go, heading, here, keep, link, number, remember, remembered, turn
+from ui.frame import chosen, go, heading, here, keep, number, remember, remembered, turn
+from ui.links import link
 from ui.pickers import (
     ANY,
     about_images,

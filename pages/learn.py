@@ -8,10 +8,11 @@ from html import escape
 import streamlit as st
 
 from ui import frame, share
-from ui.frame import chosen, heading, link, remember
+from ui.frame import chosen, heading, remember
 from ui.lessons.activities import ACTIVITIES
 from ui.lessons.lesson import Found, Lesson
 from ui.lessons.reading import SECTIONS, lessons
+from ui.links import link
 from ui.words import epsilon_text, markdown_safe
 
 ALL = "all"

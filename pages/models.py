@@ -24,6 +24,7 @@ from advcore.training import presets
 from ui import frame, load, visitor
 from ui.components.model_list import Line, model_list
 from ui.frame import chosen, heading, remember
+from ui.links import link
 from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
@@ -228,10 +229,10 @@ def facts(values: Mapping[str, Any]) -> None:
 def actions(item: checkpoints.Checkpoint) -> None:
     """Links to where the model can be used, and the actions on a user's model."""
     dataset, architecture = item.dataset, item.architecture
-    frame.link("Attack it", "", icon=":material/bolt:", dataset=dataset, b=item.id)
-    frame.link("Can it be believed?", "believe", icon=":material/verified:", dataset=dataset, model=item.id)
+    link("Attack it", "", icon=":material/bolt:", dataset=dataset, b=item.id)
+    link("Can it be believed?", "believe", icon=":material/verified:", dataset=dataset, model=item.id)
     onward = {"dataset": dataset, "architecture": architecture, "start": item.id, "job": "new"}
-    frame.link("Train it further", "retrain", icon=":material/school:", **onward)
+    link("Train it further", "retrain", icon=":material/school:", **onward)
     st.download_button(
         "Download",
         item.path.read_bytes,

@@ -7,7 +7,8 @@ import streamlit as st
 from advcore import attacks
 from advcore.errors import AdvcoreError
 from ui import frame, load
-from ui.frame import chosen, heading, link, number, remember, remembered
+from ui.frame import chosen, heading, number, remember, remembered
+from ui.links import link
 from ui.pickers import ANY, about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
 from ui.why import Scene, carried, certified, hidden, looks, maps
 from ui.words import markdown_safe

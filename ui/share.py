@@ -11,6 +11,7 @@ import streamlit as st
 
 from ui.card import Drawing, card, code, fits_code
 from ui.deck import MOST_TITLE, DeckError, Screen, held, hold
+from ui.links import link
 
 ALONE = (
     "This address works on this machine alone. To open the app to a class, start it with make run PUBLIC=1 ADDRESS=0.0.0.0 and "
@@ -59,8 +60,7 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
             if problem := st.session_state.pop("deck problem", None):
                 st.error(problem)
             if deck := held():
-                there = st.Page(_present, title="Present", url_path="present")
-                st.page_link(there, label=f"Presentation: {len(deck)}", icon=":material/slideshow:")
+                link(f"Presentation: {len(deck)}", "present", icon=":material/slideshow:")
 
 
 def _add(screen: Screen) -> None:
@@ -68,10 +68,6 @@ def _add(screen: Screen) -> None:
         hold((*held(), screen))
     except DeckError as error:
         st.session_state["deck problem"] = str(error)
-
-
-def _present() -> None:
-    """Stands for the function of the page: Streamlit knows a page by its path alone."""
 
 
 def offer_code(address: str | None) -> None:

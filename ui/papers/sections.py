@@ -16,7 +16,7 @@ from advcore.papers.studies import published_curves
 from advcore.papers.study import Study
 from advcore.training import estimate
 from ui import load, visitor
-from ui.frame import link
+from ui.links import link
 from ui.papers import report
 from ui.tables import csv_text
 from ui.words import markdown_safe

@@ -20,7 +20,7 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, load, measured, visitor
-from ui.frame import link
+from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
 from ui.words import DEFENDED, FOOLED, STANDARD, epsilon_text, markdown_safe, model_colours, percent, role_colour

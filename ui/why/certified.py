@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
-from ui.frame import chosen, chosen_number, link, remember, remembered
+from ui.frame import chosen, chosen_number, remember, remembered
+from ui.links import link
 from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.why import Scene, results, wait
