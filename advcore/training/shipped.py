@@ -29,6 +29,15 @@ _RESIDUAL = {
     "learning_rate": 0.1,
     "weight_decay": 5e-4,
 }
+# The published recipe of cifar10-airbench94 with Muon (Jordan 2024).
+_AIRBENCH = {
+    "architecture": "airbench",
+    "optimizer": "muon",
+    "learning_rate": 0.24,
+    "schedule": "linear",
+    "weight_decay": 0.004,
+    "label_smoothing": 0.2,
+}
 _BASELINE = "mnist/srivathsav_cnn-standard"
 
 
@@ -107,12 +116,15 @@ def _signs() -> Iterator[Shipped]:
     signs = {"dataset": "gtsrb", "architecture": "general_cnn", **_COSINE, "epochs": 20, "augment": ("rotate", "crop")}
     yield Shipped(Recipe(**signs))
     yield Shipped(Recipe(**signs, defense="fgsm", epsilon=0.03))
+    fast = {"dataset": "gtsrb", **_AIRBENCH, "width": 32, "batch_size": 512, "augment": ("rotate", "shift")}
+    yield Shipped(Recipe(**fast, epochs=20, held_out=0))
+    robust = {"defense": "n_fgsm", "epsilon": 8 / 255, "averaging": 0.99, "held_out": 500, "evaluations": 10}
+    yield Shipped(Recipe(**fast, **robust, epochs=30), steps=50, restarts=10)
 
 
 def _airbench() -> Iterator[Shipped]:
     """A fast accurate CIFAR-10 network and its recipe (Jordan 2024), and N-FGSM (de Jorge et al. 2022)."""
-    fast = {"dataset": "cifar10", "architecture": "airbench", "optimizer": "muon", "learning_rate": 0.24, "schedule": "linear"}
-    fast |= {"weight_decay": 0.004, "label_smoothing": 0.2, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
+    fast = {"dataset": "cifar10", **_AIRBENCH, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
     yield Shipped(Recipe(**fast, epochs=10, held_out=0))
     general = {"dataset": "fashion-mnist", "architecture": "general_cnn", "learning_rate": 0.002, "schedule": "cosine"}
     robust = {"defense": "n_fgsm", "epsilon": 0.1, "averaging": 0.999, "keep_best": True, "held_out": 1000}
