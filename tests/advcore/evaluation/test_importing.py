@@ -14,7 +14,7 @@ from torch import nn
 from advcore import data
 from advcore.errors import CheckpointError, RecipeError
 from advcore.evaluation import importing
-from advcore.models import architectures, checkpoints, pickles, storage, unpickle
+from advcore.models import architectures, checkpoints, pickles, storage
 from advcore.recipe import Recipe
 from tests.advcore.models.test_pretrained import Exploit
 from tests.own_models import RECIPE, files, own
@@ -252,7 +252,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open pickles here: starting a process that imports torch takes seconds."""
 
     def opened(pickle: Path, target: Path, network: str = pickles.ANY) -> None:
-        if reason := unpickle.main(str(pickle), str(target), network):
+        if reason := pickles.convert(str(pickle), str(target), network):
             raise RuntimeError(reason)
 
     monkeypatch.setattr(pickles, "as_safetensors", opened)

@@ -17,7 +17,7 @@ from advcore.cli.main import main
 from advcore.errors import ModelError
 from advcore.images.decode import Photo
 from advcore.models import pretrained
-from advcore.models.published import SHAPE
+from advcore.models.pretrained import SHAPE
 from advcore.photos.framing import View, frame
 from advcore.photos.fullsize import full_size, level_grid
 
@@ -113,8 +113,8 @@ def test_a_file_that_does_not_fit_its_name_is_not_opened(cache, mobile, monkeypa
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the file was opened"))
     (cache / "resnet18-f37072fd.pth").write_bytes(mobile)
     reason = pretrained.missing()["imagenet/resnet18"]
-    assert "resnet18-f37072fd.pth is not what its name says" in reason
-    with pytest.raises(ModelError, match="not what its name says"):
+    assert "SHA-256 of resnet18-f37072fd.pth is not the one in its name" in reason
+    with pytest.raises(ModelError, match="SHA-256"):
         pretrained.zoo()["imagenet/resnet18"].model()
 
 

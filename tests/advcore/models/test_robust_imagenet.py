@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from advcore.errors import ModelError
-from advcore.models import pickles, pretrained, robust_imagenet, unpickle
+from advcore.models import pickles, pretrained
 from tests.advcore.models.test_pretrained import Exploit, cache
 
 torchvision = pytest.importorskip("torchvision")
@@ -93,7 +93,7 @@ def test_other_files_are_refused_and_run_nothing(cache: Path, network: torch.nn.
         file.write_bytes(pickle.dumps({"model": Exploit()}))
     elif case == "text":
         file.write_bytes(b"<html>404</html>")
-    assert unpickle.main(str(file), str(tmp_path / "x"), "resnet18") in {
+    assert pickles.convert(str(file), str(tmp_path / "x"), "resnet18") in {
         "the file cannot be read, or holds more than weights",
         "the file does not hold the weights of resnet18",
         "the weights are not finite numbers",
@@ -107,14 +107,14 @@ def test_what_takes_too_much_memory_is_given_up(
     monkeypatch.setattr(pickles, "MEMORY_BYTES", 1 << 20)
     put(tmp_path / "large.ckpt", published(network))
     with pytest.raises(RuntimeError):
-        robust_imagenet.ROBUST[0].keep(tmp_path / "large.ckpt")
+        pretrained.ROBUST[0].keep(tmp_path / "large.ckpt")
     assert not any(cache.iterdir())
 
 
 def test_a_copied_file_needs_no_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied, opened = cache / "resnet18_linf_eps4.0.ckpt", []
     copied.write_bytes(b"")
-    monkeypatch.setattr(robust_imagenet.HubNetwork, "keep", lambda self, pickle: opened.append(pickle))
+    monkeypatch.setattr(pretrained.HubNetwork, "keep", lambda self, pickle: opened.append(pickle))
     list(pretrained.download(ID))
     assert opened == [copied]
 
