@@ -1,8 +1,7 @@
 """What people may do: everything on their own machine, and within limits on a server that is open to anybody.
 
-`ADVCORE_PUBLIC=1` makes a server public. Whatever starts, lists, changes or shows something asks the rules of the person at
-the page (`ui.visitor.rules`); every number of a visitor's is in `VISITOR`. The README's table is
-`table()`.
+`ADVCORE_PUBLIC=1` makes a server public. Whatever starts, lists, changes or shows something asks for the rules of the person
+at the page (`ui.visitor.rules`). All limits of a visitor are in `TRAINING` and `VISITOR`; `table()` is the README's table.
 """
 
 from __future__ import annotations
@@ -13,17 +12,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from advcore.errors import LimitError
-from advcore.recipe import Recipe
 
 GIB, MIB = 1 << 30, 1 << 20
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How often one visitor may do something within `seconds`; all of them together `SHARE` times as often."""
+    """How often one visitor may do something within `seconds`; all of them together `SHARE` times as often.
+
+    `words` name what is counted, in the plural.
+    """
 
     times: int
     seconds: int
+    words: str
+
+    @property
+    def text(self) -> str:
+        """For example `12 in an hour`."""
+        units = {60: "a minute", 3600: "an hour"}
+        return f"{self.times} in {units.get(self.seconds) or f'{self.seconds // 60} minutes'}"
 
 
 SHARE = 20
@@ -50,7 +58,7 @@ TRAINING = Training()
 
 @dataclass(frozen=True)
 class Rules:
-    """What somebody may do. What has no entry in `rates` may be done as often as one likes."""
+    """What somebody may do. An action without an entry in `rates` may be done any number of times."""
 
     everything: bool = True
     """Sees and changes every training and every model, not only their own; and trains without the limits of `TRAINING`."""
@@ -74,25 +82,16 @@ VISITOR = Rules(
     downloads=False,
     studies=False,
     rates={
-        "picture": Rate(30, 60),
-        "whole picture": Rate(12, 60),
-        "estimate": Rate(12, 60),
-        "check": Rate(6, 600),
-        "import": Rate(5, 600),
-        "training": Rate(12, 3600),
-        "token": Rate(5, 60),
+        "picture": Rate(30, 60, "pictures"),
+        "whole picture": Rate(12, 60, "attacks on whole pictures"),
+        "estimate": Rate(12, 60, "estimates"),
+        "check": Rate(6, 600, "checks of models"),
+        "import": Rate(5, 600, "imports"),
+        "training": Rate(12, 3600, "trainings"),
+        "token": Rate(5, 60, "attempts to open the host's view"),
     },
     check_seconds=600.0,
 )
-_WORDS = {
-    "picture": "pictures",
-    "whole picture": "attacks on whole pictures",
-    "estimate": "estimates",
-    "check": "checks of models",
-    "import": "imports",
-    "training": "trainings",
-    "token": "attempts to open the host's view",
-}
 
 
 def public() -> bool:
@@ -106,50 +105,8 @@ def visitor() -> Rules:
     return replace(VISITOR, imports="imports" in allowed, downloads="downloads" in allowed)
 
 
-# --- trainings -----------------------------------------------------------------------------------------------------------
-
-
-def check_recipe(recipe: Recipe, *, work: float, weights: int) -> None:
-    """Raise LimitError when a training takes more than a visitor's may: its operations, its network's weights, its batch."""
-    allowed = TRAINING
-    if work > allowed.operations:
-        raise LimitError(
-            f"This training takes about {work / allowed.operations:.2g} times the work that this server allows a visitor; take "
-            "fewer images, fewer epochs or a smaller network."
-        )
-    if weights > allowed.weights:
-        raise LimitError(
-            f"This network has {weights / 1e6:.0f} million weights; this server allows a visitor {allowed.weights / 1e6:.0f} "
-            "million. Take a smaller one."
-        )
-    if recipe.batch_size > allowed.batch:
-        raise LimitError(f"This server allows a visitor batches of up to {allowed.batch} images; take smaller ones.")
-
-
-def check_room(*, unfinished: int, waiting_together: int, disk: int, disk_together: int) -> None:
-    """Raise LimitError when a visitor has no room for another training or model.
-
-    `unfinished` are the visitor's trainings that run or wait, `disk` the bytes that the visitor's work takes; `…_together` are
-    those of all.
-    """
-    allowed = TRAINING
-    if unfinished >= allowed.unfinished:
-        raise LimitError("You have a training that runs and one that waits; stop one of them first.")
-    if waiting_together >= allowed.waiting_together:
-        raise LimitError(f"{waiting_together} trainings wait on this server, as many as it takes; try again later.")
-    if disk >= allowed.disk:
-        raise LimitError(
-            f"Your trainings and models fill the {allowed.disk // MIB} MiB that are yours here; delete some first."
-        )
-    if disk_together >= allowed.disk_together:
-        raise LimitError("The trainings and models of all visitors fill this server's disk; try again tomorrow.")
-
-
-# --- rates ---------------------------------------------------------------------------------------------------------------
-
-
 class Counts:
-    """How often each visitor, and all of them, did something a short while ago."""
+    """How often each visitor, and all of them together, did something lately."""
 
     _MOST = 5000
 
@@ -157,7 +114,7 @@ class Counts:
         self.times: dict[tuple[str, str], deque[float]] = {}
 
     def spend(self, rules: Rules, who: str, kind: str, now: float) -> None:
-        """Count it at `now` (seconds); raises LimitError where the visitor `who`, or all together, did it too often."""
+        """Count one action of the visitor `who` at `now` (seconds); raises LimitError when they, or all, did it too often."""
         rate = rules.rates.get(kind)
         if rate is None:
             return
@@ -167,23 +124,13 @@ class Counts:
                 times.popleft()
             if len(times) >= most:
                 wait = max(1, round(times[0] + rate.seconds - now))
-                raise LimitError(
-                    f"This server allows a visitor {rate.times} {_WORDS[kind]} in {_span(rate.seconds)}; try again in {wait} s."
-                )
+                often = rate.text.replace(" in ", f" {rate.words} in ")
+                raise LimitError(f"This server allows a visitor {often}; try again in {wait} s.")
         mine.append(now)
         all_.append(now)
         if len(self.times) > self._MOST:
             longest = max(rate.seconds for rate in rules.rates.values())
             self.times = {key: times for key, times in self.times.items() if times and times[-1] > now - longest}
-
-
-def _span(seconds: int) -> str:
-    if seconds >= 3600:
-        return "an hour" if seconds == 3600 else f"{seconds // 3600} hours"
-    return "a minute" if seconds == 60 else f"{seconds // 60} minutes"
-
-
-# --- in words ------------------------------------------------------------------------------------------------------------
 
 
 def in_a_line() -> str:
@@ -196,30 +143,25 @@ def in_a_line() -> str:
 
 def table() -> str:
     """What one can do in each mode, as a Markdown table."""
-    of, rates = TRAINING, VISITOR.rates
-
-    def rate(kind: str) -> str:
-        return f"{rates[kind].times} in {_span(rates[kind].seconds)}"
-
-    free = "no limit"
+    of, free, rate = TRAINING, "no limit", {kind: rate.text for kind, rate in VISITOR.rates.items()}
     size = f"{of.operations / 1e12:.0f} trillion operations, {of.minutes} minutes, {of.memory // GIB} GiB of memory"
     rows = [
         ("", "one's own machine", "visitor", "host"),
         ("trainings to see, stop, delete", "all", "their own", "all"),
         ("models to see, rename, delete", "all", "the shipped ones to see; their own", "all"),
-        ("how many trainings", free, f"1 runs, {of.unfinished - 1} waits; {rate('training')}", free),
+        ("how many trainings", free, f"1 runs, {of.unfinished - 1} waits; {rate['training']}", free),
         ("how many wait", free, f"{of.waiting_together} of all visitors", free),
         ("how large one is", free, size, free),
         ("its network", free, f"{of.weights / 1e6:.0f} million weights, batches of {of.batch} images", free),
         ("disk", free, f"{of.disk // MIB} MiB; {of.disk_together // GIB} GiB for all visitors", free),
         ("kept", "until deleted", f"{of.hours_kept} hours", "until deleted"),
-        ("importing models", "yes", f"no; with `ADVCORE_PUBLIC_ALLOW=imports` {rate('import')}", "yes"),
+        ("importing models", "yes", f"no; with `ADVCORE_PUBLIC_ALLOW=imports` {rate['import']}", "yes"),
         ("fetching data sets and weights", "yes", "no; yes with `ADVCORE_PUBLIC_ALLOW=downloads`", "yes"),
         ("measuring a study again", "yes", "no", "yes"),
-        ("the ten checks of a model", free, f"one at a time, {rate('check')}", free),
-        ("uploading pictures", free, rate("picture"), free),
-        ("attacking a whole picture", free, rate("whole picture"), free),
-        ("estimating a training's time", free, rate("estimate"), free),
+        ("the ten checks of a model", free, f"one at a time, {rate['check']}", free),
+        ("uploading pictures", free, rate["picture"], free),
+        ("attacking a whole picture", free, rate["whole picture"], free),
+        ("estimating a training's time", free, rate["estimate"], free),
         ("device, folders and logs", "shown", "hidden", "shown"),
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]

@@ -1,4 +1,4 @@
-"""Processes that folders own: `process.json` holds the number of the process and the moment it was created."""
+"""Processes that belong to folders: a folder's `process.json` holds the id of its process and when that was created."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import psutil
 
 from advcore.files import read_object, with_package, write_whole
 
-_SAME_SECONDS = 2.0  # a correction of the clock may move the moment of creation a little
+_SAME_SECONDS = 2.0  # a correction of the clock may change the recorded time of creation a little
 
 
 def running(folder: Path) -> psutil.Process | None:
-    """The living process of the folder, None when there is none.
+    """The running process of the folder, or None.
 
-    The moment of creation distinguishes it from a later process with the same number. A process that ended but whose parent
-    has not asked for its exit code counts as ended.
+    The time of creation distinguishes it from a later process with the same id. A zombie (a process that ended but whose
+    parent has not read its exit code) counts as ended.
     """
     record = read_object(folder / "process.json")
     pid, created = record.get("pid"), record.get("created")
@@ -35,7 +35,7 @@ def running(folder: Path) -> psutil.Process | None:
 
 
 def record(folder: Path, pid: int) -> None:
-    """Note that the process `pid` belongs to the folder."""
+    """Record that the process `pid` belongs to the folder."""
     write_whole(folder / "process.json", json.dumps({"pid": pid, "created": psutil.Process(pid).create_time()}))
 
 
@@ -44,7 +44,7 @@ def launch(folder: Path, *words: str) -> None:
 
     What it prints goes to the folder's `log.txt`.
     """
-    # If the threads of two programs spin while they wait, both take ten times as long: these threads sleep.
+    # Waiting threads sleep: when those of two programs spin instead, both programs take ten times as long.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **with_package(), "PYTHONUNBUFFERED": "1"}
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
@@ -56,14 +56,14 @@ def launch(folder: Path, *words: str) -> None:
             start_new_session=True,
         )
     record(folder, process.pid)
-    # The parent must ask for the exit code of a child that ended, or it stays in the table of processes.
+    # The parent must read the exit code of a child that ended, or it stays a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
 
 
 def end(folder: Path, *, gently: bool) -> None:
-    """Ask the folder's process to end or, not `gently`, kill it. Nothing happens where it does not live."""
+    """Ask the folder's process to end or, not `gently`, kill it. Does nothing when no process runs."""
     process = running(folder)
-    if process is None or (gently and sys.platform == "win32"):  # which has no gentle signal
+    if process is None or (gently and sys.platform == "win32"):  # Windows cannot ask: the stop file must do
         return
-    with contextlib.suppress(psutil.NoSuchProcess):  # it may end in this moment
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may have just ended
         process.terminate() if gently else process.kill()

@@ -6,10 +6,10 @@ A job's folder `jobs/ID` below the runs is the only record of it; every reader s
     machine.json       the precision to train it in, chosen when the job was made
     process.json       the process that does it
     visitor.json       the visitor of a public server whose job it is; without it, the job has no limits
-    progress.jsonl     one line a moment: step, loss, throughput, time left, the held-out accuracies
+    progress.jsonl     a line a quarter of a second, later fewer: step, loss, throughput, time left, held-out accuracies
     state.safetensors  from where training can be resumed
     stop               the job was asked to stop
-    result.json        how it ended; a job without one and without a living process was ended from outside
+    result.json        how it ended; a job without one and without a running process was ended from outside
     log.txt            what the process printed
 """
 
@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 from advcore import data
 from advcore.device import PRECISIONS, Precision, fastest_precision, pick_device
-from advcore.errors import AdvcoreError
+from advcore.errors import AdvcoreError, LimitError
 from advcore.files import read_object, remove_parts
 from advcore.jobs import limits, processes, turns
 from advcore.models import checkpoints
@@ -43,7 +43,7 @@ State = Literal["queued", "running", "stopped", "failed", "finished"]
 _MAX_LINE = 10_000
 _DELETED = ".deleted"
 WRITING_SECONDS = 120.0
-"""A file that nothing was written to for so long was left by a process that was killed."""
+"""A half-written file that has not grown for this long was left by a killed process."""
 
 
 class JobError(AdvcoreError):
@@ -54,8 +54,8 @@ class JobError(AdvcoreError):
 class Job:
     """A job as its folder shows it at one moment.
 
-    `message` says in a sentence how it ended; `damaged` that its saved state cannot be used, so that it must start again;
-    `spent` that it took all the time it may.
+    `message` says in a sentence how it ended. `damaged` means that its saved state cannot be used, so that it must start
+    again; `spent`, that it used up the time a visitor's job may take.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Job:
 
     @property
     def restartable(self) -> bool:
-        """Whether `start_again` can begin it anew: what it saved is damaged."""
+        """Whether `start_again` can begin it again: its saved state is damaged."""
         return self.state in {"stopped", "failed"} and self.recipe is not None and self.damaged
 
 
@@ -103,12 +103,12 @@ def root() -> Path:
 
 
 def listing(owner: str | None = None) -> list[Job]:
-    """Every job, or every one of a visitor's, the newest first."""
+    """Every job, or every job of the visitor `owner`, the newest first."""
     return [read(folder) for folder in reversed(turns.folders(root())) if owner in (None, turns.owner(folder))]
 
 
 def find(job_id: str, owner: str | None = None) -> Job:
-    """The job with that id; raises JobError when there is none, or it is not the job of the visitor `owner`.
+    """The job with that id; raises JobError when there is none, or when it is not the visitor `owner`'s.
 
     Only an id of the queue's own form becomes a path.
     """
@@ -125,7 +125,7 @@ def read(folder: Path) -> Job:
         trouble = ""
     except (OSError, ValueError) as error:
         recipe, trouble = None, f"Its recipe cannot be read ({error})"
-    # The process is looked for before the result is read: one that ends in between has left its result.
+    # First the process, then the result: a process that ends in between has left its result.
     alive, stopping = processes.running(folder) is not None, (folder / "stop").exists()
     result = read_object(folder / "result.json")
     if result:
@@ -154,7 +154,7 @@ def precision(folder: Path) -> Precision | None:
 def progress(folder: Path) -> list[dict[str, Any]]:
     """The progress of the job in `folder`, oldest first: `phase` and, while it trains, the fields of `training.Progress`.
 
-    A line torn by a sudden end is left out.
+    Incomplete lines, which a killed process may leave, are left out.
     """
     lines = []
     with contextlib.suppress(OSError), (folder / "progress.jsonl").open("rb") as file:
@@ -188,7 +188,7 @@ def without_places(text: str) -> str:
 
 
 def kept(folder: Path) -> str:
-    """What of the training is saved, in words."""
+    """What of the training is saved, as the end of a sentence."""
     if _damaged(folder):
         return "its saved state is damaged, so it can only start again."
     step = state_step(folder)
@@ -196,7 +196,7 @@ def kept(folder: Path) -> str:
 
 
 def _damaged(folder: Path) -> bool:
-    """Whether the header of the saved state cannot be read; whether its weights are whole shows when it is resumed."""
+    """Whether the header of the saved state cannot be read. Damage to its weights is found only when the job is resumed."""
     try:
         state_step(folder)
     except DamagedState:
@@ -205,7 +205,7 @@ def _damaged(folder: Path) -> bool:
 
 
 def _how_it_died(folder: Path) -> str:
-    """How a process ended that left no result: it crashed before it could write one, or it was killed."""
+    """How a process ended that wrote no result: it crashed before that, or it was killed."""
     tail = log_tail(folder, 1)
     if "Error" in tail:
         return f"It crashed ({tail.strip()[:200]}); {kept(folder)}"
@@ -216,7 +216,7 @@ def _how_it_died(folder: Path) -> str:
 
 
 def tidy(now: float | None = None) -> None:
-    """Every ten minutes: delete half-written files that killed processes left, and what visitors made too long ago."""
+    """Delete half-written files of killed processes, and old jobs and models of visitors; at most once in ten minutes."""
     _tidied(int((now or time.time()) // 600))
 
 
@@ -227,7 +227,7 @@ def _tidied(now: int) -> None:
 
 
 def _forget_visitors(before: float) -> None:
-    """Delete the jobs of visitors of a public server, unless they run, and their models, made before that time (seconds)."""
+    """Delete what visitors of a public server made before that time (seconds): models, and jobs that do not run."""
     with turns.lock(root()) if root().is_dir() else contextlib.nullcontext():
         for folder in root().glob("*"):
             made = turns.made_at(folder.name.removeprefix(".").removesuffix(_DELETED))
@@ -247,8 +247,8 @@ def advance() -> None:
 def start(recipe: Recipe, owner: str | None = None) -> Job:
     """Make a job of the recipe and start it, now or when its turn comes. Raises AdvcoreError when its data is missing.
 
-    For a visitor `owner` of a public server it also raises LimitError where the job goes beyond a visitor's limits, and uses
-    no model of another visitor.
+    For a visitor `owner` of a public server it also raises LimitError when the job exceeds a visitor's limits, and finds no
+    model of another visitor.
     """
     data.find(recipe.dataset, "train")
     data.find(recipe.dataset, "test")
@@ -259,7 +259,7 @@ def start(recipe: Recipe, owner: str | None = None) -> Job:
         check(recipe)
     root().mkdir(parents=True, exist_ok=True)
     job_id = datetime.datetime.now().strftime(turns.STAMP)
-    # Renamed when complete: no reader sees half a job.
+    # Renamed when complete, so that no reader sees half a job.
     making = root() / f".{job_id}"
     making.mkdir()
     try:
@@ -278,21 +278,36 @@ def start(recipe: Recipe, owner: str | None = None) -> Job:
 
 
 def check(recipe: Recipe) -> None:
-    """Raise LimitError when the training of this recipe goes beyond the limits of a visitor of a public server."""
+    """Raise LimitError when the training of this recipe exceeds the limits of a visitor of a public server."""
+    allowed = limits.TRAINING
     operations, weights = estimate.work(recipe)
-    limits.check_recipe(recipe, work=operations, weights=weights)
+    if operations > allowed.operations:
+        raise LimitError(
+            f"This training takes {operations / allowed.operations:.2g} times the work that this server allows a visitor; take "
+            "fewer images, fewer epochs or a smaller network."
+        )
+    if weights > allowed.weights:
+        raise LimitError(
+            f"This network has {weights / 1e6:.0f} million weights; this server allows a visitor {allowed.weights / 1e6:.0f} "
+            "million. Take a smaller one."
+        )
+    if recipe.batch_size > allowed.batch:
+        raise LimitError(f"This server allows a visitor batches of up to {allowed.batch} images; take smaller ones.")
 
 
 def check_room(owner: str, *, jobs: bool = True) -> None:
     """Raise LimitError when a visitor has no room for another job, or (without `jobs`) for another model."""
-    every = listing() if jobs else []
-    sizes = disk()
-    limits.check_room(
-        unfinished=sum(job.owner == owner and not job.over for job in every),
-        waiting_together=sum(job.state == "queued" for job in every),
-        disk=sizes.get(owner, 0),
-        disk_together=sum(sizes.values()),
-    )
+    allowed, sizes, every = limits.TRAINING, disk(), listing() if jobs else []
+    if sum(job.owner == owner and not job.over for job in every) >= allowed.unfinished:
+        raise LimitError("You have a training that runs and one that waits; stop one of them first.")
+    if (waiting := sum(job.state == "queued" for job in every)) >= allowed.waiting_together:
+        raise LimitError(f"{waiting} trainings wait on this server, as many as it takes; try again later.")
+    if sizes.get(owner, 0) >= allowed.disk:
+        raise LimitError(
+            f"Your trainings and models fill the {allowed.disk // limits.MIB} MiB that are yours here; delete some first."
+        )
+    if sum(sizes.values()) >= allowed.disk_together:
+        raise LimitError("The trainings and models of all visitors fill this server's disk; try again tomorrow.")
 
 
 def disk() -> dict[str, int]:
@@ -310,11 +325,11 @@ def disk() -> dict[str, int]:
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted in the meantime
         return 0
 
 
-# In what follows, a visitor `owner` of a public server reaches their own jobs alone.
+# In the functions below, `owner` is the visitor of a public server, who reaches only their own jobs; None reaches all.
 
 
 def stop(job_id: str, owner: str | None = None) -> None:
@@ -344,7 +359,7 @@ def _again(job_id: str, owner: str | None, allowed: Callable[[Job], bool], *drop
             check_room(owner)
         if not allowed(job):
             raise JobError(f"This job is {job.state} and cannot be resumed{' from what it saved' if job.damaged else ''}.")
-        processes.end(job.folder, gently=False)  # after its result is written, the process may live a moment longer
+        processes.end(job.folder, gently=False)  # the process may run a moment longer after it wrote its result
         for name in (*dropped, "stop", "result.json", "process.json"):
             (job.folder / name).unlink(missing_ok=True)
     advance()
@@ -353,7 +368,7 @@ def _again(job_id: str, owner: str | None, allowed: Callable[[Job], bool], *drop
 def delete(job_id: str, owner: str | None = None) -> None:
     """Remove an ended or waiting job; the checkpoint it made stays. Raises JobError while it runs.
 
-    `restore` can take back the last deletion: the folder stays, hidden, until the next one.
+    `restore` can undo the last deletion: the folder is kept, hidden, until the next one.
     """
     with turns.lock(root()):
         job = find(job_id, owner)
@@ -366,7 +381,7 @@ def delete(job_id: str, owner: str | None = None) -> None:
 
 
 def restore(job_id: str, owner: str | None = None) -> None:
-    """Take back the last deletion; raises JobError when the job is no longer there. A waiting one waits again."""
+    """Undo the last deletion; raises JobError when the job is no longer there. A waiting job waits again."""
     with turns.lock(root()):
         there = bool(turns.made_at(job_id)) and _deleted(job_id).is_dir()
         if not there or owner not in (None, turns.owner(_deleted(job_id))):

@@ -1,9 +1,8 @@
-"""Which jobs run and which wait, told from their folders alone. Imports no torch, so that the process that waits is small.
+"""Which jobs run and which wait, read from their folders alone. Imports no torch, so that the waiting process is small.
 
 `advance` starts the oldest waiting jobs while there is room, one for each visitor of a public server. Everything that starts,
 stops or lists jobs calls it, and so does every job that ends. While jobs wait, one small process (`python -m
-advcore.jobs.turns ROOT`) also waits for the running ones to end, however they end, and then calls it, so that a killed job does
-not block the others.
+advcore.jobs.turns ROOT`) also calls it whenever a running job has ended, so that a killed job does not block the others.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ def lock(root: Path) -> filelock.FileLock:
 
 
 def limit() -> int:
-    """How many jobs run at a time: `$ADVCORE_JOBS`, else one."""
+    """How many jobs run at a time: `$ADVCORE_JOBS`, or 1."""
     text = os.environ.get("ADVCORE_JOBS", "1")
     return max(1, int(text)) if text.isdecimal() else 1
 
 
 def made_at(job_id: str) -> datetime.datetime | None:
-    """When the job with that id was made, in local time; None where it is no job's id."""
+    """When the job with that id was made, in local time; None for anything that is not a job's id."""
     if not _JOB_ID.fullmatch(job_id):
         return None
     try:
@@ -63,12 +62,12 @@ def owner(folder: Path) -> str | None:
 
 
 def has_result(folder: Path) -> bool:
-    """Whether the job has ended and said how."""
+    """Whether the job has recorded how it ended."""
     return bool(read_object(folder / "result.json"))
 
 
 def is_running(folder: Path) -> bool:
-    """Whether the job's process lives and has not yet said how it ended."""
+    """Whether the job's process runs and has not yet recorded how it ended."""
     return processes.running(folder) is not None and not has_result(folder)
 
 
@@ -79,7 +78,7 @@ def is_waiting(folder: Path) -> bool:
 
 
 def advance(root: Path) -> None:
-    """Kill jobs that were asked to stop and did not, start waiting ones while there is room, and see that one process waits."""
+    """Kill jobs that did not stop in time, start waiting ones while there is room, and let one process wait for the rest."""
     with lock(root):
         jobs = folders(root)
         running = [folder for folder in jobs if is_running(folder)]
@@ -106,7 +105,7 @@ def wait(root: Path) -> None:
         with lock(root):
             jobs = folders(root)
             if not any(is_waiting(folder) for folder in jobs):
-                # Under the lock: a job added after this finds no waiting process and starts one.
+                # Under the lock, so that a job added after this finds no waiting process and starts one.
                 (root / "process.json").unlink(missing_ok=True)
                 return
             busy = [process for folder in jobs if is_running(folder) and (process := processes.running(folder))]

@@ -1,4 +1,4 @@
-"""A job in its own process: train, measure, save, and write down how it ended."""
+"""A job in its own process: train, measure, save, and record how it ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from advcore.training import measure
 from advcore.training.loop import Progress, train
 from advcore.training.state import STATE_FILE, DamagedState, state_step
 
-_NICENESS = 5  # the page that shows the job must stay quick
+_NICENESS = 5  # the page that shows the job must answer quickly
 
 
 class _StopRequested(BaseException):
@@ -40,28 +40,26 @@ class _StopRequested(BaseException):
 
 
 class _StopSignals:
-    """Remembers that this process was asked to end; once `at_once` is set, a signal interrupts it where it is."""
+    """Records that this process was asked to end; once `at_once` is set, a signal interrupts it where it is.
 
-    def __init__(self, folder: Path, seconds: float | None = None) -> None:
-        """After so many `seconds` this process asks itself to end."""
-        self.file, self.received, self.at_once = folder / "stop", False, False
-        self.timer = None if seconds is None else threading.Timer(seconds, self._end)
-        self.spent = False
+    After `seconds` the process asks itself to end, and `spent` is true.
+    """
+
+    def __init__(self, folder: Path, seconds: float = threading.TIMEOUT_MAX) -> None:
+        self.file, self.received, self.at_once, self.spent = folder / "stop", False, False, False
+        self.timer = threading.Timer(seconds, self._end)
+        self.timer.daemon = True
 
     def _end(self) -> None:
         self.spent = True
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def __enter__(self) -> _StopSignals:
+    def __enter__(self) -> None:
         self.before = {kind: signal.signal(kind, self._receive) for kind in (signal.SIGTERM, signal.SIGINT)}
-        if self.timer:
-            self.timer.daemon = True
-            self.timer.start()
-        return self
+        self.timer.start()
 
     def __exit__(self, *_: object) -> None:
-        if self.timer:
-            self.timer.cancel()
+        self.timer.cancel()
         for kind, handler in self.before.items():
             signal.signal(kind, handler)
 
@@ -71,7 +69,7 @@ class _StopSignals:
             raise _StopRequested
 
     def check(self) -> None:
-        """Raise _StopRequested after a signal, or where the stop file exists (Windows has no signals)."""
+        """Raise _StopRequested after a signal, or when the stop file exists (Windows has no such signals)."""
         if self.received or self.file.exists():
             raise _StopRequested
 
@@ -95,9 +93,9 @@ class _Lines:
 
 
 def run(folder: Path) -> int:
-    """Carry out the job in `folder` in this process and write down how it ended; the exit code is 0 unless it failed.
+    """Carry out the job in `folder` in this process and record how it ended; the exit code is 0, or 2 when it failed.
 
-    Raises JobError when there is no job or another process carries it out.
+    Raises JobError when there is no job, or when another process carries it out.
     """
     folder = folder.resolve()
     if not (folder / "recipe.json").exists():
@@ -111,7 +109,7 @@ def run(folder: Path) -> int:
         other = processes.running(folder)
         if other is not None and other.pid != os.getpid() and read(folder).state == "running":
             raise JobError("This job is running in another process; stop that one first.")
-        # Started by hand, the job has no process yet, or that of an earlier attempt.
+        # A job that is started by hand has no process yet, or that of an earlier attempt.
         processes.record(folder, os.getpid())
         (folder / "result.json").unlink(missing_ok=True)
     result = _result(folder)
@@ -122,9 +120,8 @@ def run(folder: Path) -> int:
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    """Train, measure and save, and record how it ended in every case."""
-    owner = turns.owner(folder)
-    signals = _StopSignals(folder, None if owner is None else _seconds_left(folder))
+    """Train, measure and save; what `result.json` holds, however the job ends."""
+    signals = _StopSignals(folder, _seconds_left(folder))
     try:
         with signals:
             return _carry_out(folder, signals)
@@ -136,7 +133,7 @@ def _result(folder: Path) -> dict[str, Any]:
         return {"state": "stopped", "message": f"Stopped; {kept(folder)}"}
     except DamagedState as error:
         return {"state": "failed", "message": str(error), "damaged": True}
-    except AdvcoreError as error:  # expected: its sentence says all
+    except AdvcoreError as error:  # expected: its message needs no traceback
         return {"state": "failed", "message": _reason(error, folder)}
     except Exception as error:
         traceback.print_exc()
@@ -144,13 +141,15 @@ def _result(folder: Path) -> dict[str, Any]:
 
 
 def _seconds_left(folder: Path) -> float:
-    """How many seconds a visitor's job may still take, after those of its earlier attempts."""
+    """How many seconds the job may still take after its earlier attempts; without end for one that is not a visitor's."""
+    if turns.owner(folder) is None:
+        return threading.TIMEOUT_MAX
     spent = [record["seconds"] for record in progress(folder) if isinstance(record.get("seconds"), int | float)]
     return max(0.0, 60 * limits.TRAINING.minutes - max(spent, default=0.0))
 
 
 def _reason(error: Exception, folder: Path) -> str:
-    """What happened and what was kept, in a sentence."""
+    """What happened and what was kept, as a sentence."""
     text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
     if isinstance(error, AdvcoreError):
         return text
@@ -190,7 +189,7 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
         )
         metrics |= measure.watched(last.history)
         origin = measure.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
-        if owner := turns.owner(folder):  # who does not learn what this server is
+        if owner := turns.owner(folder):  # a visitor does not learn which machine this is
             origin |= {"device": "a public server", "visitor": owner}
         signals.at_once = False
         lines.write(phase="saving")
@@ -202,7 +201,7 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
         made = checkpoints.read(path, own=True)
         made.model()
     except CheckpointError:
-        path.unlink(missing_ok=True)  # the state is kept, and makes it again
+        path.unlink(missing_ok=True)  # the saved state is kept, from which it can be made again
         raise
     (folder / STATE_FILE).unlink(missing_ok=True)
     return _finished(made, recipe, last.warning)
@@ -223,22 +222,14 @@ def _train(recipe: Recipe, folder: Path, signals: _StopSignals, lines: _Lines) -
 
 
 def _pause(seconds: float) -> float:
-    """Seconds between two lines of progress: short at first, so that the page moves, but never tens of thousands of lines."""
+    """Seconds between two lines of progress: 0.25 at first, up to 10 later, so that the file stays short."""
     return min(10.0, max(0.25, seconds / 200))
 
 
 def _line(now: Progress) -> dict[str, Any]:
     """A moment of training as a line of progress."""
-    line: dict[str, Any] = {
-        "phase": "training",
-        "step": now.step,
-        "steps": now.steps,
-        "epoch": now.epoch,
-        "loss": round(now.loss, 5),
-        "images_per_second": round(now.images_per_second, 1),
-        "seconds": round(now.seconds, 2),
-        "seconds_left": round(now.seconds_left, 2),
-    }
+    names = ("step", "steps", "epoch", "loss", "images_per_second", "seconds", "seconds_left")
+    line: dict[str, Any] = {"phase": "training", **{name: round(getattr(now, name), 5) for name in names}}
     if now.evaluation:
         line["evaluation"] = asdict(now.evaluation)
     if now.warning:
@@ -247,14 +238,14 @@ def _line(now: Progress) -> dict[str, Any]:
 
 
 def _drop_lines_after(folder: Path, step: int) -> None:
-    """Keep the progress up to the saved state: the steps after it are done again."""
+    """Keep the progress up to the saved state: the steps after it are repeated."""
     records = [record for record in progress(folder) if record["phase"] == "training"]
     kept = [record for record in records if isinstance(record.get("step"), int) and record["step"] <= step]
     write_whole(folder / "progress.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _made_before(job_id: str) -> checkpoints.Checkpoint | None:
-    """The checkpoint that this job has made already, if it was killed between saving it and writing its result."""
+    """The checkpoint of this job, if it was killed after saving it and before writing its result."""
     made = (item for item in checkpoints.catalog().values() if item.own and item.provenance.get("job") == job_id)
     return next(made, None)
 

@@ -66,7 +66,7 @@ def read(path: Path) -> Header:
         raise CheckpointError(f"{path.name} has no usable class names; leave it out.")
     metrics, provenance = header.get("metrics", {}), header.get("provenance", {})
     if not _usable_metrics(metrics):
-        raise CheckpointError(f"{path.name} has figures in its header that are no numbers or out of range; leave it out.")
+        raise CheckpointError(f"{path.name} has figures in its header that are not numbers, or out of range; leave it out.")
     if not isinstance(provenance, dict):
         raise CheckpointError(f"{path.name} has a header that this app cannot read; leave it out.")
     origin = {name: provenance[name] for name in _ORIGIN if name in provenance and _is_short(provenance[name])}
@@ -118,14 +118,15 @@ def _printable(name: object) -> bool:
 
 def _usable_metrics(metrics: object) -> bool:
     """Whether the figures that pages and commands print have the types and ranges that measuring gives them."""
-    if not isinstance(metrics, dict) or not isinstance(rows := metrics.get("attacks", []), list):
+    if not isinstance(metrics, dict) or not _is_plain(metrics):
         return False
-    if not isinstance(history := metrics.get("history", []), list) or not all(_is_evaluation(seen) for seen in history):
-        return False
+    rows, history = metrics.get("attacks", []), metrics.get("history", [])
     return (
-        _is_plain(metrics)
+        isinstance(rows, list)
         and len(rows) <= _MAX_ROWS
+        and isinstance(history, list)
         and len(history) <= _MAX_HISTORY
+        and all(_is_evaluation(seen) for seen in history)
         and _is_share(metrics.get("clean", 0))
         and ("autoattack" not in metrics or _is_robust_accuracy(metrics["autoattack"]))
         and ("diagnosis" not in metrics or _is_diagnosis(metrics["diagnosis"]))
@@ -185,7 +186,7 @@ def _is_budget(found: dict[str, Any]) -> bool:
 
 
 def _is_epsilon(value: object, norm: object) -> bool:
-    """Whether the value is a budget in that norm: up to 1 in L∞ and L0, any length in L2."""
+    """Whether the value is a budget in that norm: up to 1 in L∞ and L0, up to 10⁶ in L2."""
     limit = {"linf": 1, "l0": 1, "l2": 1e6}.get(norm) if isinstance(norm, str) else None
     return limit is not None and isinstance(value, int | float) and 0 <= value <= limit
 
