@@ -21,11 +21,11 @@ from advcore.papers import studies
 from ui import charts, frame, load, measured, share
 from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
+from ui.downloads import offer_csv
 from ui.frame import chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
-from ui.slides import Slide, offer_slide
+from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import curve_command
-from ui.tables import csv_text
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
 
 plain = "{:.6g}".format
@@ -328,20 +328,9 @@ def download(
             "high": st.column_config.NumberColumn("to", format="percent"),
         },
     )
-    files = {
-        "Download the curves (CSV)": ("accuracy", lambda: csv_text(rows)),
-        "Download every image (CSV)": ("images", lambda: csv_text(image_rows(images, parts))),
-    }
     with st.container(horizontal=True):
-        for label, (name, text) in files.items():
-            st.download_button(
-                label,
-                text,
-                file_name=f"{info.name}-{name}.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+        offer_csv("Download the curves (CSV)", lambda: rows, f"{info.name}-accuracy.csv")
+        offer_csv("Download every image (CSV)", lambda: image_rows(images, parts), f"{info.name}-images.csv")
         if all(len(seen) >= request.count for _, seen in parts):
             offer_slide(partial(slide_of, info, images, traces, request, here()), f"{info.name}-accuracy")
     st.caption(
@@ -366,8 +355,8 @@ def slide_of(
         curve_data(curves, telling_epsilon([drawn for _, drawn in curves])),
         f"Accuracy against ε: {info.title}",
         " ".join([f"The first {request.count:,} test images; bands: 95 % (Wilson).", *notes]),
-        f"Models: {', '.join(model.id for model in request.models)}.",
-        info.credit or f"{info.title}, {images.source}",
+        models_shown(request.models),
+        licence(info, images),
         link,
     )
 

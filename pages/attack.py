@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -19,10 +18,10 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
+from ui.downloads import offer_file
 from ui.frame import chosen, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
 from ui.pickers import (
-    ANY,
     about_images,
     attack_picker,
     dataset_picker,
@@ -31,7 +30,8 @@ from ui.pickers import (
     pick_models,
     pick_target,
 )
-from ui.slides import Slide, offer_slide
+from ui.scene import Scene, open_scene
+from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import attack_snippet
 from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 
@@ -63,57 +63,37 @@ def page() -> None:
 
     waiting = st.empty()
     with waiting, st.spinner("Attacking …", show_time=True), load.interactive():
-        first, usual = load.striking(*models, info.epsilon)
-        index = int(number("image", 0, len(images) - 1, first, scope=info.name))
-        target = None if target_name == ANY else images.class_names.index(target_name)
-        own_class = target == int(images.labels[index])
-        target = None if own_class else target
-        attack = attacks.attack_named(attack_name, targeted=target is not None)
+        scene = open_scene(info, images, known, models, attack_name, target_name)
         scrub_key, noisy = f"scrub:{info.name}", number("noise", 0, 1, 0, scope=info.name) == 1
-        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noisy or asks_for_noise(scrub_key, str(turn()))
-        seen = [partial(side, model, index, attack, target, info) for model in models]
-        sides = [of(noise=st.session_state[_NOISE]) for of in seen]
+        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noisy or asks_for_noise(scrub_key, turn())
+        sides = [side(scene, model, noise=st.session_state[_NOISE]) for model in models]
     waiting.empty()
-    if own_class:
+    if target_name == images.class_names[scene.label]:
         st.info(
-            f"This image is a “{markdown_safe(target_name)}” itself; the attack moves toward any other class.",
+            f"“{markdown_safe(target_name)}” is the image's true class: the attack may move to any other class.",
             icon=":material/my_location:",
         )
     left = scrubber(
         sides,
         images.class_names,
-        epsilon=number("epsilon", 0, info.epsilon_max, usual, scope=info.name),
+        epsilon=scene.epsilon,
         usual=info.epsilon,
         noise=noisy,
         offers_noise=True,
-        turn=str(turn()),
+        turn=turn(),
         key=scrub_key,
     )
     masked_notes(models, attack_name)
-    grid = sides[0].attack.epsilons if left.noise else info.epsilons
-    remember(
-        info.name,
-        dataset=info.name,
-        a=models[0].id,
-        b=models[1].id,
-        attack=attack_name,
-        target=None if target_name == ANY else target_name,
-        image=index,
-        epsilon=left.epsilon,
-        noise=1 if left.noise else None,
-    )
-    shown = attacks.UniformNoise() if left.noise else attack
-    words = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
-    drawing = partial(sides_drawn, sides, images.class_names, left)
-    share.shows(described(images, index, shown, target) + words, drawing)
+    remember(info.name, epsilon=left.epsilon, noise=1 if left.noise else None)
+    shown = attacks.UniformNoise() if left.noise else scene.attack
+    within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
+    share.shows(described(scene, shown) + within, partial(sides_drawn, sides, images.class_names, left))
     frame.enough()
     link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
-    pick_image(info, images, index)
-    take_away(models, images, index, shown, target, grid, left)
-    offer_slide(
-        partial(slide_of, models, seen, images, described(images, index, attack, target), left, here()), f"{info.name}-{index}"
-    )
-    st.caption(described(images, index, shown, target, markdown_safe) + words)
+    pick_image(scene)
+    take_away(scene, shown, sides[0].attack.epsilons if left.noise else info.epsilons, left)
+    offer_slide(partial(slide_of, scene, left, here()), scene.file)
+    st.caption(described(scene, shown, markdown_safe) + within)
 
 
 def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
@@ -140,13 +120,13 @@ def break_defense(model: Checkpoint) -> None:
     go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
 
 
-def side(model: Checkpoint, index: int, attack: attacks.Attack, target: int | None, info: data.Dataset, *, noise: bool) -> Side:
+def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:
     """A model's card: its answers to the image under the attack and, with `noise`, under noise."""
-    seen = load.scrubbed(load.image_attack(model, index, attack, target), info.epsilons)
-    shown = Side(role(model.defense), model.title, role_colour(model.defense), seen)
-    if not noise:
-        return shown
-    return replace(shown, noise=load.scrubbed(load.image_attack(model, index, attacks.UniformNoise(), target), seen.epsilons))
+    seen, control = scene.seen(model), None
+    if noise:
+        asked = load.image_attack(model, scene.index, attacks.UniformNoise(), scene.target)
+        control = load.scrubbed(asked, seen.epsilons)
+    return Side(role(model.defense), model.title, role_colour(model.defense), seen, control)
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
@@ -159,8 +139,9 @@ def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
                 link("The ten checks", "believe", icon=":material/verified:", dataset=model.dataset, model=model.id)
 
 
-def pick_image(info: data.Dataset, images: data.LabeledImages, index: int) -> None:
+def pick_image(scene: Scene) -> None:
     """The gallery of test images, of one class or of all."""
+    info, images = scene.info, scene.images
 
     def show(number: int) -> None:
         keep(info.name, image=number)
@@ -188,33 +169,23 @@ def pick_image(info: data.Dataset, images: data.LabeledImages, index: int) -> No
         st.session_state[page_key] = (st.session_state.get(page_key, 0) + 1) % pages
     start = st.session_state.get(page_key, 0) * PER_PAGE
     if matching:
-        gallery(images, matching[start : start + PER_PAGE], index, key=f"gallery:{info.name}", on_pick=show)
+        gallery(images, matching[start : start + PER_PAGE], scene.index, key=f"gallery:{info.name}", on_pick=show)
     else:
         st.caption(f"None of these images is a {markdown_safe(only)}.")
 
 
-def take_away(
-    models: Sequence[Checkpoint],
-    images: data.LabeledImages,
-    index: int,
-    attack: attacks.Attack,
-    target: int | None,
-    grid: tuple[float, ...],
-    left: Scrubbed,
-) -> None:
+def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], left: Scrubbed) -> None:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
     st.markdown("## Take it with you")
-    for column, model, letter in zip(st.columns(len(models)), models, "AB", strict=True):
+    images, index, target = scene.images, scene.index, scene.target
+    for column, model, letter in zip(st.columns(2), scene.models, "AB", strict=True):
         with load.interactive():
             outcome = load.outcome(load.image_attack(model, index, attack, target), grid, left.epsilon)
         with column:
-            st.download_button(
+            offer_file(
                 f"Attacked image for {letter} (PNG, {images.shape[2]}×{images.shape[1]})",
                 png(outcome.saved[0]),
-                file_name=f"{images.dataset}-{index}-{letter}-eps{left.epsilon:.3f}.png",
-                mime="image/png",
-                icon=":material/download:",
-                on_click="ignore",
+                f"{scene.file}-{letter}-eps{left.epsilon:.3f}.png",
                 key=f"download {letter}",
                 width="stretch",
             )
@@ -237,43 +208,30 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
         return f"✗ Checked: {within} and {still} {letter}.{other}"
     if outcome.fooled(outcome.after):
         return f"✓ Checked: {within} and no longer fools {letter}."
-    return f"✓ Checked: {within}; {letter} holds, before and after rounding to 8 bits."
+    return f"✓ Checked: {within}; {letter} is not fooled, before and after rounding to 8 bits."
 
 
-def slide_of(
-    models: Sequence[Checkpoint],
-    seen: Sequence[Callable[..., Side]],
-    images: data.LabeledImages,
-    caption: str,
-    left: Scrubbed,
-    link: str | None,
-) -> Slide:
+def slide_of(scene: Scene, left: Scrubbed, link: str | None) -> Slide:
     """What the page shows, to be dragged elsewhere. A model whose robustness is masked is said to be so."""
-    info = data.dataset(images.dataset)
-    found = (masking(model) for model in models)
+    found = (masking(model) for model in scene.models)
     notes = [f"Model {letter} {finding}." for letter, finding in zip("AB", found, strict=True) if finding]
+    sides = [side(scene, model, noise=True) for model in scene.models]
     return Slide(
         "scrubber",
-        scrubber_data([of(noise=True) for of in seen], images.class_names, info.epsilon)
-        | {"epsilon": left.epsilon, "noise": left.noise},
+        scrubber_data(sides, scene.images.class_names, scene.info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
         TITLE,
-        " ".join([f"{caption}.", *notes]),
-        f"Models: {' and '.join(dict.fromkeys(model.id for model in models))}.",
-        info.credit or f"{info.title}, {images.source}",
+        " ".join([f"{described(scene, scene.attack)}.", *notes]),
+        models_shown(scene.models),
+        licence(scene.info, scene.images),
         link,
     )
 
 
-def described(
-    images: data.LabeledImages, index: int, attack: attacks.Attack, target: int | None, write: Callable[[str], str] = str
-) -> str:
+def described(scene: Scene, attack: attacks.Attack, write: Callable[[str], str] = str) -> str:
     """Which image is shown and which attack was made on it, up to its ε; `write` escapes the names of classes."""
-    name, label = attacks.title(attack), write(images.class_names[int(images.labels[index])])
-    toward = "" if target is None or not getattr(attack, "targeted", False) else f" toward {write(images.class_names[target])}"
-    return (
-        f"Test image {index} of {data.dataset(images.dataset).title}, true class “{label}”. "
-        f"{name[0].upper()}{name[1:]}{toward}, every pixel changed by at most ε"
-    )
+    name, targeted = attacks.title(attack), scene.target is not None and getattr(attack, "targeted", False)
+    toward = f" toward {write(scene.images.class_names[scene.target])}" if targeted else ""
+    return f"{scene.image_words(write)}. {name[0].upper()}{name[1:]}{toward}, every pixel changed by at most ε"
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load, visitor
 from ui.components.model_list import Line, model_list
+from ui.downloads import offer_csv, offer_file
 from ui.frame import chosen, heading, remember
 from ui.links import link
-from ui.tables import csv_text
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
@@ -122,14 +122,7 @@ def about(known: Mapping[str, checkpoints.Checkpoint]) -> None:
         "clean in the lightest shade, FGSM, and the strongest attack measured (PGD, AutoAttack, all checks together) in the "
         "darkest. Masked: FGSM leaves far more than stronger attacks, or a check fails."
     )
-    st.download_button(
-        "All figures (CSV)",
-        lambda: csv_text([row(item) for item in known.values()]),
-        file_name="models.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    offer_csv("All figures (CSV)", lambda: map(row, known.values()), "models.csv")
 
 
 def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
@@ -233,14 +226,7 @@ def actions(item: checkpoints.Checkpoint) -> None:
     link("Can it be believed?", "believe", icon=":material/verified:", dataset=dataset, model=item.id)
     onward = {"dataset": dataset, "architecture": architecture, "start": item.id, "job": "new"}
     link("Train it further", "retrain", icon=":material/school:", **onward)
-    st.download_button(
-        "Download",
-        item.path.read_bytes,
-        file_name=f"{dataset}-{item.path.name}",
-        mime="application/octet-stream",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    offer_file("Download", item.path.read_bytes, f"{dataset}-{item.path.name}")
     if not item.own:
         return
     # A form sends the name with the click: neither is lost while the page is drawn again.

@@ -10,6 +10,7 @@ from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
 from advcore.papers.study import Chart, Study
 from ui import frame
+from ui.downloads import offer_file
 from ui.frame import chosen, heading, remember
 from ui.papers import drawings, report, sections
 from ui.words import markdown_safe
@@ -152,13 +153,11 @@ def uses(of: Study, found: Record | None) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sections.links(of)
         sections.exports(of, found)
-        st.download_button(
+        offer_file(
             "All studies in one report",
             lambda: report.report([(of, recorded(of, say=False)) for of in STUDIES.values()]),
-            file_name="papers-report.html",
-            mime="text/html",
-            icon=":material/print:",
-            on_click="ignore",
+            "papers-report.html",
+            "print",
         )
     sections.beyond(of)
 

@@ -10,6 +10,7 @@ from advcore.errors import AdvcoreError
 from ui import frame
 from ui.components.presenter import presenter
 from ui.deck import MOST_BYTES, MOST_NOTES, MOST_TITLE, Deck, Screen, from_json, from_text, held, hold, to_json, to_text
+from ui.downloads import offer_file
 from ui.frame import asked_for, heading, number, remember
 from ui.glossary import tell
 from ui.lessons.reading import lessons
@@ -93,14 +94,7 @@ def files(deck: Deck) -> None:
             on_click=lambda: attempt(lambda: (*held(), *screens(by_title[title]))),
         )
         if deck:
-            st.download_button(
-                "Download the list",
-                lambda: to_json(deck),
-                file_name="deck.json",
-                mime="application/json",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            offer_file("Download the list", lambda: to_json(deck), "deck.json")
             st.button("Clear the list", icon=":material/delete_sweep:", on_click=replace, args=((),))
     st.file_uploader("Open a list from a file", type="json", max_upload_size=1, key=_OPENED, on_change=opened)
 

@@ -6,11 +6,12 @@ import streamlit as st
 
 from advcore import attacks
 from advcore.errors import AdvcoreError
-from ui import frame, load
-from ui.frame import chosen, heading, number, remember, remembered
+from ui import frame
+from ui.frame import chosen, heading, remember, remembered
 from ui.links import link
-from ui.pickers import ANY, about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
-from ui.why import Scene, carried, certified, hidden, looks, maps
+from ui.pickers import about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
+from ui.scene import open_scene
+from ui.why import carried, certified, hidden, looks, maps
 from ui.words import markdown_safe
 
 PARTS = {
@@ -37,24 +38,8 @@ def page() -> None:
         models = pick_models(info, known)
         attack_name = attack_picker()
         target_name = pick_target(info, images)
-    with load.interactive():
-        first, usual = load.striking(*models, info.epsilon)
-    index = int(number("image", 0, len(images) - 1, first, scope=info.name))
-    target = None if target_name == ANY else images.class_names.index(target_name)
-    target = None if target == int(images.labels[index]) else target
-    attack = attacks.attack_named(attack_name, targeted=target is not None)
-    epsilon = number("epsilon", 0, info.epsilon_max, usual, scope=info.name)
-    remember(
-        info.name,
-        dataset=info.name,
-        a=models[0].id,
-        b=models[1].id,
-        attack=attack_name,
-        target=None if target_name == ANY else target_name,
-        image=index,
-        epsilon=epsilon,
-    )
-    scene = Scene(info, images, index, (models[0], models[1]), known, attack_name, attack, target, epsilon)
+    scene = open_scene(info, images, known, models, attack_name, target_name)
+    remember(info.name, epsilon=scene.epsilon)
     part = st.segmented_control(
         "Part",
         list(PARTS),
@@ -72,8 +57,7 @@ def page() -> None:
     with way:
         link("Back to Attack", "", icon=":material/arrow_back:", **here)
     with about:
-        label = markdown_safe(images.class_names[scene.label])
-        st.caption(f"Test image {index} of {info.title}, true class “{label}”; {attacks.title(attack)}")
+        st.caption(f"{scene.image_words(markdown_safe)}; {attacks.title(scene.attack)}")
     with picks:
         about_images(images, "fp32")
 

@@ -19,12 +19,13 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
+from ui.downloads import offer_file
 from ui.frame import chosen, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
 from ui.pickers import attack_picker
-from ui.slides import Slide, offer_slide
+from ui.slides import Slide, models_shown, offer_slide
 from ui.words import OTHERS, epsilon_text, markdown_safe, percent, role, role_colour
 
 REACHES = {"view": "what the models see", "full": "the whole picture"}
@@ -293,7 +294,7 @@ def slide_of(
         scrubber_data(cards, models[0].class_names, info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
         "A picture under attack",
         f"{caption}.",
-        f"Models: {' and '.join(model.id for model in models)}.",
+        models_shown(models),
         given.credit,
         link,
     )
@@ -340,16 +341,14 @@ def attacked_file(
     if saved is None:
         st.caption("A picture this large takes seconds to pack; then it is opened again, to check what the model says of it.")
         return
-    place.download_button(
-        f"Attacked picture for {letter} (PNG, {saved.size[0]}×{saved.size[1]})",
-        saved.png,
-        file_name=f"attacked-{letter}-eps{epsilon:.3f}.png",
-        mime="image/png",
-        icon=":material/download:",
-        on_click="ignore",
-        key=f"own download {letter}",
-        width="stretch",
-    )
+    with place:
+        offer_file(
+            f"Attacked picture for {letter} (PNG, {saved.size[0]}×{saved.size[1]})",
+            saved.png,
+            f"attacked-{letter}-eps{epsilon:.3f}.png",
+            key=f"own download {letter}",
+            width="stretch",
+        )
     if saved.after:
         st.caption(f"✗ Checked: this PNG, opened again, {'still ' if saved.before else ''}fools {letter}.")
     elif saved.before:

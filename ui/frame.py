@@ -137,13 +137,13 @@ def go(values: dict[str, str], *, full: bool = False) -> None:
     What they leave out is as the session last had it; with `full`, at its default.
     """
     state = st.session_state
-    state[_ASKED], state[_FULL], state[_TURN] = dict(values), full, turn() + 1
+    state[_ASKED], state[_FULL], state[_TURN] = dict(values), full, state.get(_TURN, 0) + 1
     drop_controls()
 
 
-def turn() -> int:
-    """How often the state was set by an address or by `go`: what a component reported in an earlier turn no longer holds."""
-    return st.session_state.get(_TURN, 0)
+def turn() -> str:
+    """Changes when an address or `go` sets the state: what a component reported before no longer holds."""
+    return str(st.session_state.get(_TURN, 0))
 
 
 def _write_address(in_place: bool) -> None:

@@ -9,7 +9,8 @@ import streamlit as st
 from advcore import attacks, data
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.models import checkpoints, pretrained
+from advcore.models import pretrained
+from advcore.models.checkpoints import Checkpoint
 from ui import load, visitor
 from ui.frame import Finished, chosen
 from ui.words import markdown_safe
@@ -44,7 +45,7 @@ def dataset_picker(*, bare: bool = False) -> data.Dataset:
     return data.dataset(name)
 
 
-def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str, checkpoints.Checkpoint]]:
+def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str, Checkpoint]]:
     """The dataset's test images, and its checkpoints that take them; stops the page with a sentence when either is missing."""
     try:
         images = load.dataset(info.name)
@@ -72,7 +73,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
     return images, fitting
 
 
-def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrained]) -> tuple[str, str]:
+def default_pair(known: Mapping[str, Checkpoint | pretrained.Pretrained]) -> tuple[str, str]:
     """A standard model and a defended one, of the same architecture where there are such; the same twice if it is alone."""
     standard = [item for item in known.values() if not item.defended] or list(known.values())
     for first in standard:
@@ -83,20 +84,21 @@ def default_pair(known: Mapping[str, checkpoints.Checkpoint | pretrained.Pretrai
     return standard[0].id, others[-1] if others else standard[0].id
 
 
-def pick_models(info: data.Dataset, known: dict[str, checkpoints.Checkpoint]) -> list[checkpoints.Checkpoint]:
+def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> tuple[Checkpoint, Checkpoint]:
     """Models A and B."""
-    return [
-        known[
-            st.selectbox(
-                f"Model {letter.upper()}",
-                list(known),
-                format_func=lambda name, letter=letter: f"{letter.upper()}: {known[name].title}",
-                key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
-                label_visibility="collapsed",
-            )
-        ]
-        for letter, default in zip("ab", default_pair(known), strict=True)
-    ]
+
+    def pick(letter: str, default: str) -> Checkpoint:
+        name = st.selectbox(
+            f"Model {letter.upper()}",
+            list(known),
+            format_func=lambda name: f"{letter.upper()}: {known[name].title}",
+            key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
+            label_visibility="collapsed",
+        )
+        return known[name]
+
+    a, b = default_pair(known)
+    return pick("a", a), pick("b", b)
 
 
 def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from ui.card import Drawing, card, code, fits_code
 from ui.deck import MOST_TITLE, DeckError, Screen, held, hold
+from ui.downloads import offer_file
 from ui.links import link
 
 ALONE = (
@@ -39,13 +40,11 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
     sentence, drawing = st.session_state[_SHOWN]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="share"):
         offer_code(address)
-        st.download_button(
+        offer_file(
             "Share card (PNG)",
             lambda: card(sentence, drawing, address),
-            file_name=f"{page}-card.png",
-            mime="image/png",
-            icon=":material/image:",
-            on_click="ignore",
+            f"{page}-card.png",
+            "image",
             help="A picture of this state with one sentence and its link, to paste into a chat or a document",
         )
         if page != "present":

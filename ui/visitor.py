@@ -24,7 +24,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from advcore.errors import AdvcoreError, LimitError
 from advcore.jobs import limits
 from advcore.jobs.limits import Rules
-from ui.components import mount
+from ui.components import mount, reported
 
 COOKIE = "advcore_visitor"
 KEY, _COMPONENT, _PROBLEM = "visitor's key", "visitor", "problem with the token"
@@ -74,9 +74,9 @@ def _key() -> str:
         sent = st.context.cookies.get(COOKIE, "")
         state[KEY] = sent if _FORM.fullmatch(sent) else secrets.token_urlsafe(24)
     # Two tabs that a new browser opened at once: the first cookie counts.
-    reported = (state.get(_COMPONENT) or {}).get("key")
-    if isinstance(reported, str) and _FORM.fullmatch(reported):
-        state[KEY] = reported
+    sent = reported(_COMPONENT, "key")
+    if isinstance(sent, str) and _FORM.fullmatch(sent):
+        state[KEY] = sent
     return state[KEY]
 
 
@@ -91,7 +91,7 @@ def _name() -> str:
 def keep() -> None:
     """On a public server, keep the visitor's key in the browser."""
     if limits.public():
-        mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states={"key": None})
+        mount("visitor", {"name": COOKIE, "key": _key()}, key=_COMPONENT, states=("key",))
 
 
 def foot() -> None:

@@ -29,8 +29,8 @@ from advcore.training import estimate
 from tests.pages.conftest import open_page
 from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
 from ui import load
+from ui.downloads import csv_text
 from ui.papers import report, sections
-from ui.tables import csv_text
 
 QUESTIONS = [key for key, study in STUDIES.items() if not study.claim]
 

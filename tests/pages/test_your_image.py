@@ -26,7 +26,7 @@ from advcore.recipe import Recipe
 from tests.corpus import bad_files, good_files
 from tests.hands import Hand, picture_of, png_of
 from tests.pages.conftest import open_page
-from ui.components import camera, drawing_pad
+from ui.components import camera, drawing_pad, sent_file
 from ui.components.cropper import Crop, _crop
 from ui.components.scrubber import Scrubbed, Side
 from ui.photo import session
@@ -363,7 +363,7 @@ def test_a_strange_drawing_is_refused(sent: object) -> None:
 @pytest.mark.parametrize("sent", [5, [], "not base64 !", "A" * (25 << 20)])
 def test_a_strange_photo_from_the_camera_is_refused(sent: object) -> None:
     with pytest.raises(PhotoError):
-        camera.shot(sent)
+        sent_file(sent, camera._MOST_TEXT, "photo")
 
 
 def test_a_drawing_is_a_file_like_any_other() -> None:

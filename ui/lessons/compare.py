@@ -49,7 +49,7 @@ class Compare(Activity):
             load.dataset(info.name).class_names,
             epsilon=number("epsilon", 0, info.epsilon_max, lesson.epsilon, scope=lesson.id),
             usual=info.epsilon,
-            turn=str(turn()),
+            turn=turn(),
             key=f"lesson {lesson.id}",
         )
         remember(lesson.id, epsilon=left.epsilon)

@@ -16,9 +16,9 @@ from advcore.papers.studies import published_curves
 from advcore.papers.study import Study
 from advcore.training import estimate
 from ui import load, visitor
+from ui.downloads import offer_csv, offer_file
 from ui.links import link
 from ui.papers import report
-from ui.tables import csv_text
 from ui.words import markdown_safe
 
 
@@ -75,23 +75,9 @@ def accuracy_query(of: Study, models: Sequence[str], epsilon: float) -> dict[str
 
 def exports(of: Study, record: Record | None) -> None:
     """The table as CSV, and a report to print."""
-    st.download_button(
-        "Table (CSV)",
-        lambda: csv_text(list(verdicts.rows(of, record))),
-        file_name=f"{of.key}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key=f"csv {of.key}",
-    )
-    st.download_button(
-        "Report to print",
-        lambda: report.report([(of, record)]),
-        file_name=f"{of.key}-report.html",
-        mime="text/html",
-        icon=":material/print:",
-        on_click="ignore",
-        key=f"report {of.key}",
+    offer_csv("Table (CSV)", lambda: verdicts.rows(of, record), f"{of.key}.csv", key=f"csv {of.key}")
+    offer_file(
+        "Report to print", lambda: report.report([(of, record)]), f"{of.key}-report.html", "print", key=f"report {of.key}"
     )
 
 

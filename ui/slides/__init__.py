@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import streamlit as st
 from markupsafe import Markup
 
 from advcore import __version__
+from advcore.data import Dataset, LabeledImages
 from ui.components import source
+from ui.downloads import offer_file
 
 _HERE = Path(__file__).parent
 _EXPORTED = "export default function (component) {"
@@ -66,15 +68,23 @@ def slide_html(slide: Slide) -> str:
 
 def offer_slide(slide: Callable[[], Slide], file_name: str) -> None:
     """A button that downloads the slide; it is made when the button is clicked."""
-    st.download_button(
+    offer_file(
         "Living slide (HTML)",
-        lambda: slide_html(slide()).encode(),
-        file_name=f"{file_name}.html",
-        mime="text/html",
-        icon=":material/slideshow:",
-        on_click="ignore",
+        lambda: slide_html(slide()),
+        f"{file_name}.html",
+        "slideshow",
         help="One file for a lesson or a talk: ε can still be dragged, without the app and without a network.",
     )
+
+
+def models_shown(models: Iterable[Any]) -> str:
+    """The origin of a slide that shows these models."""
+    return f"Models: {', '.join(dict.fromkeys(model.id for model in models))}."
+
+
+def licence(info: Dataset, images: LabeledImages) -> str:
+    """Whose images they are."""
+    return info.credit or f"{info.title}, {images.source}"
 
 
 def _theme() -> str:

@@ -15,10 +15,11 @@ from advcore.evaluation.transfer import Transfer, nothing, transfer
 from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
+from ui.downloads import offer_csv
 from ui.frame import chosen, chosen_number, remember
 from ui.pictures import Picture, pictures
-from ui.tables import csv_text
-from ui.why import Scene, results, wait
+from ui.scene import Scene
+from ui.why import results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent
 from ui.worker import Task, pausing
 
@@ -156,11 +157,8 @@ def _show(
             )
         ]
         pictures(shown)
-    st.download_button(
+    offer_csv(
         "The table (CSV)",
-        lambda: csv_text([{"attack": attacks.title(attack), "epsilon": epsilon, **row} for row in found.rows()]),
-        file_name=f"{scene.info.name}-transfer.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        lambda: ({"attack": attacks.title(attack), "epsilon": epsilon, **row} for row in found.rows()),
+        f"{scene.info.name}-transfer.csv",
     )

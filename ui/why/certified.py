@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
+from ui.downloads import offer_csv
 from ui.frame import chosen, chosen_number, remember, remembered
 from ui.links import link
-from ui.tables import csv_text
+from ui.scene import Scene
 from ui.tiles import Tile, tiles
-from ui.why import Scene, results, wait
+from ui.why import results, wait
 from ui.words import DEFENDED, FOOLED, markdown_safe, percent, role_colour
 from ui.worker import Task, pausing
 
@@ -66,13 +67,10 @@ def draw(scene: Scene) -> None:
     )
     whole = [each for each in found if each is not None and each.complete]
     if len(whole) == len(scene.models):
-        st.download_button(
+        offer_csv(
             "Votes and radii (CSV)",
-            lambda: csv_text([_row(scene, model, each) for model, each in zip(scene.models, whole, strict=True)]),
-            file_name=f"{scene.info.name}-{scene.index}-certified.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: (_row(scene, model, each) for model, each in zip(scene.models, whole, strict=True)),
+            f"{scene.file}-certified.csv",
         )
 
 

@@ -15,8 +15,9 @@ from advcore.evaluation.inside import IMAGES, Inside, hidden, inside
 from advcore.evaluation.scrub import Scrub
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
-from ui.tables import csv_text
-from ui.why import Scene, results, wait
+from ui.downloads import offer_csv
+from ui.scene import Scene
+from ui.why import results, wait
 from ui.words import epsilon_text, markdown_safe, percent
 from ui.worker import Task, pausing
 
@@ -56,13 +57,10 @@ def draw(scene: Scene) -> None:
         f"white point, is this image under {attacks.title(scene.attack)} as ε grows, vermilion where the attack has what it "
         f"wants; the ring is ε = {epsilon_text(scene.epsilon)}."
     )
-    st.download_button(
+    offer_csv(
         "Every point (CSV)",
-        lambda: csv_text([row for each in drawn for row in _rows(scene, *each)]),
-        file_name=f"{scene.info.name}-{scene.index}-inside.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        lambda: (row for each in drawn for row in _rows(scene, *each)),
+        f"{scene.file}-inside.csv",
     )
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 import torch
-from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from advcore.attacks import Norm
 from advcore.evaluation.gradients import STEPS, Film, InputGradient, far_epsilons, film, input_gradient_at
 from advcore.images.encode import png, to_bytes
 from advcore.models.checkpoints import Checkpoint
 from ui import load
+from ui.downloads import offer_csv, offer_file
 from ui.frame import chosen, remember
 from ui.pictures import Picture, pictures
-from ui.tables import csv_text
-from ui.why import Scene, results, wait
+from ui.scene import Scene
+from ui.why import results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent, role, role_colour
 from ui.worker import Task, pausing
 
@@ -71,16 +70,14 @@ def gradients(scene: Scene) -> None:
         "The gradient of the loss: mid-grey is 0, a brighter value raises the loss where it is light and lowers it where it is "
         f"dark, up to the largest value {grey}. Alignment is the cosine between image and gradient, without its sign."
     )
-    below = st.container(horizontal=True)
-    _download(below, "Gradients (PNG)", [[each.pixels for each in shown]], f"{scene.info.name}-{scene.index}-gradients.png")
-    below.download_button(
-        "Every value (CSV)",
-        lambda: csv_text([row for model, each in zip(scene.models, found, strict=True) for row in _values(model, each)]),
-        file_name=f"{scene.info.name}-{scene.index}-gradients.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    file = f"{scene.file}-gradients"
+    with st.container(horizontal=True):
+        _offer_pictures("Gradients (PNG)", [[each.pixels for each in shown]], f"{file}.png")
+        offer_csv(
+            "Every value (CSV)",
+            lambda: (row for model, each in zip(scene.models, found, strict=True) for row in _values(model, each)),
+            f"{file}.csv",
+        )
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
@@ -141,16 +138,13 @@ def films(scene: Scene) -> None:
         "that: judge by eye. Small networks, and those whose robustness is masked, may show neither."
     )
     file = f"{info.name}-{scene.index}-film"
-    below = st.container(horizontal=True)
-    _download(below, "Filmstrips (PNG)", [list(each.frames) for each in films], f"{file}.png")
-    below.download_button(
-        "Their answers (CSV)",
-        lambda: csv_text([row for model, each in zip(scene.models, films, strict=True) for row in _rows(model, each, names)]),
-        file_name=f"{file}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    with st.container(horizontal=True):
+        _offer_pictures("Filmstrips (PNG)", [each.frames for each in films], f"{file}.png")
+        offer_csv(
+            "Their answers (CSV)",
+            lambda: (row for model, each in zip(scene.models, films, strict=True) for row in _rows(model, each, names)),
+            f"{file}.csv",
+        )
 
 
 def _frames(found: Film, names: Sequence[str], norm: Norm) -> list[Picture]:
@@ -189,13 +183,12 @@ def _run(request: Request, model: nn.Module, image: Tensor, epsilons: Sequence[f
     return film(pausing(model), image, request.target, epsilons, norm=request.norm, index=asked.index)
 
 
-def _download(place: DeltaGenerator, label: str, rows: Sequence[Sequence[Tensor]], file_name: str) -> None:
-    """Pictures of one size (C×H×W) as one PNG, each pixel four wide."""
+def _offer_pictures(label: str, rows: Sequence[Iterable[Tensor]], file_name: str) -> None:
+    """Pictures of one size (C×H×W) to download as one PNG, each pixel four wide."""
 
     def drawn() -> bytes:
-        whole = torch.cat(
-            [torch.cat([image if image.dtype == torch.uint8 else to_bytes(image) for image in row], 2) for row in rows], 1
-        )
-        return png(F.interpolate(whole[None].float(), scale_factor=4)[0].to(torch.uint8))
+        strips = [torch.cat([image if image.dtype == torch.uint8 else to_bytes(image) for image in row], 2) for row in rows]
+        whole = torch.cat(strips, 1)
+        return png(whole.repeat_interleave(4, 1).repeat_interleave(4, 2))
 
-    place.download_button(label, drawn, file_name=file_name, mime="image/png", icon=":material/image:", on_click="ignore")
+    offer_file(label, drawn, file_name, "image")

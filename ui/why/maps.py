@@ -27,11 +27,12 @@ from advcore.models.checkpoints import Checkpoint
 from ui import load, share
 from ui.card import pictures_row
 from ui.components.plane import Side, plane_data, plane_maps
+from ui.downloads import offer_csv
 from ui.frame import chosen, chosen_number, enough, here, keep, number, remember, turn
 from ui.pictures import Picture
-from ui.slides import Slide, offer_slide
-from ui.tables import csv_text
-from ui.why import Scene, results, wait
+from ui.scene import Scene
+from ui.slides import Slide, licence, models_shown, offer_slide
+from ui.why import results, wait
 from ui.words import FOOLED, OTHERS, epsilon_text, markdown_safe, role, role_colour
 from ui.worker import Task, pausing
 
@@ -91,9 +92,9 @@ def draw(scene: Scene) -> None:
         for model, plane, each, attacked in zip(scene.models, planes, found, seen, strict=True)
     ]
     axes = {"random": ("attack", "random"), "other": ("attack on A", "attack on B"), "image": ("attack", "other image")}
-    colours, file = _colours(scene.label, looks, found), f"{scene.info.name}-{scene.index}-map"
+    colours, file = _colours(scene.label, looks, found), f"{scene.file}-map"
     data = plane_data(sides, scene.images.class_names, colours, label=scene.label, axes=axes[second], file_name=file)
-    epsilon = plane_maps(data, epsilon=scene.epsilon, turn=str(turn()), key=f"plane:{scene.info.name}")
+    epsilon = plane_maps(data, epsilon=scene.epsilon, turn=turn(), key=f"plane:{scene.info.name}")
     remember(scene.info.name, epsilon=epsilon)
     st.caption(READ)
     share.shows(
@@ -123,14 +124,13 @@ def _drawn(sides: Sequence[Side], colours: dict[int, str], names: Sequence[str])
 
 def _slide(scene: Scene, shown: dict[str, Any], link: str | None) -> Slide:
     """The maps, to be looked around in elsewhere."""
-    info, names = scene.info, scene.images.class_names
     return Slide(
         "plane",
         shown,
         "What the models answer around one image",
-        f"Test image {scene.index} of {info.title}, true class “{names[scene.label]}”; {attacks.title(scene.attack)}. {READ}",
-        f"Models: {' and '.join(dict.fromkeys(model.id for model in scene.models))}.",
-        info.credit or f"{info.title}, {scene.images.source}",
+        f"{scene.image_words()}; {attacks.title(scene.attack)}. {READ}",
+        models_shown(scene.models),
+        licence(scene.info, scene.images),
         link,
     )
 
@@ -246,19 +246,12 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
             "This attack is not a straight line: the path is the point of the plane nearest to the attacked image at each ε."
         )
 
-    def table() -> str:
-        rows = [
+    offer_csv(
+        "Every point (CSV)",
+        lambda: (
             {"model": model.id, **row}
             for model, side in zip(scene.models, sides, strict=True)
             for row in side.found.rows(side.plane, names)
-        ]
-        return csv_text(rows)
-
-    st.download_button(
-        "Every point (CSV)",
-        table,
-        file_name=f"{scene.info.name}-{scene.index}-map.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        ),
+        f"{scene.file}-map.csv",
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-import streamlit as st
-
-from ui.components import mount
+from ui.components import is_finite, mount, reported
 
 _KEY = "address line"
 _EMBED = ("embed", "embed_options")
@@ -15,13 +13,13 @@ _EMBED = ("embed", "embed_options")
 
 def address(query: str | None, turn: int) -> None:
     """Once for each number `turn`, make `query` the address's query without a new entry in the history; None leaves it."""
-    mount("address", {"query": query, "turn": turn}, key=_KEY, states={"moved": None})
+    mount("address", {"query": query, "turn": turn}, key=_KEY, states=("moved",))
 
 
 def moved_to() -> tuple[float, dict[str, str]] | None:
     """When the person last went Back or Forward on this page, and the query they came to; untrusted, as any address."""
-    moved = (st.session_state.get(_KEY) or {}).get("moved")
-    if not isinstance(moved, dict) or not isinstance(moved.get("at"), int | float) or not isinstance(moved.get("query"), str):
+    moved = reported(_KEY, "moved")
+    if not isinstance(moved, dict) or not is_finite(moved.get("at")) or not isinstance(moved.get("query"), str):
         return None
     query = dict(parse_qsl(moved["query"][:8192], keep_blank_values=True, max_num_fields=100))
     return float(moved["at"]), {name: value for name, value in query.items() if name not in _EMBED}

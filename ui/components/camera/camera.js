@@ -16,20 +16,14 @@ export default function (component) {
   };
 }
 
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
 
 class Camera {
   constructor(root) {
     this.video = root.appendChild(el("div", "sheet")).appendChild(el("video"));
     Object.assign(this.video, { autoplay: true, muted: true, playsInline: true });
     const tools = root.appendChild(el("div", "tools"));
-    this.take = this.button(tools, "Take a photo", () => this.shoot());
-    this.turn = this.button(tools, "Other camera", () => {
+    this.take = button(tools, "Take a photo", () => this.shoot());
+    button(tools, "Other camera", () => {
       this.facing = this.facing === "user" ? "environment" : "user";
       this.stop();
       this.start();
@@ -38,13 +32,6 @@ class Camera {
     this.said.setAttribute("role", "status");
     this.facing = "environment";
     this.take.disabled = true;
-  }
-
-  button(parent, text, act) {
-    const made = parent.appendChild(el("button", "", text));
-    made.type = "button";
-    made.onclick = act;
-    return made;
   }
 
   async start() {

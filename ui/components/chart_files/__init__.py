@@ -10,4 +10,4 @@ from ui.components import mount
 
 def chart_files(options: Mapping[str, Any], *, key: str) -> None:
     """Draw the buttons for the chart in the same container; `options` are Plotly's of a saved image."""
-    mount("chart_files", options, key=key, states={})
+    mount("chart_files", options, key=key)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import math
 from dataclasses import asdict, dataclass
 
-import streamlit as st
 from torch import Tensor
 
 from advcore.images.encode import encode_png
-from ui.components import mount
+from ui.components import is_finite, mount, reported
 
 MAX_ZOOM = 20.0
 
@@ -31,7 +29,7 @@ class Crop:
 
 def held_crop(key: str, photo_id: str) -> Crop:
     """The frame as the person left it on this picture; the whole picture if they did not change it."""
-    return _crop((st.session_state.get(key) or {}).get("crop"), photo_id)
+    return _crop(reported(key, "crop"), photo_id)
 
 
 def cropper(
@@ -59,7 +57,7 @@ def cropper(
         "longest": MAX_ZOOM,
         "crop": asdict(held_crop(key, photo_id)),
     }
-    mount("cropper", message, key=key, states={"crop": None})
+    mount("cropper", message, key=key, states=("crop",))
 
 
 def _crop(sent: object, photo_id: str) -> Crop:
@@ -67,7 +65,7 @@ def _crop(sent: object, photo_id: str) -> Crop:
     if not isinstance(sent, dict) or sent.get("picture") != photo_id:
         return Crop()
     values = [sent.get(name) for name in ("zoom", "x", "y")]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    if not all(is_finite(value) for value in values):
         return Crop()
     zoom, x, y = (float(value) for value in values)  # type: ignore[arg-type]
     return Crop(min(max(zoom, 1.0), MAX_ZOOM), min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0))

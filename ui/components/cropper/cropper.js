@@ -11,12 +11,6 @@ export default function (component) {
   cropper.show(data);
 }
 
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 const WHOLE = { zoom: 1, x: 0.5, y: 0.5 };
 
@@ -34,9 +28,9 @@ class Cropper {
     this.frame.setAttribute("aria-valuemin", "1");
     for (const corner of ["nw", "ne", "sw", "se"]) this.frame.appendChild(el("i", corner)).dataset.corner = corner;
     const row = root.appendChild(el("div", "row"));
-    this.smaller = this.button(row, "−", "Larger frame", () => this.zoomBy(1 / 1.15));
-    this.larger = this.button(row, "+", "Smaller frame: look closer", () => this.zoomBy(1.15));
-    this.reset = this.button(row, "Whole picture", "Back to the whole picture", () => { this.crop = { ...WHOLE }; this.left(); });
+    this.smaller = button(row, "−", () => this.zoomBy(1 / 1.15), "Larger frame");
+    this.larger = button(row, "+", () => this.zoomBy(1.15), "Smaller frame: look closer");
+    this.reset = button(row, "Whole picture", () => { this.crop = { ...WHOLE }; this.left(); }, "Back to the whole picture");
     this.frame.addEventListener("pointerdown", (event) => this.grab(event));
     this.frame.addEventListener("keydown", (event) => this.key(event));
     this.stage.addEventListener("wheel", (event) => {
@@ -44,15 +38,6 @@ class Cropper {
       event.preventDefault();
       this.zoomBy(event.deltaY < 0 ? 1.05 : 1 / 1.05);
     }, { passive: false });
-  }
-
-  button(row, text, title, act) {
-    const made = row.appendChild(el("button", "", text));
-    made.type = "button";
-    made.title = title;
-    made.setAttribute("aria-label", title);
-    made.onclick = act;
-    return made;
   }
 
   show(data) {

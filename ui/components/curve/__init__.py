@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def curve(curves: Sequence[tuple[Trace, RobustnessCurve]], *, epsilon: float, key: str) -> None:
     """Draw the curves, at least one, with ε standing at `epsilon`."""
-    mount("curve", curve_data(curves, epsilon), key=key, states={})
+    mount("curve", curve_data(curves, epsilon), key=key)
 
 
 def curve_data(curves: Sequence[tuple[Trace, RobustnessCurve]], epsilon: float) -> dict[str, Any]:

@@ -14,36 +14,20 @@ export default function (component) {
 const DASHES = { solid: "", dot: "2 5", dash: "8 5", longdash: "14 5", dashdot: "8 4 2 4", longdashdot: "14 4 2 4" };
 const HIGH = 380;
 const PLOT = { left: 56, right: 16, top: 12, bottom: 44 };
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text; // never HTML: names come from files
-  return node;
-};
-const svg = (tag, attributes, text) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-const percent = (share) => {
-  if (share > 0 && share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
-  return share < 1 && share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
-};
+// An accuracy, which may be exactly 0 or 1.
+const accuracy = (share) => (share === 0 ? "0.0 %" : share === 1 ? "100.0 %" : percent(share));
 
 class Chart {
   constructor(root, data) {
     this.data = data;
     this.grid = [...new Set(data.lines.flatMap((line) => line.epsilons))].sort((a, b) => a - b);
-    this.index = this.grid.reduce((best, at, index) => (Math.abs(at - data.epsilon) < Math.abs(this.grid[best] - data.epsilon) ? index : best), 0);
-    this.output = el("output", "eps");
-    this.chart = svg("svg", { role: "img", height: HIGH, "aria-label": `${data.y} against ${data.x}; the figures at one ε follow` });
-    this.input = el("input");
-    Object.assign(this.input, { type: "range", min: 0, max: this.grid.length - 1, step: 1 });
+    this.index = nearest(this.grid, data.epsilon);
+    root.replaceChildren();
+    this.output = root.appendChild(el("output", "eps"));
+    this.chart = root.appendChild(svg("svg", { role: "img", height: HIGH, "aria-label": `${data.y} against ${data.x}; the figures at one ε follow` }));
+    this.input = slider(root, this.grid.length - 1, "ε at which the figures are read", (index) => { this.index = index; this.move(); });
     this.input.value = this.index;
-    this.input.setAttribute("aria-label", "ε at which the figures are read");
-    this.input.oninput = () => { this.index = Number(this.input.value); this.move(); };
-    const list = el("ul", "lines");
+    const list = root.appendChild(el("ul", "lines"));
     this.figures = data.lines.map((line) => {
       const item = list.appendChild(el("li"));
       const mark = item.appendChild(svg("svg", { width: 34, height: 10, "aria-hidden": "true" }));
@@ -52,9 +36,7 @@ class Chart {
       const figure = item.appendChild(el("b"));
       return { figure, more: item.appendChild(el("small")) };
     });
-    const files = el("p", "files");
-    figureButtons(files, "accuracy", () => this.picture());
-    root.replaceChildren(this.output, this.chart, this.input, list, files);
+    figureButtons(root.appendChild(el("p", "files")), "accuracy", () => this.picture());
     this.watch = new ResizeObserver(() => this.draw());
     this.watch.observe(root);
     this.root = root;
@@ -136,7 +118,7 @@ class Chart {
 
   move() {
     const epsilon = this.grid[this.index];
-    const text = `ε = ${epsilon.toFixed(3)}${this.data.levels ? ` (${(255 * epsilon).toFixed(1).replace(/\.0$/, "")}/255)` : ""}`;
+    const text = `ε = ${epsilon.toFixed(3)}${this.data.levels ? ` (${levels(epsilon)})` : ""}`;
     this.output.textContent = `${this.data.y} at ${text}`;
     this.input.setAttribute("aria-valuetext", text);
     this.cursor.setAttribute("x1", this.x(epsilon));
@@ -151,8 +133,8 @@ class Chart {
         return;
       }
       const [low, high] = line.interval[place];
-      figure.textContent = percent(line.accuracy[place]);
-      more.textContent = `95 %: ${percent(low)} to ${percent(high)}; ${line.correct[place]} of ${line.total}`;
+      figure.textContent = accuracy(line.accuracy[place]);
+      more.textContent = `95 %: ${accuracy(low)} to ${accuracy(high)}; ${line.correct[place]} of ${line.total}`;
       this.dots[number].setAttribute("cx", this.x(epsilon));
       this.dots[number].setAttribute("cy", this.y(line.accuracy[place]));
     });

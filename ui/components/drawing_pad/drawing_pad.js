@@ -11,13 +11,6 @@ export default function (component) {
   PADS.get(root).report = (drawing) => setStateValue("drawing", drawing);
 }
 
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-
 class Pad {
   constructor(root, data) {
     Object.assign(this, { side: data.side, strokes: [], tool: "pen", width: 0.075 });
@@ -48,17 +41,11 @@ class Pad {
     const tools = root.appendChild(el("div", "tools"));
     tools.setAttribute("role", "toolbar");
     tools.setAttribute("aria-label", "Drawing tools");
-    const button = (name, text, title, act) => {
-      const made = tools.appendChild(el("button", name, text));
-      made.type = "button";
-      made.title = title;
-      made.onclick = act;
-      return made;
-    };
-    this.pen = button("pen", "Pen", "Draw", () => this.use("pen"));
-    this.eraser = button("eraser", "Eraser", "Rub out", () => this.use("eraser"));
-    this.back = button("undo", "Undo", "Take the last stroke back (Ctrl+Z)", () => this.undo());
-    this.clear = button("clear", "Clear", "A fresh sheet", () => this.wipe());
+    const tool = (text, title, act) => Object.assign(button(tools, text, act), { title });
+    this.pen = tool("Pen", "Draw", () => this.use("pen"));
+    this.eraser = tool("Eraser", "Rub out", () => this.use("eraser"));
+    this.back = tool("Undo", "Take the last stroke back (Ctrl+Z)", () => this.undo());
+    this.clear = tool("Clear", "A fresh sheet", () => this.wipe());
     const size = tools.appendChild(el("label", "size"));
     size.appendChild(el("span", "", "Thickness"));
     const input = size.appendChild(el("input"));

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
-
-import streamlit as st
 
 from advcore.data import LabeledImages
 from advcore.images.encode import thumbnails
-from ui.components import mount
+from ui.components import mount, packed, reported
 
 
 def gallery(
@@ -25,15 +22,15 @@ def gallery(
     few = thumbnails(images.images[list(indices)])
     message = {
         "shape": list(few.shape[1:]),
-        "images": base64.b64encode(few.numpy().tobytes()).decode(),
+        "images": packed(few),
         "items": [{"index": index, "label": images.class_names[int(images.labels[index])]} for index in indices],
         "selected": selected,
         "noun": noun,
     }
 
     def picked() -> None:
-        index = st.session_state[key].get("pick")
+        index = reported(key, "pick")
         if index in indices:  # a value from the browser is only looked up among the indices
             on_pick(index)
 
-    mount("gallery", message, key=key, states={}, callbacks={"pick": picked})
+    mount("gallery", message, key=key, callbacks={"pick": picked})

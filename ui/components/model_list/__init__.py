@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import streamlit as st
-
-from ui.components import mount
+from ui.components import mount, reported
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,11 @@ def model_list(groups: Mapping[str, Sequence[Line]], selected: str, *, key: str,
     known = {line.id for lines in groups.values() for line in lines}
 
     def picked() -> None:
-        name = st.session_state[key].get("pick")
+        name = reported(key, "pick")
         if name in known:  # a value from the browser is only looked up
             on_pick(name)
 
-    mount("model_list", {"selected": selected, "groups": shown}, key=key, states={}, callbacks={"pick": picked})
+    mount("model_list", {"selected": selected, "groups": shown}, key=key, callbacks={"pick": picked})
 
 
 def _shown(line: Line) -> dict[str, object]:

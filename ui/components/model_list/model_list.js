@@ -3,16 +3,10 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   if (!data) return;
   const root = parentElement.querySelector(".lab");
-  const make = (parent, tag, name, text = "") => {
-    const made = parent.appendChild(document.createElement(tag));
-    made.className = name;
-    made.textContent = text;
-    return made;
-  };
+  const make = (parent, tag, name, text) => parent.appendChild(el(tag, name, text));
   const held = root.querySelector(":focus")?.dataset.id;
   const scrolled = root.querySelector(".list")?.scrollTop;
-  const list = document.createElement("div");
-  list.className = "list";
+  const list = el("div", "list");
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", "Models");
   const head = make(list, "div", "line head");

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import streamlit as st
 import torch
 
 from advcore.evaluation.plane import DecisionMap, Plane
 from advcore.evaluation.scrub import Scrub
 from advcore.images.encode import to_bytes
-from ui.components import mount
+from ui.components import left_at, mount, packed, token
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +36,8 @@ def plane_maps(data: Mapping[str, Any], *, epsilon: float, turn: str, key: str) 
 
     `data` comes from `plane_data`. The track stands at `epsilon` whenever `turn` changes, else where the person left it.
     """
-    held = (st.session_state.get(key) or {}).get("left")
-    if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")):
-        epsilon = float(held["epsilon"])
-    mount("plane", {**data, "epsilon": epsilon, "turn": turn}, key=key, states={"left": None})
+    epsilon = float(left_at(key, turn).get("epsilon", epsilon))
+    mount("plane", {**data, "epsilon": epsilon, "turn": turn}, key=key, states=("left",))
     return min(data["epsilons"], key=lambda at: abs(at - epsilon))
 
 
@@ -66,7 +59,7 @@ def plane_data(
     found = {
         "epsilons": list(epsilons),
         "shape": list(first.image.shape),
-        "clean": _text(to_bytes(first.image)),
+        "clean": packed(to_bytes(first.image)),
         "names": list(class_names),
         "colours": {str(place): colour for place, colour in colours.items()},
         "label": label,
@@ -75,12 +68,7 @@ def plane_data(
         "file": file_name,
         "models": [_side(side) for side in sides],
     }
-    token = hashlib.sha256(repr(sorted(found.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
-    return found | {"token": token, "epsilon": 0.0, "turn": ""}
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return found | {"token": token(found), "epsilon": 0.0, "turn": ""}
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -89,20 +77,15 @@ def _side(side: Side) -> dict[str, Any]:
         "role": side.role,
         "title": side.title,
         "colour": side.colour,
-        "u": _text((side.plane.u * 127).round().to(torch.int8)),
-        "v": _text((side.plane.v * 127).round().to(torch.int8)),
+        "u": packed((side.plane.u * 127).round().to(torch.int8)),
+        "v": packed((side.plane.v * 127).round().to(torch.int8)),
         "side": side.found.side,
-        "classes": _text(side.found.classes.to(torch.int16)),
-        "confidence": _text(to_bytes(side.found.confidence)),
+        "classes": packed(side.found.classes.to(torch.int16)),
+        "confidence": packed(to_bytes(side.found.confidence)),
         "box": side.plane.box().round(6).tolist(),
         "path": [[round(value, 5) for value in place] for place in side.plane.path(side.seen).tolist()],
         "answers": answers.tolist(),
         "shares": [round(share, 5) for share in shares.tolist()],
-        "frames": None if side.seen.frames is None else _text(side.seen.frames),
+        "frames": None if side.seen.frames is None else packed(side.seen.frames),
         "fooled": side.fooled_at,
     }
-
-
-def _text(tensor: torch.Tensor) -> str:
-    """The tensor's bytes, little-endian, as base64."""
-    return base64.b64encode(np.ascontiguousarray(tensor.cpu().numpy()).tobytes()).decode()

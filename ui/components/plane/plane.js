@@ -15,52 +15,24 @@ export default function (component) {
   LAST.get(root).report = setStateValue;
 }
 
-const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text; // never HTML: names come from files
-  return node;
-};
-const svg = (tag, attributes, text) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-const percent = (share) => {
-  if (share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
-  return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
-};
-const levels = (epsilon) => `${(epsilon * 255).toFixed(1).replace(/\.0$/, "")}/255`;
-const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-const inkOn = (colour) => {
-  const [red, green, blue] = rgb(colour).map((value) => (value / 255) ** 2.2);
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
-};
-
 class Maps {
   constructor(root, data, index) {
     Object.assign(this, { root, data });
     this.clean = bytes(data.clean);
-    const nearest = data.epsilons.reduce((best, at, place) => (Math.abs(at - data.epsilon) < Math.abs(data.epsilons[best] - data.epsilon) ? place : best), 0);
     const focused = root.contains(root.getRootNode().activeElement) && root.getRootNode().activeElement.type === "range";
     root.replaceChildren();
     this.buildTrack();
     const cards = root.appendChild(el("div", "cards"));
     this.cards = data.models.map((model, place) => new Card(this, cards, model, "ABCD"[place]));
     this.buildLegend();
-    this.goto(index ?? nearest);
+    this.goto(index ?? nearest(data.epsilons, data.epsilon));
     if (focused) this.input.focus({ preventScroll: true });
   }
 
   buildTrack() {
     const row = this.root.appendChild(el("div", "row"));
     this.output = row.appendChild(el("output", "eps"));
-    this.input = row.appendChild(el("input"));
-    Object.assign(this.input, { type: "range", min: 0, max: this.data.epsilons.length - 1, step: 1 });
-    this.input.setAttribute("aria-label", "ε, the largest change of a pixel value");
-    this.input.oninput = () => this.goto(Number(this.input.value));
+    this.input = slider(row, this.data.epsilons.length - 1, "ε, the largest change of a pixel value", (index) => this.goto(index));
     this.input.onchange = () => this.report("left", { turn: this.data.turn, epsilon: this.data.epsilons[this.index] });
   }
 
@@ -72,15 +44,13 @@ class Maps {
       item.append(this.data.names[place] + (Number(place) === this.data.label ? ", the true class" : ""));
     }
     list.appendChild(el("li", "faint", "fainter: less confident"));
-    figureButtons(list.appendChild(el("li", "save")), this.data.file, () => this.picture());
+    figureButtons(list.appendChild(el("li", "files")), this.data.file, () => this.picture());
   }
 
   goto(index) {
     this.index = index;
     this.input.value = index;
-    const epsilon = this.data.epsilons[index];
-    this.input.setAttribute("aria-valuetext", `${epsilon.toFixed(3)}, ${levels(epsilon)}`);
-    this.output.replaceChildren(`ε = ${epsilon.toFixed(3)} `, el("small", "", `(${levels(epsilon)})`));
+    showEpsilon(this.output, this.input, this.data.epsilons[index]);
     this.point(null);
   }
 
@@ -117,21 +87,12 @@ class Card {
     this.u = new Int8Array(bytes(model.u).buffer);
     this.v = new Int8Array(bytes(model.v).buffer);
     this.frames = model.frames && bytes(model.frames);
-    const card = parent.appendChild(el("section", "card"));
-    card.style.setProperty("--role", model.colour);
-    card.setAttribute("aria-label", `Model ${letter}: ${model.title}`);
-    const head = card.appendChild(el("div", "who"));
-    head.appendChild(el("span", "letter", letter)).style.color = inkOn(model.colour);
-    const name = head.appendChild(el("span", "name", model.role));
-    name.appendChild(el("small", "", model.title));
+    const [card] = modelCard(parent, model, letter);
     this.svg = card.appendChild(svg("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, tabindex: 0, role: "img" }));
     this.svg.setAttribute("aria-label", `The answers of model ${letter} around the image; the arrow keys move the point`);
     this.draw();
     const below = card.appendChild(el("div", "below"));
-    this.canvas = below.appendChild(el("canvas"));
-    const [, height, width] = this.data.shape;
-    Object.assign(this.canvas, { width, height });
-    if (Math.max(width, height) <= 96) this.canvas.classList.add("hard");
+    this.canvas = imageCanvas(below, this.data.shape);
     this.says = below.appendChild(el("p", "says"));
     this.says.setAttribute("aria-live", "polite");
     this.listen();
@@ -228,20 +189,14 @@ class Card {
     this.at = [a, b];
     const { model, maps } = this;
     const frames = chosen ? null : this.frames;
-    const size = shape[1] * shape[2];
-    const picture = new ImageData(shape[2], shape[1]);
+    const start = maps.index * maps.clean.length;
     let largest = 0;
-    for (let pixel = 0; pixel < size; pixel++) {
-      for (let channel = 0; channel < 3; channel++) {
-        const from = (shape[0] === 3 ? channel : 0) * size + pixel;
-        const moved = maps.clean[from] + (255 / 127) * (a * this.u[from] + b * this.v[from]);
-        const value = frames ? frames[maps.index * shape[0] * size + from] : Math.min(255, Math.max(0, moved));
-        largest = Math.max(largest, Math.abs(value - maps.clean[from]));
-        picture.data[4 * pixel + channel] = Math.round(value);
-      }
-      picture.data[4 * pixel + 3] = 255;
-    }
-    this.canvas.getContext("2d").putImageData(picture, 0, 0);
+    paint(this.canvas, shape, (at) => {
+      const moved = maps.clean[at] + (255 / 127) * (a * this.u[at] + b * this.v[at]);
+      const value = frames ? frames[start + at] : Math.min(255, Math.max(0, moved));
+      largest = Math.max(largest, Math.abs(value - maps.clean[at]));
+      return value;
+    });
     // On the track the answer is the model's own to that image; elsewhere that of the nearest point of the grid.
     const [column, row] = [a / reach[0], b / reach[1]].map((share) => Math.round(((share + 1) / 2) * (model.side - 1)));
     const cell = row * model.side + column;

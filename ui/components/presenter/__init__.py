@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from urllib.parse import urljoin
 
 import streamlit as st
 
 from ui.card import code, fits_code
-from ui.components import mount
+from ui.components import mount, reported, token
 from ui.deck import Screen, same_session
 
 _EMBEDDED = "&embed=true&embed_options=hide_loading_screen"
@@ -24,12 +22,12 @@ def presenter(screens: Sequence[Screen], at: int | None) -> int | None:
         {"address": each.address + _EMBEDDED, "title": each.title, "notes": each.notes, "session": session, "code": _code(each)}
         for each, session in zip(screens, same_session(screens), strict=True)
     ]
-    token = hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
-    left = (st.session_state.get(_KEY) or {}).get("left")
-    if isinstance(left, dict) and left.get("token") == token:
+    deck = token(found)
+    left = reported(_KEY, "left")
+    if isinstance(left, dict) and left.get("token") == deck:
         place = left.get("at")
         at = place if isinstance(place, int) and 0 <= place < len(screens) else None
-    mount("presenter", {"screens": found, "token": token, "at": at}, key=_KEY, states={"left": None})
+    mount("presenter", {"screens": found, "token": deck, "at": at}, key=_KEY, states=("left",))
     return at
 
 

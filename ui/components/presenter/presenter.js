@@ -19,29 +19,14 @@ export default function (component) {
   show.report = setStateValue;
 }
 
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text; // never HTML: titles and notes come from links and files
-  return node;
-};
-const button = (parent, text, name, act) => {
-  const node = parent.appendChild(el("button", "", text));
-  node.type = "button";
-  node.setAttribute("aria-label", name);
-  node.title = name;
-  node.onclick = act;
-  return node;
-};
-
 class Show {
   constructor(root, data) {
     Object.assign(this, { root, screens: data.screens, token: data.token, at: null, used: 0, frames: new Map() });
     this.keys = (event) => this.key(event);
-    const start = el("button", "start", `▶ Present ${data.screens.length} ${data.screens.length === 1 ? "screen" : "screens"}`);
-    start.type = "button";
-    start.onclick = () => { this.open(0); this.wholeScreen(); };
-    this.dialog = el("dialog");
+    root.replaceChildren();
+    const count = data.screens.length;
+    button(root, `▶ Present ${count} ${count === 1 ? "screen" : "screens"}`, () => { this.open(0); this.wholeScreen(); }).className = "start";
+    this.dialog = root.appendChild(el("dialog"));
     this.dialog.setAttribute("aria-label", "Presenter view");
     this.dialog.onclose = () => this.closed();
     this.dialog.onkeydown = this.keys;
@@ -53,15 +38,14 @@ class Show {
     const bar = this.stage.appendChild(el("div", "bar"));
     this.said = bar.appendChild(el("p", "said"));
     this.said.setAttribute("role", "status");
-    this.back = button(bar, "‹", "Previous screen", () => this.go(this.at - 1));
+    this.back = button(bar, "‹", () => this.go(this.at - 1), "Previous screen");
     this.count = bar.appendChild(el("span", "count"));
-    this.next = button(bar, "›", "Next screen", () => this.go(this.at + 1));
-    this.phones = button(bar, "QR code", "QR code of this screen, for phones", () => this.toggleCode());
+    this.next = button(bar, "›", () => this.go(this.at + 1), "Next screen");
+    this.phones = button(bar, "QR code", () => this.toggleCode(), "QR code of this screen, for phones");
     this.phones.setAttribute("aria-pressed", "false");
-    button(bar, "Notes", "Notes, in a second window", () => this.openNotes());
-    button(bar, "Full screen", "Full screen", () => this.wholeScreen());
-    button(bar, "✕", "End the presentation", () => this.dialog.close());
-    root.replaceChildren(start, this.dialog);
+    button(bar, "Notes", () => this.openNotes(), "Notes, in a second window");
+    button(bar, "Full screen", () => this.wholeScreen(), "Full screen");
+    button(bar, "✕", () => this.dialog.close(), "End the presentation");
   }
 
   open(at) {
@@ -191,8 +175,8 @@ class Show {
     const row = page.body.appendChild(el("div", "row"));
     this.where = row.appendChild(el("span"));
     this.clock = row.appendChild(el("span"));
-    button(row, "‹", "Previous screen", () => this.go(this.at - 1));
-    button(row, "›", "Next screen", () => this.go(this.at + 1));
+    button(row, "‹", () => this.go(this.at - 1), "Previous screen");
+    button(row, "›", () => this.go(this.at + 1), "Next screen");
     this.heading = page.body.appendChild(el("h1"));
     this.words = page.body.appendChild(el("p", "words"));
     this.following = page.body.appendChild(el("p", "next"));

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import streamlit as st
 import torch
 
 from advcore.evaluation.scrub import Scrub
 from advcore.images.encode import amplification, to_bytes
-from ui.components import mount
+from ui.components import left_at, mount, packed, token
 
 RANKS = 5
 
@@ -62,32 +57,21 @@ def scrubber(
 
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
     pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
-    `asks_for_noise` then says so. The position is
-    `epsilon` and `noise` whenever `turn` changes, else where the person left it. All sides show the same image on the same ε
-    grid; the class to lose may differ, where it is the model's own answer.
+    `asks_for_noise` then says so. The position is `epsilon` and `noise` whenever `turn` changes, else where the person left
+    it. All sides show the same image on the same ε grid; their class to lose may differ.
     """
-    if held := _held(key, turn):
+    if held := left_at(key, turn):
         epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
     data = scrubber_data(sides, class_names, usual) | {"epsilon": epsilon, "noise": noise, "turn": turn}
     data |= {"link": link, "bare": bare, "offersNoise": offers_noise}
-    mount("scrubber", data, key=key, states={"left": None})
+    mount("scrubber", data, key=key, states=("left",))
     grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
     return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
 
 
 def asks_for_noise(key: str, turn: str) -> bool:
     """Whether the person asked the scrubber `key` for noise since it was set to `turn`."""
-    return bool(_held(key, turn).get("noise"))
-
-
-def _held(key: str, turn: str) -> dict[str, Any]:
-    """What the browser reported since the scrubber was set to `turn`; empty if nothing."""
-    held = (st.session_state.get(key) or {}).get("left")
-    return held if isinstance(held, dict) and held.get("turn") == turn and _finite(held.get("epsilon")) else {}
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return bool(left_at(key, turn).get("noise"))
 
 
 def scrubber_data(sides: Sequence[Side], class_names: Sequence[str], usual: float) -> dict[str, Any]:
@@ -96,15 +80,14 @@ def scrubber_data(sides: Sequence[Side], class_names: Sequence[str], usual: floa
     found = {
         "epsilons": list(first.epsilons),
         "shape": list(first.image.shape),
-        "clean": _text(to_bytes(first.image)),
+        "clean": packed(to_bytes(first.image)),
         "names": list(class_names),
         "target": first.target,
         "amplify": amplification(usual),
         "models": [_side(side) for side in sides],
     }
-    token = hashlib.sha256(repr(sorted(found.items(), key=lambda item: item[0])).encode()).hexdigest()[:16]
     stands = {"epsilon": 0.0, "noise": False, "turn": ""}
-    return found | {"token": token, **stands, "link": False, "bare": False, "offersNoise": False}
+    return found | {"token": token(found), **stands, "link": False, "bare": False, "offersNoise": False}
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -124,14 +107,9 @@ def _side(side: Side) -> dict[str, Any]:
 def _answers(scrub: Scrub) -> dict[str, str | None]:
     shares, classes = scrub.shares.topk(min(RANKS, scrub.shares.shape[1]), dim=1)
     return {
-        "classes": _text(classes.to(torch.int16)),
-        "shares": _text(shares),
-        "label": _text(scrub.shares[:, scrub.label]),
-        "direction": None if scrub.direction is None else _text((scrub.direction * 127).round().to(torch.int8)),
-        "frames": None if scrub.frames is None else _text(scrub.frames),
+        "classes": packed(classes.to(torch.int16)),
+        "shares": packed(shares),
+        "label": packed(scrub.shares[:, scrub.label]),
+        "direction": None if scrub.direction is None else packed((scrub.direction * 127).round().to(torch.int8)),
+        "frames": None if scrub.frames is None else packed(scrub.frames),
     }
-
-
-def _text(tensor: torch.Tensor) -> str:
-    """The tensor's bytes, little-endian, as base64."""
-    return base64.b64encode(np.ascontiguousarray(tensor.cpu().numpy()).tobytes()).decode()

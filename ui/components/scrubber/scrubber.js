@@ -17,29 +17,13 @@ export default function (component) {
   return () => lab.stop();
 }
 
-const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 const floats = (text) => new Float32Array(bytes(text).buffer);
-const el = (tag, kind, text) => {
-  const node = document.createElement(tag);
-  if (kind) node.className = kind;
-  if (text !== undefined) node.textContent = text; // never HTML: names come from files
-  return node;
-};
 // A button's words, shorter where there is little room; it is called by the long ones.
 const label = (button, long, short = long) => {
   button.setAttribute("aria-label", long);
   button.replaceChildren(el("span", "long", long), el("span", "short", short));
 };
-const svg = (tag, attributes) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-};
-const written = (x, y, words, more) => {
-  const text = svg("text", { x, y, fill: "#14202b", ...more });
-  text.textContent = words;
-  return text;
-};
+const written = (x, y, words, more) => svg("text", { x, y, fill: "#14202b", ...more }, words);
 // A small picture with its hard pixel edges, also where a program smooths what it enlarges.
 const enlarged = (canvas) => {
   const factor = Math.ceil(400 / Math.max(canvas.width, canvas.height));
@@ -50,21 +34,10 @@ const enlarged = (canvas) => {
   context.drawImage(canvas, 0, 0, large.width, large.height);
   return large;
 };
-const percent = (share) => {
-  if (share < 0.0005) return "< 0.1 %"; // never rounded to 0 or 100
-  return share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
-};
-// White or black, whichever is easier to read on the colour.
-const inkOn = (colour) => {
-  const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2);
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
-};
-const levels = (epsilon) => `${(epsilon * 255).toFixed(1).replace(/\.0$/, "")}/255`;
 
 class Lab {
   constructor(root, data, before) {
     Object.assign(this, { root, data, token: data.token, epsilons: data.epsilons });
-    this.size = data.shape[1] * data.shape[2];
     this.clean = bytes(data.clean);
     root.replaceChildren();
     this.buildTrack();
@@ -86,7 +59,7 @@ class Lab {
     this.root.classList.toggle("bare", Boolean(data.bare));
     this.noise = Boolean(data.noise && data.models[0].noise);
     this.mode();
-    this.goto(this.nearest(data.epsilon));
+    this.goto(nearest(this.epsilons, data.epsilon));
   }
 
   buildTrack() {
@@ -94,16 +67,10 @@ class Lab {
     const row = track.appendChild(el("div", "row"));
     this.output = row.appendChild(el("output", "eps"));
     row.appendChild(el("span", "grow"));
-    this.play = row.appendChild(el("button", "play"));
+    this.play = button(row, "", () => this.sweep());
     label(this.play, "▶ Sweep ε", "▶");
-    this.play.type = "button";
-    this.play.onclick = () => this.sweep();
     if (this.data.models[0].noise || this.data.offersNoise) {
-      this.toggle = row.appendChild(el("button", "noise"));
-      label(this.toggle, "Same ε, random noise", "Noise");
-      this.toggle.type = "button";
-      this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
-      this.toggle.onclick = () => {
+      this.toggle = button(row, "", () => {
         if (!this.data.models[0].noise) { // the server computes it now
           this.toggle.setAttribute("aria-busy", "true");
           this.waits = true;
@@ -114,20 +81,16 @@ class Lab {
         this.mode();
         this.draw();
         this.released();
-      };
+      });
+      label(this.toggle, "Same ε, random noise", "Noise");
+      this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
     }
     if (this.data.link && window.parent === window) { // the address of a page in a frame is not one to pass on
-      this.link = row.appendChild(el("button", "link"));
+      this.link = button(row, "", () => this.copyLink());
       label(this.link, "Copy link", "Link");
-      this.link.type = "button";
-      this.link.onclick = () => this.copyLink();
     }
-    const rail = track.appendChild(el("div", "rail"));
-    this.rail = rail;
-    this.input = rail.appendChild(el("input"));
-    Object.assign(this.input, { type: "range", min: 0, max: this.epsilons.length - 1, step: 1 });
-    this.input.setAttribute("aria-label", "ε, the largest change of a pixel value");
-    this.input.oninput = () => { this.stop(); this.goto(Number(this.input.value)); };
+    this.rail = track.appendChild(el("div", "rail"));
+    this.input = slider(this.rail, this.epsilons.length - 1, "ε, the largest change of a pixel value", (index) => { this.stop(); this.goto(index); });
     this.input.onchange = () => this.released();
     this.input.onfocus = () => { this.hadFocus = true; };
     this.input.onblur = () => { this.hadFocus = false; };
@@ -149,21 +112,11 @@ class Lab {
     });
   }
 
-  nearest(epsilon) {
-    let best = 0;
-    this.epsilons.forEach((value, index) => {
-      if (Math.abs(value - epsilon) < Math.abs(this.epsilons[best] - epsilon)) best = index;
-    });
-    return best;
-  }
-
   goto(index) {
     this.index = index;
     this.input.value = index;
-    const epsilon = this.epsilons[index];
     this.input.style.setProperty("--fill", `${(100 * index) / (this.epsilons.length - 1)}%`);
-    this.input.setAttribute("aria-valuetext", `${epsilon.toFixed(3)}, ${levels(epsilon)}`);
-    this.output.replaceChildren(`ε = ${epsilon.toFixed(3)} `, el("small", "", `(${levels(epsilon)})`));
+    showEpsilon(this.output, this.input, this.epsilons[index]);
     this.draw();
   }
 
@@ -223,14 +176,7 @@ class Lab {
 class Card {
   constructor(lab, parent, model, letter) {
     Object.assign(this, { lab, model, letter });
-    const card = parent.appendChild(el("section", "card"));
-    card.style.setProperty("--role", model.colour);
-    card.setAttribute("aria-label", `Model ${letter}: ${model.title}`);
-    const head = card.appendChild(el("div", "head"));
-    const who = head.appendChild(el("div", "who"));
-    who.appendChild(el("span", "letter", letter)).style.color = inkOn(model.colour);
-    const name = who.appendChild(el("span", "name", model.role));
-    name.appendChild(el("small", "", model.title));
+    const [card, head] = modelCard(parent, model, letter);
     this.verdict = head.appendChild(el("span", "verdict"));
     this.verdict.setAttribute("role", "status");
     const equation = card.appendChild(el("div", "equation"));
@@ -249,15 +195,12 @@ class Card {
       return { bar, label, part, value: bar.appendChild(el("span", "value")) };
     });
     this.buildSpark(details);
-    this.paint(this.cleanCanvas, (i) => lab.clean[i]);
+    paint(this.cleanCanvas, lab.data.shape, (at) => lab.clean[at]);
   }
 
   figure(parent, caption, kind = "") {
     const figure = parent.appendChild(el("figure", kind));
-    const canvas = figure.appendChild(el("canvas"));
-    const [, height, width] = this.lab.data.shape;
-    Object.assign(canvas, { width, height });
-    if (Math.max(width, height) <= 96) canvas.classList.add("hard");
+    const canvas = imageCanvas(figure, this.lab.data.shape);
     const below = figure.appendChild(el("div", "below"));
     return [canvas, below.appendChild(el("span", "cap", caption)), below.appendChild(el("span", "says"))];
   }
@@ -313,30 +256,16 @@ class Card {
     this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is wrong`);
   }
 
-  paint(canvas, value) {
-    const [channels, height, width] = this.lab.data.shape;
-    const context = canvas.getContext("2d");
-    const picture = context.createImageData(width, height);
-    const { size } = this.lab;
-    for (let pixel = 0; pixel < size; pixel++) {
-      for (let channel = 0; channel < 3; channel++) {
-        picture.data[4 * pixel + channel] = value((channels === 3 ? channel : 0) * size + pixel);
-      }
-      picture.data[4 * pixel + 3] = 255;
-    }
-    context.putImageData(picture, 0, 0);
-  }
-
   draw(index) {
     const { data, clean, epsilons } = this.lab;
     const { direction, frames, classes, shares } = this.now;
     const step = (255 * epsilons[index]) / 127;
     const offset = index * clean.length;
     const attacked = frames
-      ? (i) => frames[offset + i]
-      : (i) => Math.min(255, Math.max(0, clean[i] + step * direction[i]));
-    this.paint(this.attackedCanvas, attacked);
-    this.paint(this.shownCanvas, (i) => 127.5 + data.amplify * (attacked(i) - clean[i]));
+      ? (at) => frames[offset + at]
+      : (at) => Math.min(255, Math.max(0, clean[at] + step * direction[at]));
+    paint(this.attackedCanvas, data.shape, attacked);
+    paint(this.shownCanvas, data.shape, (at) => 127.5 + data.amplify * (attacked(at) - clean[at]));
     this.shownCap.textContent = `${this.lab.noise ? "noise" : "perturbation"} ×${data.amplify}`;
     this.attackedCap.textContent = this.lab.noise ? "with noise" : "attacked";
     const ranks = this.model.ranks;
