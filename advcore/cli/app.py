@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> None:
         raise AdvcoreError("The app needs Streamlit; run `pip install 'adversarial-lab[app]'`.")
     if options.public:
         os.environ["ADVCORE_PUBLIC"] = "1"
-    # Set here too: torch reads it when it is loaded.
+    # Before torch is imported, which reads it. app.py sets it too, for those who start Streamlit themselves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     threading.Thread(target=_load, name="loading").start()
     app = str(checkpoints.app_root() / "app.py")
@@ -36,6 +36,6 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _load() -> None:
-    """Load what the first visit needs while the server starts and the browser opens its page."""
+    """Import what the first page needs, while the server starts and the browser opens."""
     for name in ("torch", "pyarrow.parquet", "plotly.graph_objects", "advcore.evaluation.scrub"):
         importlib.import_module(name)

@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--small", action="store_true", help="with --image: attack what the model sees of it (the default)")
     size.add_argument("--full", action="store_true", help="with --image: attack the whole picture, at its own size")
-    parser.add_argument("--crop", metavar="LEFT,TOP,WIDTH,HEIGHT", help="with --image: the part to look at, in its pixels")
+    parser.add_argument("--crop", metavar="LEFT,TOP,WIDTH,HEIGHT", help="with --image: the part to use, in its pixels")
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, help="with --image: dark is ink (default: found automatically)"
     )
@@ -44,11 +44,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    chosen = _model_to_attack(options)
+    name, photo = options.checkpoint, options.image is not None
+    if not photo and (options.small or options.full or options.crop or options.plain or options.invert is not None):
+        raise AdvcoreError("--small, --full, --crop, --invert and --plain are for pictures of your own: give one with --image.")
+    published = photo and name.startswith(f"{pretrained.DATASET}/") and name not in checkpoints.catalog()
+    chosen = pretrained.find(name) if published else checkpoints.find(name)
     target = class_index(options.target, chosen.class_names)
     attack = chosen_attack(options, [options.epsilon], targeted=target is not None)
     model = chosen.model().to(pick_device(options.device))
-    attack_one = _attack_test_image if options.image is None else _attack_photo
+    attack_one = _attack_photo if photo else _attack_test_image
     outcome, origin, attacked = attack_one(options, chosen, model, attack, target)
     record = {
         "checkpoint": chosen.id,
@@ -68,16 +72,6 @@ def _run(options: argparse.Namespace) -> None:
     print(text)
 
 
-def _model_to_attack(options: argparse.Namespace) -> checkpoints.Checkpoint | pretrained.Pretrained:
-    """The checkpoint or, for a photo, the pretrained model with that id."""
-    photo = options.image is not None
-    if not photo and (options.small or options.full or options.crop or options.plain or options.invert is not None):
-        raise AdvcoreError("--small, --full, --crop, --invert and --plain are for pictures of your own: give one with --image.")
-    if photo and options.checkpoint.startswith(f"{pretrained.DATASET}/") and options.checkpoint not in checkpoints.catalog():
-        return pretrained.find(options.checkpoint)
-    return checkpoints.find(options.checkpoint)
-
-
 def _attack_photo(
     options: argparse.Namespace,
     chosen: checkpoints.Checkpoint | pretrained.Pretrained,
@@ -85,9 +79,8 @@ def _attack_photo(
     attack: attacks.Attack,
     target: int | None,
 ) -> tuple[single.Outcome, dict[str, Any], bytes]:
-    """What happens to the person's own picture, where it came from, and the attacked picture as PNG bytes."""
-    picture = decode.read(options.image)
-    dataset = chosen.id.split("/")[0] if isinstance(chosen, pretrained.Pretrained) else chosen.recipe.dataset
+    """The outcome for a picture of the user's own, its origin as JSON values, and the attacked picture as PNG bytes."""
+    picture, dataset = decode.read(options.image), chosen.dataset
     crop = crop_from(options.crop, chosen.shape) if options.crop else None
     framing = frame(picture, chosen.shape, dataset, crop=crop, invert=options.invert, plain=options.plain)
     outcome, attacked = attack_own(
@@ -112,12 +105,12 @@ def _attack_test_image(
     attack: attacks.Attack,
     target: int | None,
 ) -> tuple[single.Outcome, dict[str, Any], bytes]:
-    """What happens to a test image, where it came from, and the attacked image as PNG bytes."""
-    test = data.load(checkpoint.recipe.dataset, "test")
+    """The outcome for a test image, its origin as JSON values, and the attacked image as PNG bytes."""
+    test = data.load(checkpoint.dataset, "test")
     checkpoint.require(test)
     one, label = one_image(test, options.index), int(test.labels[options.index])
     if target == label:
-        raise AdvcoreError(f"Test image {options.index} is a {checkpoint.class_names[label]} itself: choose another target.")
+        raise AdvcoreError(f"Test image {options.index} already is a {checkpoint.class_names[label]}: choose another target.")
     pixels = one.pixels(pick_device(options.device))
     outcome = single.attack_picture(model, pixels, attack, options.epsilon, label=label, target=target, index=options.index)
     origin = {"source": test.source, "samples": test.samples, "label": checkpoint.class_names[label]}

@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 from advcore import attacks, data, distributed
-from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon_grid, progress_bar
-from advcore.device import describe, fastest_precision, pick_device
+from advcore.cli.options import add_attack, add_device, chosen_attack, chosen_device, epsilon_grid, progress_bar
+from advcore.device import describe
 from advcore.evaluation.curves import READINGS, RobustnessCurve, predictions
 from advcore.evaluation.worst_case import worst_case
 from advcore.models import checkpoints
@@ -39,9 +39,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = [checkpoints.find(checkpoint_id) for checkpoint_id in options.checkpoint]
-    attack = chosen_attack(options, options.epsilons)
+    attack, results = chosen_attack(options, options.epsilons), []
     leader = not distributed.world().rank
-    results = []
     for checkpoint in chosen:
         results.append(_curve(checkpoint, attack, options, show=leader and not options.json))
         if leader and not options.json:
@@ -54,11 +53,8 @@ def _curve(
     checkpoint: checkpoints.Checkpoint, attack: attacks.Attack, options: argparse.Namespace, *, show: bool
 ) -> dict[str, Any]:
     """One checkpoint's curve over the test split, shared between the processes of torchrun, as JSON values."""
-    world = distributed.world()
-    device = distributed.device() or pick_device(options.device)
-    # One process decides: machines that differ in speed would otherwise measure in different precisions.
-    precision = options.precision or distributed.from_first(fastest_precision(device.type))
-    test = data.load(checkpoint.recipe.dataset, "test", limit=options.limit)
+    world, (device, precision) = distributed.world(), chosen_device(options)
+    test = data.load(checkpoint.dataset, "test", limit=options.limit)
     checkpoint.require(test)
     share = test[world.rank :: world.size]
     start = time.perf_counter()
@@ -72,7 +68,7 @@ def _curve(
     whole = functools.reduce(operator.add, shares)
     return {
         "checkpoint": checkpoint.id,
-        "dataset": checkpoint.recipe.dataset,
+        "dataset": checkpoint.dataset,
         "source": test.source,
         "samples": test.samples,
         "attack": attacks.title(attack),

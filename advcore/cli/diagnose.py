@@ -7,6 +7,7 @@ import functools
 import json
 import operator
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ import torch
 from advcore import attacks, data, distributed
 from advcore.attacks import AutoAttack
 from advcore.cli.evaluate import epsilon_of, evaluated, state_path
-from advcore.cli.options import add_device, epsilon, progress_bar
-from advcore.device import Precision, describe, fastest_precision, pick_device
+from advcore.cli.options import add_device, chosen_device, epsilon, progress_bar
+from advcore.device import Precision, describe
 from advcore.errors import AdvcoreError
 from advcore.evaluation.diagnosis import CHECKS, Diagnosis, diagnose, other_model
 from advcore.evaluation.robust_accuracy import RobustAccuracy
@@ -52,29 +53,23 @@ def _run(options: argparse.Namespace) -> None:
     checkpoint = checkpoints.find(options.checkpoint)
     at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint, options.norm)
     attacks.check_epsilon(at, options.norm)
-    leader, start = not distributed.world().rank, time.perf_counter()
-    device = distributed.device() or pick_device(options.device)
-    precision = options.precision or distributed.from_first(fastest_precision(device.type))
-    usual = (500 if checkpoint.recipe.dataset == "tiny-imagenet" else 1000) if options.write else 0
+    leader, start, (device, precision) = not distributed.world().rank, time.perf_counter(), chosen_device(options)
+    usual = (500 if checkpoint.dataset == "tiny-imagenet" else 1000) if options.write else 0
     count = usual if options.autoattack is None else options.autoattack
-    test = data.load(checkpoint.recipe.dataset, "test", limit=max(count, options.limit))
+    test = data.load(checkpoint.dataset, "test", limit=max(count, options.limit))
     if options.write and test.samples:
-        raise AdvcoreError(f"Only samples of {checkpoint.recipe.dataset} are here; figures of a header need its test images.")
-    strong = None
+        raise AdvcoreError(f"Only samples of {checkpoint.dataset} are here; figures of a header need its test images.")
+    strong, show = None, leader and not options.json
     if count > 0:
-        autoattack = AutoAttack(norm=options.norm)
-        show = leader and not options.json
-        strong = evaluated(checkpoint, test[:count], autoattack, at, device, precision, show=show)
-    found = _diagnosed(
-        checkpoint, test[: options.limit], at, options.norm, strong, device, precision, show=leader and not options.json
-    )
+        strong = evaluated(checkpoint, test[:count], AutoAttack(norm=options.norm), at, device, precision, show=show)
+    found = _diagnosed(checkpoint, test[: options.limit], at, options.norm, strong, device, precision, show=show)
     if not leader:
         return
     if options.write:
         write(checkpoint, found, strong)
     result = {
         "checkpoint": checkpoint.id,
-        "dataset": checkpoint.recipe.dataset,
+        "dataset": checkpoint.dataset,
         "source": test.source,
         "samples": test.samples,
         "device": describe(device, precision),
@@ -104,20 +99,19 @@ def _diagnosed(
     *,
     show: bool,
 ) -> Diagnosis:
-    """The diagnosis over `test`, shared between the processes of torchrun; continues after the last whole check."""
+    """The diagnosis over `test`, shared between the processes of torchrun; continues after the last complete check."""
     checkpoint.require(test)
     world = distributed.world()
     share = test[world.rank :: world.size]
     if len(test) < world.size:
         raise AdvcoreError(f"{len(test)} images cannot be shared by {world.size} processes; raise --limit.")
-    other = other_model(checkpoint, checkpoints.catalog(checkpoint.recipe.dataset).values())
+    other = other_model(checkpoint, checkpoints.catalog(checkpoint.dataset).values())
     path = state_path("diagnose", checkpoint, test, at, norm, len(test), other and other.id)
     fooled = None
     if strong is not None:
-        holds = len(strong.components) + 1
-        places = torch.tensor([place < holds for place in strong.fooled_by[: len(test)]])
         known = torch.zeros(len(test), dtype=torch.bool)
-        known[: len(places)] = places
+        for index, place in enumerate(strong.fooled_by[: len(test)]):
+            known[index] = place <= len(strong.components)
         fooled = known[world.rank :: world.size]
     whole, step = -1, None
     for step in diagnose(
@@ -147,8 +141,7 @@ def write(checkpoint: Checkpoint, found: Diagnosis, strong: RobustAccuracy | Non
     metrics = {**checkpoint.metrics, "diagnosis": found.to_dict()}
     if strong is not None:
         metrics["autoattack"] = strong.to_dict()
-    header = headers.read(checkpoint.path)
-    changed = headers.Header(header.recipe, header.shape, header.class_names, metrics, header.provenance)
+    changed = replace(headers.read(checkpoint.path), metrics=metrics)
     storage.write_metadata(checkpoint.path, storage.read_metadata(checkpoint.path) | changed.to_metadata())
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from advcore import attacks, data, distributed
-from advcore.cli.options import add_attack, add_device, chosen_attack, epsilon, progress_bar
-from advcore.device import Precision, describe, fastest_precision, pick_device
+from advcore.cli.options import add_attack, add_device, chosen_attack, chosen_device, epsilon, progress_bar
+from advcore.device import Precision, describe
 from advcore.errors import AdvcoreError
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
@@ -48,23 +48,21 @@ def _run(options: argparse.Namespace) -> None:
         attack = chosen_attack(options, [])
         at = options.epsilon if options.epsilon is not None else epsilon_of(checkpoint, attack.norm)
         attacks.check_epsilon(at, attack.norm)
-        device = distributed.device() or pick_device(options.device)
-        precision = options.precision or distributed.from_first(fastest_precision(device.type))
-        test = data.load(checkpoint.recipe.dataset, "test", limit=options.limit)
+        device, precision = chosen_device(options)
+        test = data.load(checkpoint.dataset, "test", limit=options.limit)
         start = time.perf_counter()
         found = evaluated(checkpoint, test, attack, at, device, precision, show=leader and not options.json)
-        seconds = round(time.perf_counter() - start, 3)
         results.append(
             {
                 "checkpoint": checkpoint.id,
-                "dataset": checkpoint.recipe.dataset,
+                "dataset": checkpoint.dataset,
                 "source": test.source,
                 "samples": test.samples,
                 "attack": attacks.title(attack),
                 "images": found.curve.total,
                 "device": describe(device, precision),
                 "precision": precision,
-                "seconds": seconds,
+                "seconds": round(time.perf_counter() - start, 3),
                 "points": found.curve.points(),
                 "survivors": found.survivors,
             }
@@ -78,16 +76,16 @@ def _run(options: argparse.Namespace) -> None:
 def epsilon_of(checkpoint: Checkpoint, norm: attacks.Norm) -> float:
     """The ε at which a checkpoint is evaluated: in L∞ what it claims, else its dataset's; in L2 its dataset's budget.
 
-    Raises AdvcoreError in L0, where there is no usual one.
+    Raises AdvcoreError in L0, which has no usual ε.
     """
-    info = data.dataset(checkpoint.recipe.dataset)
+    info = data.dataset(checkpoint.dataset)
     if norm == "l0":
         raise AdvcoreError("In L0 there is no usual ε: give --epsilon, the share of the values that may change.")
     return info.l2_budget if norm == "l2" else claimed_epsilon(checkpoint) or info.epsilon
 
 
 def state_path(kind: str, checkpoint: Checkpoint, test: data.LabeledImages, *more: object) -> Path:
-    """Where an unfinished evaluation of this process is kept: the name is a hash of everything that it depends on."""
+    """Where this process saves an unfinished evaluation: the file name is a hash of everything that the result depends on."""
     world, changed = distributed.world(), checkpoint.path.stat()
     parts = (checkpoint.id, changed.st_mtime_ns, changed.st_size, test.source, world.rank, world.size, *more)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     checkpoint, test, model, image = opened(options)
-    info, target = data.dataset(checkpoint.recipe.dataset), class_index(options.target, test.class_names)
+    info, target = data.dataset(checkpoint.dataset), class_index(options.target, test.class_names)
     gradient = input_gradient_at(model, image, int(test.labels[options.index]))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "gradient.png").write_bytes(png(gradient.picture(gradient.largest)))

@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     checkpoint, test, model, image = opened(options)
-    info, attack = data.dataset(checkpoint.recipe.dataset), chosen_attack(options, [])
+    info, attack = data.dataset(checkpoint.dataset), chosen_attack(options, [])
     body = hidden(model)
     *_, found = inside(body, test[:IMAGES])
     assert found is not None

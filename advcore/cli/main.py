@@ -1,4 +1,4 @@
-"""The entry of `python -m advcore`: one command a module, errors as one sentence on stderr with exit code 2."""
+"""The entry point of `python -m advcore`: one module a command, errors as one sentence on stderr with exit code 2."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from advcore.errors import AdvcoreError
 COMMANDS = {
     "curve": "accuracy against ε",
     "evaluate": "robust accuracy at one ε, under AutoAttack or another attack",
-    "diagnose": "ten checks of whether a robustness can be believed",
+    "diagnose": "ten checks of whether a model's robustness can be believed",
     "attack": "attack one image and write the pictures",
-    "map": "a model's answers on a plane through one test image",
+    "map": "a model's classes on a plane through one test image",
     "gradient": "what a model looks at: its input gradient, and an attack with a large budget",
     "inside": "test images in a model's last hidden layer, in two dimensions",
     "certify": "the L2 radius that randomized smoothing proves for one image",
@@ -33,12 +33,12 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 2 for bad input, 1 for a lost pipe or process, 130 when stopped."""
+    """Run one command; returns its exit code: 0, 2 for bad input, 1 for a closed pipe or a lost process, 130 for Ctrl+C."""
     try:
         options = parser().parse_args(arguments)
         return options.run(options) or 0
     except AdvcoreError as error:
-        print("advcore:", *str(error).split(), file=sys.stderr)  # one line, even if the message quotes a name with line breaks
+        print("advcore:", *str(error).split(), file=sys.stderr)  # on one line, even when it quotes a name with line breaks
         return 2
     except BrokenPipeError:
         return 1
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     whole = Parser(prog="python -m advcore", description="Adversarial examples: attack, measure, defend.")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, help_text in COMMANDS.items():
-        commands.add_parser(name, help=help_text.replace("%", "%%"), add=functools.partial(_add, name))
+        commands.add_parser(name, help=help_text, add=functools.partial(_add, name))
     return whole
 
 

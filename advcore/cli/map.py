@@ -8,11 +8,10 @@ import json
 import math
 from pathlib import Path
 
-import torch
+from torch import nn
 
 from advcore import attacks, data
-from advcore.cli.options import add_attack, add_device, add_test_image, chosen_attack, epsilon, one_image
-from advcore.device import pick_device
+from advcore.cli.options import add_attack, add_device, add_test_image, chosen_attack, epsilon, one_image, opened
 from advcore.evaluation.plane import Plane, attack_direction, decision_map, random_direction
 from advcore.evaluation.scrub import Scrub, scrub
 from advcore.models import checkpoints
@@ -34,25 +33,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    checkpoint = checkpoints.find(options.checkpoint)
-    info = data.dataset(checkpoint.recipe.dataset)
+    checkpoint, test, model, image = opened(options)
+    info, label = data.dataset(checkpoint.dataset), int(test.labels[options.index])
     at = options.epsilon if options.epsilon is not None else info.epsilon
     attack = chosen_attack(options, [at])
-    test = data.load(info.name, "test")
-    device = pick_device(options.device)
-    image, label = one_image(test, options.index).pixels(device), int(test.labels[options.index])
 
-    def attacked(of: checkpoints.Checkpoint) -> tuple[torch.nn.Module, Scrub]:
-        of.require(test)
-        model = of.model().to(device)
-        return model, scrub(model, image, attack, info.epsilons, label=label, index=options.index)
+    def attacked(network: nn.Module) -> Scrub:
+        return scrub(network, image, attack, info.epsilons, label=label, index=options.index)
 
-    model, seen = attacked(checkpoint)
+    seen = attacked(model)
     u, reach = attack_direction(seen, at), (info.epsilon_max, info.epsilon_max)
     if options.along:
-        v = attack_direction(attacked(checkpoints.find(options.along))[1], at)
+        other = checkpoints.find(options.along)
+        other.require(test)
+        v = attack_direction(attacked(other.model().to(image.device)), at)
     elif options.second is not None:
-        v, reach = one_image(test, options.second).pixels(device)[0] - image[0], (info.epsilon_max, 1.0)
+        v, reach = one_image(test, options.second).pixels(image.device)[0] - image[0], (info.epsilon_max, 1.0)
     else:
         v = random_direction(u, options.draw)
     plane = Plane(image[0], u, v, reach)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from advcore.errors import AdvcoreError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from advcore.attacks import Attack
     from advcore.data import LabeledImages
+    from advcore.device import Precision
     from advcore.models.checkpoints import Checkpoint
 
 MAX_EPSILONS = 1000
@@ -26,24 +28,24 @@ class OptionError(AdvcoreError, argparse.ArgumentTypeError):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line, and with options that `add(parser)` declares only when the command is parsed."""
+    """argparse whose errors are one line, and whose options are declared by `add(parser)` only when the command is parsed."""
 
     def __init__(self, *args: Any, add: Callable[[Parser], None] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._add = add
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, once the options are declared."""
+        """As argparse's, after declaring the options."""
         if self._add:
             add, self._add = self._add, None
             add(self)
         for word in args or ():
-            if re.fullmatch(r"--[a-z-]+=(--)?", word):  # argparse would pass on an empty list, or an empty path
+            if re.fullmatch(r"--[a-z-]+=(--)?", word):  # argparse would take it for an empty list or path
                 self.error(f"{word.split('=')[0]} has no value")
         return super().parse_known_args(args, namespace)
 
     def add_argument(self, *names: Any, help: str = "", **options: Any) -> Any:
-        """As argparse's; a `%` in the help is a percent sign."""
+        """As argparse's, but a `%` in the help needs no second one."""
         return super().add_argument(*names, help=help.replace("%", "%%"), **options)
 
     def error(self, message: str) -> NoReturn:
@@ -59,22 +61,22 @@ def epsilon(text: str) -> float:
     except (ValueError, ZeroDivisionError):
         value = math.nan
     if not 0 <= value < math.inf:
-        raise OptionError(f"'{text}' is no ε: write a number such as 0.1 or 8/255.")
+        raise OptionError(f"'{text}' is not an ε: write a number such as 0.1 or 8/255.")
     return value
 
 
 def epsilon_grid(text: str) -> list[float]:
-    """`0,0.1,8/255` or `start:stop:step` (stop included) as a list of ε; raises OptionError when it is neither."""
+    """`0,0.1,8/255` or `start:stop:step` (stop included) as a list of ε; raises OptionError for anything else."""
     if ":" not in text:
         return [epsilon(part) for part in text.split(",")]
     from advcore.data import even_epsilons
 
     parts = text.split(":")
     if len(parts) != 3:
-        raise OptionError(f"'{text}' is no range of ε: write start:stop:step, for example 0:0.5:0.025.")
+        raise OptionError(f"'{text}' is not a range of ε: write start:stop:step, for example 0:0.5:0.025.")
     start, stop, step = (epsilon(part) for part in parts)
     if step <= 0 or stop < start:
-        raise OptionError(f"'{text}' is no range of ε: the step must be above 0 and the stop not below the start.")
+        raise OptionError(f"'{text}' is not a range of ε: the step must be above 0, and the stop must not be below the start.")
     if stop - start >= step * MAX_EPSILONS:
         raise OptionError(f"'{text}' is more than {MAX_EPSILONS} values of ε; take a larger step.")
     count = math.floor((stop - start) / step + 1e-9) + 1
@@ -82,7 +84,7 @@ def epsilon_grid(text: str) -> list[float]:
 
 
 def add_device(parser: argparse.ArgumentParser, *, precision: bool = True) -> None:
-    """Declare `--device` and, unless told otherwise, `--precision`."""
+    """Declare `--device` and, with `precision`, `--precision`."""
     from advcore.device import PRECISIONS
 
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
@@ -112,6 +114,18 @@ def add_attack(parser: argparse.ArgumentParser, *, default: str = "fgsm") -> Non
         )
 
 
+def chosen_device(options: argparse.Namespace) -> tuple[torch.device, Precision]:
+    """The device and precision that the options of `add_device` name; under torchrun, those of this process.
+
+    The first process chooses the precision: machines of different speed would otherwise measure in different ones.
+    """
+    from advcore import distributed
+    from advcore.device import fastest_precision, pick_device
+
+    device = distributed.device() or pick_device(options.device)
+    return device, options.precision or distributed.from_first(fastest_precision(device.type))
+
+
 def chosen_attack(options: argparse.Namespace, epsilons: Sequence[float], **more: Any) -> Attack:
     """The attack that the options of `add_attack` describe; raises AttackError when one, or an ε, is out of its range."""
     from advcore import attacks
@@ -124,7 +138,7 @@ def chosen_attack(options: argparse.Namespace, epsilons: Sequence[float], **more
 
 
 def add_test_image(parser: argparse.ArgumentParser) -> None:
-    """Declare the model and the test image that a command looks at."""
+    """Declare `--checkpoint` and `--index`, the model and the test image that `opened` gives."""
     parser.add_argument("--checkpoint", required=True, metavar="ID")
     parser.add_argument("--index", type=int, required=True, help="position in the test split")
 
@@ -143,14 +157,14 @@ def opened(options: argparse.Namespace) -> tuple[Checkpoint, LabeledImages, nn.M
 
 
 def one_image(test: LabeledImages, index: int) -> LabeledImages:
-    """The test image at that position alone; raises AdvcoreError where there is none."""
+    """The test image at that position alone; raises AdvcoreError when there is none."""
     if not 0 <= index < len(test):
         raise AdvcoreError(f"There is no test image {index}; {test.dataset} has 0 to {len(test) - 1} ({test.source}).")
     return test[index : index + 1]
 
 
 def progress_bar(done: float, label: str) -> None:
-    """Show `done` (0 to 1) as a bar on stderr if that is a terminal."""
+    """Show `done` (0 to 1) as a bar on stderr, if that is a terminal."""
     if sys.stderr.isatty():
         width = 30
         filled = round(done * width)

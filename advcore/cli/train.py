@@ -19,7 +19,7 @@ from advcore.recipe import Recipe, explained
 from advcore.training import measure
 from advcore.training.loop import train
 
-_BUDGETS = ("epsilon", "step_size")  # the recipe's fields that are written as every ε is
+_BUDGETS = ("epsilon", "step_size")  # the recipe's fields that may be written as 8/255
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
     """How a field of the recipe is read from the command line."""
-    about = {"help": explained(name).replace("%", "%%")}
+    about = {"help": explained(name)}
     if name in _BUDGETS:
         return about | {"type": epsilon}
     if kind == "bool":
@@ -53,7 +53,7 @@ def _pgd(text: str) -> attacks.PGD:
     try:
         steps, restarts = (int(part) for part in text.split("-"))
     except ValueError as error:
-        raise OptionError(f"'{text}' is no PGD: write STEPS-RESTARTS, for example 50-10.") from error
+        raise OptionError(f"'{text}' is not a PGD: write STEPS-RESTARTS, for example 50-10.") from error
     try:
         return attacks.PGD(steps=steps, restarts=restarts)
     except AttackError as error:
@@ -94,7 +94,7 @@ def train_to(
     leader = distributed.world().rank == 0
     if path.is_dir():
         raise AdvcoreError(f"{path} is a folder: give the checkpoint a file name.")
-    if leader:  # a folder that cannot be made is an error before hours of training, not after
+    if leader:  # before the training: if the folder cannot be made, hours would be lost
         path.parent.mkdir(parents=True, exist_ok=True)
     progress = None
     for progress in train(recipe, device=place, precision=precision, folder=folder):
@@ -118,7 +118,7 @@ def train_to(
 
 
 def _state_folder(recipe: Recipe) -> Path:
-    """Where the same command finds its own state again."""
+    """Where the state of a run is kept: the same recipe finds it again."""
     digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]
     return checkpoints.runs_root() / f"{recipe.checkpoint_id.replace('/', '-')}-{digest}"
 

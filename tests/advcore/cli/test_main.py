@@ -55,7 +55,7 @@ ATTACK = ("attack", "--checkpoint", STANDARD, "--epsilon", "0.1", "--out", "out"
         (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--out", "/"), "is a folder"),
         (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--pgd", "999999999999-1"), "--pgd"),
         (("train", "--dataset", "digits", "--architecture", "digits_cnn", "--pgd", "many"), "--pgd"),
-        ((*ATTACK, "--index", "1", "--epsilon", "much"), "'much' is no ε"),
+        ((*ATTACK, "--index", "1", "--epsilon", "much"), "'much' is not an ε"),
         ((*ATTACK, "--index", "1", "--target", "ten"), "There is no class 'ten'"),
         ((*ATTACK, "--index", "1", "--target", "-1"), "There is no class '-1'"),
         ((*ATTACK, "--index", "1", "--target", "3", "--attack", "noise"), "cannot be targeted"),
@@ -97,7 +97,7 @@ def test_a_training_takes_epsilon_in_levels_too(own_checkpoints: Path, capsys: p
     made = next(item for item in checkpoints.catalog("digits").values() if item.recipe.defense == "pgd")
     assert (made.recipe.epsilon, made.recipe.step_size) == (8 / 255, 2 / 255)
     capsys.readouterr()
-    assert "'8/0' is no ε" in refused(capsys, *words, "--epsilon", "8/0")
+    assert "'8/0' is not an ε" in refused(capsys, *words, "--epsilon", "8/0")
 
 
 def test_a_place_for_the_model_is_tried_before_the_training(
@@ -162,7 +162,9 @@ def test_help_is_there_for_every_command(capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(SystemExit) as ended:
             main.main([*command, "--help"])
         assert ended.value.code == 0
-        assert "usage: python -m advcore" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "usage: python -m advcore" in printed
+        assert "%%" not in printed, "a percent sign is printed once"
 
 
 # --- in a process -----------------------------------------------------------------------------------------------------
