@@ -13,6 +13,7 @@ import gc
 import runpy
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -26,22 +27,45 @@ from ui.words import markdown_safe
 
 T = TypeVar("T")
 APP = Path(__file__).parents[1] / "app.py"
-_KEPT = "kept values"
-_ASKED = "values asked for"
-_READ = "values asked for that were read"
-_FULL = "the values asked for are the whole state"
-_REFUSED = "values asked for that are not available"
-_CONTROLS = "controls of this page"
-_PAGE = "page shown"
-_NOW = "address now"
-_BEFORE = "addresses before"
-_MOVED = "last move in the history"
-_STATE = "state of this page"
-_TURN = "how often the state was set from outside"
-_OPENED = "page opened and not drawn yet"
-_WRITES = "addresses completed"
 _modules = 0
 """The number of modules when what they hold was last left out of garbage collection."""
+
+
+@dataclass
+class _Session:
+    """What a session's pages and its address have said so far."""
+
+    page: str | None = None
+    now: list[dict[str, str]] = field(default_factory=list)
+    """The addresses that the browser may have on this page until an action changes the state; the last one is the state's."""
+    before: list[dict[str, str]] = field(default_factory=list)
+    """Earlier addresses of this page, which requests on their way may still name."""
+    moved: float | None = None
+    """When the person last went Back or Forward."""
+    opened: bool = False
+    """The page was opened by its address and is not drawn yet."""
+    writes: int = 0
+    """How often the address was completed in place."""
+    turn: int = 0
+    """How often the state was set by an address or by `go`."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """The values that the address or `go` asks for, until the page was drawn with them."""
+    read: set[str] = field(default_factory=set)
+    """The names of those that were read."""
+    full: bool = False
+    """They are the whole state: what they leave out is at its default."""
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By name: a value asked for that is not available, and the one used instead."""
+    state: dict[str, str] = field(default_factory=dict)
+    """The state of the page, as its address names it."""
+    kept: dict[str, object] = field(default_factory=dict)
+    """The session's last values, by name and by `name:scope`."""
+    controls: set[str] = field(default_factory=set)
+    """The keys of the controls of this page."""
+
+
+def _session() -> _Session:
+    return st.session_state.setdefault("address", _Session())
 
 
 class Finished(Exception):
@@ -114,21 +138,19 @@ def heading(text: str, *, help: str | None = None, wide: bool = False) -> None:
 
 def _arrive(page: str) -> bool:
     """Take over the address when it is a new one. Returns whether it is to be completed in place."""
-    state, asked, moved = st.session_state, st.query_params.to_dict(), moved_to()
-    back = moved is not None and moved[0] != state.get(_MOVED)
+    session, asked, moved = _session(), st.query_params.to_dict(), moved_to()
+    back = moved is not None and moved[0] != session.moved
     if back:
-        state[_MOVED], asked = moved
-    known = state.get(_NOW, [])
-    if back or state.get(_PAGE) != page or asked not in [*known, *state.get(_BEFORE, [])]:
-        # The requests of this page may name the address before until it was changed by an action.
-        before = [*state.get(_BEFORE, []), *known][-100:] if back and state.get(_PAGE) == page else []
-        state[_PAGE], state[_NOW], state[_BEFORE] = page, [asked], before
+        session.moved, asked = moved
+    if back or session.page != page or asked not in [*session.now, *session.before]:
+        session.before = [*session.before, *session.now][-100:] if back and session.page == page else []
+        session.page, session.now = page, [asked]
         go(asked, full=bool(asked))
-        state[_STATE], state[_OPENED] = dict(asked), True
+        session.state, session.opened = dict(asked), True
     else:
-        state[_STATE] = dict(known[-1])
-    # An action that was taken before the browser had the last address shares its entry.
-    return state[_OPENED] or asked not in state[_NOW]
+        session.state = dict(session.now[-1])
+    # An action that was taken before the browser had the last address shares its entry in the history.
+    return session.opened or asked not in session.now
 
 
 def go(values: dict[str, str], *, full: bool = False) -> None:
@@ -136,31 +158,28 @@ def go(values: dict[str, str], *, full: bool = False) -> None:
 
     What they leave out is as the session last had it; with `full`, at its default.
     """
-    state = st.session_state
-    state[_ASKED], state[_FULL], state[_TURN] = dict(values), full, state.get(_TURN, 0) + 1
+    session = _session()
+    session.asked, session.full, session.turn = dict(values), full, session.turn + 1
     drop_controls()
 
 
 def turn() -> str:
     """Changes when an address or `go` sets the state: what a component reported before no longer holds."""
-    return str(st.session_state.get(_TURN, 0))
+    return str(_session().turn)
 
 
 def _write_address(in_place: bool) -> None:
     """Make the address name the state, with a new entry in the browser's history if it changed by an action."""
-    state, here = st.session_state, st.session_state[_STATE]
+    session = _session()
     if in_place:
-        state[_NOW], state[_WRITES] = [*state[_NOW], here], state.get(_WRITES, 0) + 1
-    else:
-        if here != state[_NOW][-1]:
-            state[_BEFORE] = [*state[_BEFORE], *state[_NOW]][-100:]
-            state[_NOW] = [here]
-            st.query_params.from_dict(here)
-    address(urlencode(here) if in_place else None, state.get(_WRITES, 0))
-    # What no part of the page has read yet is kept: a photo that is still to come, for one.
-    read = state.pop(_READ, set())
-    state[_ASKED] = {name: value for name, value in state.get(_ASKED, {}).items() if name not in read}
-    state[_FULL] = state[_OPENED] = False
+        session.now, session.writes = [*session.now, session.state], session.writes + 1
+    elif session.state != session.now[-1]:
+        session.before, session.now = [*session.before, *session.now][-100:], [session.state]
+        st.query_params.from_dict(session.state)
+    address(urlencode(session.state) if in_place else None, session.writes)
+    # What no part of the page has read yet is kept: it may be the id of a photo that is uploaded later.
+    session.asked = {name: value for name, value in session.asked.items() if name not in session.read}
+    session.read, session.full, session.opened = set(), False, False
 
 
 def drop_controls(*, keep: str | None = None) -> None:
@@ -169,7 +188,7 @@ def drop_controls(*, keep: str | None = None) -> None:
     For a page, or a part of one, that takes another's place: Streamlit gives a control that has the same key as an earlier one
     its first option, not the key's value.
     """
-    for key in st.session_state.get(_CONTROLS, set()) - {keep}:
+    for key in _session().controls - {keep}:
         st.session_state.pop(key, None)
 
 
@@ -209,19 +228,19 @@ def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *,
 
 def _control(key: str) -> str:
     """The key, noted as one of this page's."""
-    st.session_state.setdefault(_CONTROLS, set()).add(key)
+    _session().controls.add(key)
     return key
 
 
 def asked_for(name: str) -> str | None:
     """The value of `name` that the address or `go` asks for, until the page was drawn with it."""
-    st.session_state.setdefault(_READ, set()).add(name)
-    return st.session_state.get(_ASKED, {}).get(name)
+    _session().read.add(name)
+    return _session().asked.get(name)
 
 
 def _kept(key: str) -> object:
     """The value that the session last had; None where the whole state is asked for."""
-    return None if st.session_state.get(_FULL) else st.session_state.get(_KEPT, {}).get(key)
+    return None if _session().full else _session().kept.get(key)
 
 
 def number(name: str, low: float, high: float, default: float, *, scope: str) -> float:
@@ -257,7 +276,7 @@ def _number(text: object) -> float | None:
 
 def keep(scope: str = "", /, **values: object) -> None:
     """Keep values in the session as `remember` does, for the next time the page is drawn; None forgets one."""
-    kept = st.session_state.setdefault(_KEPT, {})
+    kept = _session().kept
     for name, value in values.items():
         for key in (name, f"{name}:{scope}"):
             if value is None:
@@ -272,32 +291,32 @@ def remember(scope: str = "", /, **values: object) -> None:
     `chosen` and `number` find it again in the same `scope` (a dataset).
     """
     keep(scope, **values)
-    here = st.session_state.setdefault(_STATE, {})
+    state = _session().state
     for name, value in values.items():
         if value is None:
-            here.pop(name, None)
+            state.pop(name, None)
         else:
-            here[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
+            state[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def remembered() -> dict[str, str]:
     """What the page was made to remember so far, as the address writes it."""
-    return dict(st.session_state.get(_STATE, {}))
+    return dict(_session().state)
 
 
 def here() -> str | None:
     """The address that opens this page as it was remembered so far; None where no browser asks."""
     base = st.context.url
-    return f"{base}?{urlencode(st.session_state.get(_STATE, {}))}" if base else None
+    return f"{base}?{urlencode(_session().state)}" if base else None
 
 
 def _refuse(name: str, asked: str, used: str) -> None:
-    st.session_state.setdefault(_REFUSED, {})[name] = (asked[:60], used[:60])
+    _session().refused[name] = (asked[:60], used[:60])
 
 
 def _report(notice: Any) -> None:
     """Say once, in one sentence, which values of the link are not available and what is used instead."""
-    refused = st.session_state.pop(_REFUSED, {})
+    refused, _session().refused = _session().refused, {}
     if refused:
         said = [f"{_plain(name)} “{_plain(asked)}” (used instead: {_plain(used)})" for name, (asked, used) in refused.items()]
         notice.warning(f"The link asks for what this page does not have: {', '.join(said)}.", icon=":material/link_off:")

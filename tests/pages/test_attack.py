@@ -153,7 +153,7 @@ def test_a_button_sets_the_whole_state() -> None:
 
 def state(page: AppTest) -> dict[str, str]:
     """What the address of the page says."""
-    return page.session_state["address now"][-1]
+    return page.session_state["address"].now[-1]
 
 
 def press(page: AppTest, label: str) -> None:

@@ -50,7 +50,7 @@ def test_a_new_random_direction_is_in_the_address() -> None:
     page = open_page("why", **PAIR, draw="4")
     next(button for button in page.button if button.label == "New random direction").click().run()
     assert not page.exception
-    assert page.session_state["kept values"]["draw:digits"] == 5
+    assert page.session_state["address"].kept["draw:digits"] == 5
 
 
 def test_gradients_at_once_and_films_afterwards() -> None:

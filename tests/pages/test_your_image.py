@@ -267,11 +267,11 @@ def test_a_photo_is_judged_once_the_person_said_what_it_is(monkeypatch: pytest.M
 
 def test_a_new_picture_begins_at_its_own_epsilon() -> None:
     page = open_page(NAME, dataset="digits", example="drawn-5", epsilon="0.45")
-    assert page.session_state["address now"][-1]["epsilon"] == "0.45"
-    fresh = open_page(NAME, dataset="digits", example="drawn-7").session_state["address now"][-1]["epsilon"]
+    assert page.session_state["address"].now[-1]["epsilon"] == "0.45"
+    fresh = open_page(NAME, dataset="digits", example="drawn-7").session_state["address"].now[-1]["epsilon"]
     page.session_state["example"] = "drawn-7"
     page.run()
-    assert page.session_state["address now"][-1]["epsilon"] == fresh != "0.45"
+    assert page.session_state["address"].now[-1]["epsilon"] == fresh != "0.45"
 
 
 def truths(page: AppTest) -> ButtonGroup:
