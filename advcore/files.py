@@ -1,4 +1,4 @@
-"""Files: written so that no reader, and no crash, leaves half of one; and downloads with progress."""
+"""Files that are written completely or not at all, small JSON files, and downloads with progress."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_PART = ".part"  # how the name of a file ends that is being written
+_PART = ".part"  # the suffix of a file that is being written
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the target, to the disk, and rename: the file is complete, or as it was. Its folder must exist."""
+    """Write `path` completely or not at all: into a new file beside it, synced and then renamed. Its folder must exist."""
     part = path.with_name(f".{uuid.uuid4().hex}{_PART}")
     try:
         with part.open("wb") as file:
@@ -29,17 +29,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def remove_parts(root: Path, seconds: float) -> None:
-    """Delete what `write_whole` left below `root` when its process was killed: files not written to for `seconds`."""
+    """Delete the files below `root` that killed processes left in `write_whole`: those not written to for `seconds`."""
     long_ago = time.time() - seconds
-    for folder, _, names in os.walk(root):  # unlike `rglob`, it goes on where a folder disappears meanwhile
+    for folder, _, names in os.walk(root):  # unlike `rglob`, it continues when a folder disappears
         for part in (Path(folder, name) for name in names if name.startswith(".") and name.endswith(_PART)):
-            with contextlib.suppress(OSError):  # the process that writes it may be done in this moment
+            with contextlib.suppress(OSError):  # its process may have just renamed it
                 if part.stat().st_mtime <= long_ago:
                     part.unlink()
 
 
 def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:
-    """The JSON object in a small file; empty where the file is missing or holds something else."""
+    """The JSON object in a file of at most `most_bytes`; empty when the file is missing or holds something else."""
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(most_bytes))
@@ -49,7 +49,7 @@ def read_object(path: Path, most_bytes: int = 100_000) -> dict[str, Any]:
 
 
 def with_package() -> dict[str, str]:
-    """The environment for a process that runs one of this package's modules: the package is found first."""
+    """The environment for a process that runs one of this package's modules, with the package first in PYTHONPATH."""
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
@@ -58,7 +58,7 @@ def with_package() -> dict[str, str]:
 def fetched_into(folder: Path, expected: int, fetch: Callable[[], object]) -> Iterator[tuple[int, int]]:
     """Run `fetch` in a thread, yielding (bytes that it added below `folder`, `expected`) four times a second.
 
-    The folder is made if it is missing. An exception of `fetch` is raised again here.
+    Creates the folder. Raises what `fetch` raises.
     """
     failure: list[Exception] = []
 
@@ -85,13 +85,19 @@ def _bytes_below(folder: Path) -> int:
         try:
             total += file.stat().st_size if file.is_file() else 0
         except OSError:
-            continue  # a temporary file that was renamed meanwhile
+            continue  # a temporary file that was just renamed
     return total
 
 
 def why_not_fetched(error: BaseException) -> str:
-    """Why a download failed, in words: an address that cannot be looked up means that there is no network."""
-    text = str(getattr(error, "reason", error)).strip()
+    """Why a download failed, in words: an address that cannot be resolved means that there is no network."""
+    text = first_line(getattr(error, "reason", error))
     if any(sign in text for sign in ("Name or service not known", "name resolution", "nodename nor servname", "getaddrinfo")):
         return "this machine has no connection to the internet"
-    return text.splitlines()[0][:160].rstrip(": ") if text else type(error).__name__
+    return text
+
+
+def first_line(error: object, most: int = 160) -> str:
+    """The first line of an error's message, at most that many characters; the name of its type when it has no message."""
+    text = str(error).strip()
+    return text.splitlines()[0][:most].rstrip(": ") if text else type(error).__name__

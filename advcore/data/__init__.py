@@ -1,4 +1,4 @@
-"""Datasets: what there is, where each is looked for, and the one way to load it."""
+"""Datasets: which there are, where their files are searched, and how they are loaded."""
 
 from advcore.data.datasets import (
     BUILT_IN,

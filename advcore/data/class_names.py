@@ -1,4 +1,4 @@
-"""Class names: those of the built-in datasets, in label order, and what any dataset's must be like."""
+"""The class names of the built-in datasets, in label order, and the check of any dataset's class names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ _MOST, _LONGEST, _TOGETHER = 10_000, 200, 64 << 10
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -126,9 +115,9 @@ TINY_IMAGENET = {
 
 
 def problem(names: Sequence[object]) -> str | None:
-    """What is wrong with the class names of a dataset, after "it has …"; None where a model can be trained with them.
+    """What is wrong with the class names of a dataset, to follow "it has"; None when they can be used.
 
-    They are shown in pages and stored in the header of every checkpoint, which must stay small.
+    They are shown on pages and stored in the header of every checkpoint, which must stay small.
     """
     if not 2 <= len(names) <= _MOST:
         return f"{len(names):,} class{'' if len(names) == 1 else 'es'}, and a model needs 2 to {_MOST:,}"
@@ -136,7 +125,7 @@ def problem(names: Sequence[object]) -> str | None:
         if not isinstance(name, str) or not name or not name.isprintable():
             return f"a class named {ascii(name)[:60]}, which cannot be shown: use visible characters and plain spaces"
         if len(name) > _LONGEST:
-            return f"a class whose name has {len(name):,} characters ('{name[:30]}…'), and {_LONGEST} are the most"
+            return f"a class whose name has {len(name):,} characters ('{name[:30]}…'), more than {_LONGEST}"
     if sum(len(str(name).encode()) for name in names) > _TOGETHER:
-        return f"class names of more than {_TOGETHER >> 10} KiB together"
+        return f"class names that take more than {_TOGETHER >> 10} KiB together"
     return None

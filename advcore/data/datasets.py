@@ -1,8 +1,8 @@
 """The datasets: one entry each, where their files are searched, and how they are loaded.
 
-A dataset is searched in this order: Parquet files in the Hugging Face Hub image layout, torchvision's own files, class
-folders, all three under the data folder (`$ADVCORE_DATA`, else `data/`); then the samples of the package foolbox. `digits`
-comes with scikit-learn.
+A dataset is searched in this order: Parquet files in the Hugging Face Hub image layout, torchvision's own files, and class
+folders, all below the data folder (`$ADVCORE_DATA`, or `data/`); then the samples of the package foolbox. `digits` is read
+from scikit-learn's files.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FOLDER_SIZE = 64  # images of a user's folder are scaled to this side, unless al
 class LabeledImages:
     """Images with their labels: uint8 N×C×H×W (0…255), int64 N, and the class names in label order.
 
-    `source` says in words where they came from; `samples` is true for the handful that foolbox brings. `indices` (int64 N) are
-    the images' positions in their dataset, 0 … N−1 if left out: slices keep them, and attacks draw random numbers from them.
-    `groups` (int64 N) says which images show the same thing, so that they are held out together; None where none do.
+    `source` says in words where they came from; `samples` is true for the 20 images that foolbox contains. `indices` (int64 N)
+    are the images' positions in their dataset, 0 … N−1 by default: slices keep them, and the random numbers of attacks depend
+    on them. `groups` (int64 N) gives images of the same object one number, so that they are held out together; None if unknown.
     """
 
     images: torch.Tensor
@@ -72,7 +72,7 @@ def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, .
 
 @dataclass(frozen=True)
 class DigitForm:
-    """How a dataset frames its digits: the larger side of the ink is `ink` pixels, centred by mass or by its bounding box."""
+    """How a dataset frames its digits: the longer side of the ink is `ink` pixels, centred by mass or by its bounding box."""
 
     ink: float
     by_mass: bool = True
@@ -80,19 +80,18 @@ class DigitForm:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that the program knows of a dataset before any file is opened. A new dataset is one entry in `BUILT_IN`.
+    """What the program knows about a dataset before any file is opened. A new dataset is one entry in `BUILT_IN`.
 
     `shape` is C×H×W, or None for a user's folder, where the images decide. `mean` and `std` are the training split's, per
     channel, in pixel space. `epsilon` is the budget the studies use and `epsilon_max` where the ε track ends, both L∞ in pixel
     space; `l2_budget` is the L2 budget in pixel space within which Carlini and Wagner's attack must succeed. `sizes` counts the
     images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
-    `sklearn` that scikit-learn brings it, `wordnet` the ids of its classes in label order. `folder_limit` is how many images of
-    a folder are decoded unless the caller says otherwise. `digit_form` is set for datasets of handwritten digits.
-    `subject` is what its images show, a name in `advcore.photos.subjects`; empty where only its owner knows.
-    `architecture` is the network that pages offer first. `quick` and `robust` are what the recipes of those names set: `quick`
-    trains the standard model of `architecture` further, must start, train and be measured within a minute on two cores, and is
-    empty where that cannot be. `credit` names the origin and the licence; `caveat` says in what the images differ on which the
-    shipped models were measured, if they do.
+    `sklearn` that it is part of scikit-learn, `wordnet` the ids of its classes in label order. `folder_limit` is how many
+    images of a folder are decoded by default. `digit_form` is set for datasets of handwritten digits. `subject` is what the
+    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `architecture` is the network that pages offer
+    first. `quick` and `robust` are fields of the recipes of those names: `quick` trains the standard model of `architecture`
+    further, must start, train and be measured within a minute on two cores, and is empty where that is impossible. `credit`
+    names the origin and the licence; `caveat` says how the images on which the shipped models were measured differ from it.
     """
 
     name: str
@@ -121,12 +120,12 @@ class Dataset:
 
     @property
     def grey(self) -> bool:
-        """Whether its images have one channel; False where only the files can tell."""
+        """Whether its images have one channel; False for a user's folder."""
         return self.shape is not None and self.shape[0] == 1
 
     @property
     def epsilons(self) -> tuple[float, ...]:
-        """The fine ε grid of the track, 0 … epsilon_max: steps of 0.005 on grey images, of half a grey level on colour."""
+        """The ε grid of the track, 0 … epsilon_max, in steps of 0.005 for grey images and of 0.5/255 for colour."""
         return even_epsilons(self.epsilon_max, round(self.epsilon_max / (0.005 if self.grey else 0.5 / 255)))
 
 
@@ -268,12 +267,12 @@ _BUILT_IN = (
     ),
 )
 BUILT_IN: dict[str, Dataset] = {dataset.name: dataset for dataset in _BUILT_IN}
-"""In the order of the pickers."""
+"""By name, in the order in which pages list them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a split of a dataset was found: the form of the files, their path, and the form in words, without the path."""
+    """Where a split of a dataset was found: the form of its files, their path, and the form in words, without the path."""
 
     kind: Literal["parquet", "torchvision", "folder", "samples", "package"]
     path: Path
@@ -281,26 +280,24 @@ class Source:
 
     @property
     def samples(self) -> bool:
-        """Whether these are the few images that foolbox brings."""
+        """Whether these are foolbox's 20 images."""
         return self.kind == "samples"
 
 
 def data_root() -> Path:
-    """The data folder: `$ADVCORE_DATA`, else `data/` in the working directory."""
+    """The data folder: `$ADVCORE_DATA`, or `data/` in the working directory."""
     return Path(os.environ.get("ADVCORE_DATA") or "data")
 
 
 def datasets() -> dict[str, Dataset]:
-    """Every dataset by name: the built-in ones, then each folder that a user put under the data folder."""
+    """Every dataset by name: the built-in ones, then each class folder of a user's own below the data folder."""
     root, found = data_root(), dict(BUILT_IN)
     reserved = {info.torchvision.folder.split("/")[0] for info in found.values() if info.torchvision} | set(found)
     with contextlib.suppress(OSError):  # a data folder that cannot be listed holds no datasets
         for folder in sorted(root.iterdir()):
-            name = folder.name
-            if name in reserved or not re.fullmatch(r"[\w][\w.-]{0,63}", name):
-                continue
-            if readers.folder_split(folder, "test") is not None:
-                found[name] = Dataset(name, name)
+            usable = folder.name not in reserved and re.fullmatch(r"\w[\w.-]{0,63}", folder.name)
+            if usable and readers.folder_split(folder, "test"):
+                found[folder.name] = Dataset(folder.name, folder.name)
     return found
 
 
@@ -313,7 +310,7 @@ def dataset(name: str) -> Dataset:
 
 
 def find(name: str, split: Split = "test") -> Source:
-    """Where `split` of the dataset is, without opening it; raises DataError when it is nowhere."""
+    """Where `split` of the dataset is, without opening it; raises DataError when it is not on this machine."""
     info, root = dataset(name), data_root()
     if split not in SPLITS:
         raise DataError(f"There is no split '{split}'; choose one of {', '.join(SPLITS)}.")
@@ -328,15 +325,15 @@ def find(name: str, split: Split = "test") -> Source:
     if info.foolbox and split == "test" and (folder := readers.foolbox_folder()):
         return Source("samples", folder, "the samples that foolbox brings")
     fetch = f", or fetch it with `python -m advcore data --download {name}`" if info.torchvision else ""
-    fetch = ", or run `pip install scikit-learn`, which brings it" if info.sklearn else fetch
+    fetch = ", or run `pip install scikit-learn`, which contains it" if info.sklearn else fetch
     raise DataError(
         f"{info.title} ({split} split) is not on this machine: put it under {root / name} as Parquet or as "
-        f"{split}/CLASS/*.png folders, set ADVCORE_DATA to where it is{fetch}."
+        f"{split}/CLASS/*.png folders, set ADVCORE_DATA to the folder that holds it{fetch}."
     )
 
 
 def available(split: Split = "test") -> dict[str, Source]:
-    """The datasets whose `split` is on this machine, by name, with where it is."""
+    """The datasets whose `split` is on this machine: name to source."""
     found = {}
     for name in datasets():
         try:
@@ -349,16 +346,16 @@ def available(split: Split = "test") -> dict[str, Source]:
 def load(name: str, split: Split = "test", *, limit: int | None = None) -> LabeledImages:
     """The first `limit` images of a split (all of them if None), decoded.
 
-    The order is that of the files; images of class folders, which lie class by class, are shuffled once with a fixed seed,
-    so that the first N are a fair sample. Grey datasets come as 1×H×W and colour ones as 3×H×W. Raises DataError, in one
-    sentence that names the file, when the data is missing, truncated, of the wrong shape or has labels outside its classes.
+    The order is that of the files; images of class folders are shuffled with a fixed seed, so that the first N are a fair
+    sample. Grey images are 1×H×W and colour images 3×H×W. Raises DataError, in one sentence that names the file, when the data
+    is missing, truncated, of the wrong shape or has labels outside its classes.
     """
     source, info = find(name, split), dataset(name)
     if limit is not None and limit < 1:
         raise DataError(f"The number of images must be at least 1, not {limit}.")
     try:
         raw = _read(info, source, split, limit)
-    except OSError as error:  # what the readers do not expect: a file that may not be opened, a disk that fails
+    except OSError as error:  # a file that may not be opened, a failing disk
         raise DataError(f"{error.filename or source.path} cannot be read ({error.strerror}); make it readable.") from error
     names = info.class_names or readers.names_of_wordnet_ids(raw.class_names) or readers.imagenet_class_names()
     _check(info, names, raw, source)
@@ -394,21 +391,20 @@ def _check(info: Dataset, names: tuple[str, ...], raw: readers.RawImages, source
             f"{where} holds images of {readers.size_text(raw.images.shape[1:])}, but {info.title} has "
             f"{readers.size_text(info.shape)}; replace it with a copy of {info.title}."
         )
-    if problem := class_names.problem(names):  # a checkpoint could not hold them, which must be known before training
+    if problem := class_names.problem(names):  # said before training: no checkpoint could hold them
         raise DataError(f"{where} cannot be used: it has {problem}; correct the names of its classes.")
-    low, high = int(raw.labels.min()), int(raw.labels.max())
-    if low < 0 or high >= len(names):
-        wrong = low if low < 0 else high
+    wrong = raw.labels[(raw.labels < 0) | (raw.labels >= len(names))]
+    if len(wrong):
         raise DataError(
-            f"{where} holds the label {wrong}, but {info.title} has the labels 0 to {len(names) - 1}; "
+            f"{where} holds the label {int(wrong[0])}, but {info.title} has the labels 0 to {len(names) - 1}; "
             f"replace it with a copy of {info.title}."
         )
 
 
 def download(name: str) -> Iterator[tuple[int, int]]:
-    """Fetch the dataset with torchvision into the data folder, yielding (bytes so far, bytes expected).
+    """Download the dataset with torchvision into the data folder, yielding (bytes so far, bytes expected).
 
-    Raises DataError when torchvision has no such dataset or the network does not give it.
+    Raises DataError when torchvision has no such dataset, or when the download fails.
     """
     info = dataset(name)
     if info.torchvision is None:

@@ -1,6 +1,6 @@
-"""The forms in which images are stored: Parquet, torchvision's files, image folders, and samples inside packages.
+"""Readers of every form in which images are stored: Parquet, torchvision's files, image folders, samples inside packages.
 
-Each reader returns uint8 images and labels as they stand in the files; `datasets.py` chooses the reader and checks the result.
+Each returns uint8 images and labels as they are in the files; `datasets.py` chooses the reader and checks the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from advcore.errors import DataError
-from advcore.files import fetched_into, why_not_fetched
+from advcore.files import fetched_into, first_line, why_not_fetched
 from advcore.images.levels import PhotoError, decode_levels, read_header
 from advcore.lazy import torch
 
@@ -37,7 +37,7 @@ _ORDER_SEED = 0
 class TorchvisionFiles:
     """How torchvision stores a dataset: its class there, the folder of its files and the size of the download in bytes.
 
-    `url` and `md5` are set for an archive that torchvision only unpacks (Tiny ImageNet).
+    `url` and `md5` are set for an archive that torchvision only downloads and unpacks (Tiny ImageNet).
     """
 
     name: str
@@ -49,9 +49,9 @@ class TorchvisionFiles:
 
 @dataclass(frozen=True, eq=False)
 class RawImages:
-    """uint8 N×C×H×W, int64 N, and the class names if the files themselves name them.
+    """Images uint8 N×C×H×W, labels int64 N, and the class names if the files contain them.
 
-    `groups` (int64 N) says which images show the same thing, such as the frames of one film; None where none do.
+    `groups` (int64 N) gives images of the same object, such as the frames of one film, one number; None if unknown.
     """
 
     images: torch.Tensor
@@ -69,7 +69,7 @@ def size_text(shape: Sequence[int]) -> str:
 def _stack(
     pixels: Iterable[np.ndarray], labels: Iterable[int], class_names: Sequence[str] = (), tracks: Sequence[object] = ()
 ) -> RawImages:
-    """Equal-sized H×W or H×W×C arrays as one RawImages; `tracks` names the group of each image, if there are groups."""
+    """Equal-sized H×W or H×W×C arrays as RawImages; `tracks` names the group of each image, if there are groups."""
     arrays = list(pixels)
     if not arrays:
         return RawImages(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), tuple(class_names))
@@ -82,13 +82,13 @@ def _stack(
 
 
 def decode(data: bytes, channels: int, *, upright: bool = False, size: int | None = None) -> np.ndarray:
-    """One image file as a uint8 array, H×W for one channel and H×W×3 for three. Raises PhotoError as `decode_levels` does.
+    """One image file as a uint8 array: H×W for one channel, H×W×3 for three. Raises PhotoError as `decode_levels` does.
 
-    `upright` turns it as its EXIF data say. With `size`, the centre is scaled and cut to size×size.
+    `upright` applies its EXIF orientation. With `size`, the image is scaled and its centre cut to size×size.
     """
     image = decode_levels(data, upright=upright).image.convert(_MODES[channels])
     if size is not None and image.size != (size, size):
-        # ImageNet's evaluation scales the shorter side to 256 and cuts 224 out of it: 1/16 of it is left out at each side.
+        # ImageNet's evaluation scales the shorter side to 256 and cuts out the middle 224: 1/16 is cut off at each side.
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC, bleed=1 / 16 if size == 224 else 0.0)
     return np.asarray(image)
 
@@ -109,9 +109,9 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
 
 
 def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None) -> RawImages:
-    """Images of the Hugging Face Hub layout: column `image` (struct of `bytes` and `path`), column `label` (int).
+    """Images in the Hugging Face Hub layout: columns `image` (struct of `bytes` and `path`) and `label` (int).
 
-    A column `track` names the group of each image.
+    An optional column `track` names the group of each image.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -129,9 +129,7 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
             with pq.ParquetFile(file) as parquet:
                 schema, rows = parquet.schema_arrow, _parquet_rows(parquet, wanted)
         except (pa.ArrowException, OSError, KeyError, AttributeError) as error:  # AttributeError: `image` is no struct
-            raise DataError(
-                f"{file} is not a readable Parquet file of images ({_first_line(error)}); copy it again."
-            ) from error
+            raise DataError(f"{file} is not a readable Parquet file of images ({first_line(error)}); copy it again.") from error
         names = names or _hub_class_names(schema.metadata or {})
         for row, (data, label, *track) in enumerate(rows):
             if not isinstance(data, bytes) or not isinstance(label, int) or abs(label) >= 2**63:
@@ -162,7 +160,7 @@ def _check_shards(files: Sequence[Path]) -> None:
 
 
 def _parquet_rows(parquet: Any, limit: int | None) -> list[tuple[Any, ...]]:
-    """(encoded image, label) of the first `limit` rows, with the track where there is one."""
+    """(encoded image, label) of the first `limit` rows; with a column `track`, (encoded image, label, track)."""
     rows: list[tuple[Any, ...]] = []
     more = ["track"] if "track" in parquet.schema_arrow.names else []
     for batch in parquet.iter_batches(batch_size=min(limit or 4096, 4096), columns=["image", "label", *more]):
@@ -174,7 +172,7 @@ def _parquet_rows(parquet: Any, limit: int | None) -> list[tuple[Any, ...]]:
 
 
 def _hub_class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
-    """The class names in a Parquet file's `huggingface` metadata, or none."""
+    """The class names in a Parquet file's `huggingface` metadata; empty without usable ones."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
         return tuple(str(name) for name in names)
@@ -182,77 +180,67 @@ def _hub_class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
         return ()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160].rstrip(": ") if str(error).strip() else type(error).__name__
-
-
 # --- torchvision's own files -------------------------------------------------------------------------------------------
 
 
 def torchvision_folder(root: Path, name: str, files: TorchvisionFiles) -> Path | None:
-    """The folder to hand to torchvision: the data folder or the dataset's own below it, whichever holds files of the set.
+    """torchvision's `root`: the data folder or the folder `name` below it, whichever holds files of the dataset; or None.
 
-    An empty folder, as a download without network leaves it, holds none.
+    A folder that a failed download left empty does not count.
     """
     return next((place for place in (root, root / name) if any((place / files.folder).glob("*"))), None)
 
 
 def read_torchvision(stored: TorchvisionFiles, root: Path, split: str, wordnet: Sequence[str], limit: int | None) -> RawImages:
-    """A split as torchvision downloads it; Tiny ImageNet is its public archive, cut to the classes in `wordnet`."""
-    form, place = stored.name, root / stored.folder
-    if stored.url:
-        return _read_tiny_imagenet(place, split, wordnet, limit)
-    if form == "GTSRB":
-        return _read_gtsrb(place, split, limit)
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise DataError(f"{root} holds {form} as torchvision keeps it; run `pip install torchvision` to read it.") from error
-    kind = getattr(datasets, form)
-    try:
-        if form == "CIFAR10":
-            loaded = kind(root, train=split == "train")  # opens its pickled batches only if their checksums are right
-        else:
-            _check_idx(place, split)
-            # torchvision would prefer the .pt files of old versions. They are pickles and are never opened.
-            loaded = type(form, (kind,), {"_check_legacy_exist": lambda _: False})(root, train=split == "train")
-        pixels, targets = np.asarray(loaded.data), [int(label) for label in loaded.targets]
-    except DataError:
-        raise
-    except (RuntimeError, ValueError, OSError, AssertionError, TypeError, KeyError) as error:
-        where = _damaged_batch(kind, root) if form == "CIFAR10" else place
-        raise DataError(f"{where} is missing or not what {form} has there; delete it and fetch {form} again.") from error
-    return _stack(list(pixels[:limit]), targets[:limit], getattr(loaded, "classes", ()))
+    """A split in the files that torchvision downloads; of Tiny ImageNet, only the classes in `wordnet`."""
+    place = root / stored.folder
+    match stored.name:
+        case "TinyImageNet":
+            return _read_tiny_imagenet(place, split, wordnet, limit)
+        case "GTSRB":
+            return _read_gtsrb(place, split, limit)
+        case "CIFAR10":
+            return _read_cifar10(root, split, limit)
+    return _read_idx(place, split, limit)
 
 
-def _check_idx(raw: Path, split: str) -> None:
-    """Raise DataError unless a split's two idx files are as long as their headers say, and as many labels as images."""
-    stem, counts = "train" if split == "train" else "t10k", []
-    for name, magic, dimensions in ((f"{stem}-images-idx3-ubyte", 0x803, 3), (f"{stem}-labels-idx1-ubyte", 0x801, 1)):
-        file = raw / name
+def _read_idx(folder: Path, split: str, limit: int | None) -> RawImages:
+    """MNIST's idx files: a magic number and the length of each dimension (big-endian, 32 bits each), then the bytes."""
+    stem, arrays = "train" if split == "train" else "t10k", []
+    for name, magic, dimensions in (("images-idx3-ubyte", 0x803, 3), ("labels-idx1-ubyte", 0x801, 1)):
+        file, start = folder / f"{stem}-{name}", 4 * (dimensions + 1)
         if not file.is_file():
             raise DataError(f"{file} is missing; fetch the dataset again.")
-        with file.open("rb") as opened:
-            header = opened.read(4 * (dimensions + 1))
-        if len(header) < 4 * (dimensions + 1) or int.from_bytes(header[:4], "big") != magic:
+        content = file.read_bytes()
+        if len(content) < start or int.from_bytes(content[:4], "big") != magic:
             raise DataError(f"{file} does not begin like an idx file; delete it and fetch the dataset again.")
-        sizes = struct.unpack(f">{dimensions}I", header[4:])
-        if file.stat().st_size != len(header) + math.prod(sizes):
-            raise DataError(f"{file} is truncated, or longer than it says; delete it and fetch the dataset again.")
-        counts.append(sizes[0])
-    if counts[0] != counts[1]:
+        sizes = struct.unpack(f">{dimensions}I", content[4:start])
+        if len(content) != start + math.prod(sizes):
+            raise DataError(f"{file} is truncated, or longer than its header says; delete it and fetch the dataset again.")
+        arrays.append(np.frombuffer(content, np.uint8, offset=start).reshape(sizes))
+    images, labels = arrays
+    if len(images) != len(labels):
         raise DataError(
-            f"{raw} has {counts[0]} images but {counts[1]} labels ({split}); delete it and fetch the dataset again."
+            f"{folder} has {len(images)} images but {len(labels)} labels ({split}); delete it and fetch the dataset again."
         )
+    return RawImages(torch.from_numpy(images[:limit, None].copy()), torch.from_numpy(labels[:limit].astype(np.int64)))
 
 
-def _damaged_batch(kind: Any, root: Path) -> Path:
-    """The first of CIFAR-10's files that is missing or has another checksum than the published one."""
-    from torchvision.datasets.utils import check_integrity
-
-    folder = root / kind.base_folder
-    listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
-    return next((folder / name for name, md5 in listed if not check_integrity(folder / name, md5)), folder)
+def _read_cifar10(root: Path, split: str, limit: int | None) -> RawImages:
+    """CIFAR-10's pickled batches, which torchvision opens only if their checksums are the published ones."""
+    try:
+        from torchvision.datasets import CIFAR10
+        from torchvision.datasets.utils import check_integrity
+    except ImportError as error:
+        raise DataError(f"{root} holds CIFAR-10 as torchvision keeps it; run `pip install torchvision` to read it.") from error
+    try:
+        loaded = CIFAR10(root, train=split == "train")
+    except (RuntimeError, ValueError, OSError, AssertionError, TypeError, KeyError) as error:
+        folder = root / CIFAR10.base_folder
+        listed = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+        damaged = next((folder / name for name, md5 in listed if not check_integrity(folder / name, md5)), folder)
+        raise DataError(f"{damaged} is missing or damaged; delete it and fetch CIFAR-10 again.") from error
+    return _stack(list(loaded.data[:limit]), loaded.targets[:limit])
 
 
 def _read_tiny_imagenet(folder: Path, split: str, wordnet: Sequence[str], limit: int | None) -> RawImages:
@@ -290,27 +278,27 @@ def _read_gtsrb(folder: Path, split: str, limit: int | None) -> RawImages:
                 for row in csv.DictReader(opened, delimiter=";"):
                     left, upper, right, lower = (int(row[f"Roi.{side}"]) for side in ("X1", "Y1", "X2", "Y2"))
                     if not (0 <= left < right <= 4096 and 0 <= upper < lower <= 4096):
-                        raise ValueError("a box of odd size")
+                        raise ValueError("a box outside the image")
                     files.append((place / Path(row["Filename"]).name, int(row["ClassId"])))
                     boxes[files[-1][0]] = (left, upper, right, lower)
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise DataError(f"{table} is missing or not what GTSRB has there; fetch GTSRB again.") from error
+            raise DataError(f"{table} is missing or is not GTSRB's; fetch GTSRB again.") from error
     chosen = _shuffled(files)[:limit]
     tracks = [(label, file.name.split("_")[0]) for file, label in chosen] if train else []
     return _read_files(chosen, lambda file: _sign(file, boxes[file]), tracks)
 
 
 def _sign(file: Path, box: tuple[int, int, int, int]) -> np.ndarray:
-    """The part of a PPM file within `box` (left, upper, right, lower), scaled to 32×32. Raises PhotoError if it is none."""
+    """The part of a PPM file within `box` (left, upper, right, lower), scaled to 32×32. Raises PhotoError for other files."""
     try:
         with Image.open(file, formats=("PPM",)) as image:
             return np.asarray(image.convert("RGB").crop(box).resize((32, 32), Image.Resampling.LANCZOS))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{file.name} is no PPM image; fetch GTSRB again.") from error
+        raise PhotoError(f"{file.name} is not a PPM image; fetch GTSRB again.") from error
 
 
 def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
-    """Let torchvision fetch a dataset into `root`, yielding (bytes on disk, bytes expected) a few times a second."""
+    """Let torchvision download a dataset into `root`, yielding (bytes so far, bytes expected) four times a second."""
     try:
         yield from fetched_into(root, stored.download_bytes, lambda: _fetch(stored, root))
     except Exception as error:  # torchvision raises many kinds
@@ -334,7 +322,7 @@ def _fetch(stored: TorchvisionFiles, root: Path) -> None:
 
 
 def folder_split(folder: Path, split: str) -> Path | None:
-    """The folder of a split that has class folders with images in them (or that may not be looked into), or None."""
+    """The folder of a split if it has class folders with images in them, or cannot be listed; else None."""
     for name in _SPLIT_FOLDERS[split]:
         place = folder / name
         with contextlib.suppress(OSError):
@@ -345,7 +333,7 @@ def folder_split(folder: Path, split: str) -> Path | None:
 
 
 def _class_folders(place: Path) -> Iterator[Path]:
-    """The folders with images in them, by name."""
+    """The folders with images in them, sorted by name."""
     for folder in sorted(place.iterdir()):
         if folder.is_dir() and any(_images_in(folder)):
             yield folder
@@ -361,7 +349,7 @@ def _labelled(place: Path, labels: Mapping[str, int]) -> list[tuple[Path, int]]:
 
 
 def _shuffled(files: list[tuple[Path, int]]) -> list[tuple[Path, int]]:
-    """The files in the order in which they are always read: files lie class by class, and the first N must be a fair sample."""
+    """The files in a random order that is always the same: they are sorted by class, and the first N must be a fair sample."""
     order = list(files)
     random.Random(_ORDER_SEED).shuffle(order)
     return order
@@ -372,9 +360,9 @@ def read_folder(
 ) -> RawImages:
     """CLASS/*.png below `place`, for a dataset whose shape is known.
 
-    With `known` classes, the folders are called by their names, their numbers or their `wordnet` ids, and images are read at
-    their own size, so that a wrong one is noticed. Without (ImageNet), classes are in alphabetical order, which for WordNet ids
-    is ImageNet's own, and images are scaled and cropped to size×size.
+    With `known` classes, the folders are named by class name, number or `wordnet` id, and images keep their size, so that a
+    wrong size is noticed. Without (ImageNet), classes are in alphabetical order, which for WordNet ids is ImageNet's label
+    order, and images are scaled and cropped to size×size.
     """
     names = [folder.name for folder in _class_folders(place)]
     labels = _labels_of_known(place, names, known, wordnet) if known else {name: label for label, name in enumerate(names)}
@@ -384,7 +372,7 @@ def read_folder(
 
 
 def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wordnet: Sequence[str]) -> dict[str, int]:
-    """Folder name → label, whichever way the folders are named."""
+    """Folder name to label, for each way in which folders may be named."""
     as_file_names = [re.sub(r"[/\\]", "_", name) for name in known]
     for spelling in (known, as_file_names, wordnet, [str(number) for number in range(len(known))]):
         if set(names) <= set(spelling):
@@ -399,9 +387,8 @@ def _labels_of_known(place: Path, names: Sequence[str], known: Sequence[str], wo
 def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> RawImages:
     """A user's folder: SPLIT/CLASS/*.png, scaled and cropped to size×size unless all images share a smaller size.
 
-    Images are turned upright as their EXIF data say, because phones store them unrotated. Classes (alphabetical), channels
-    and size are those of both splits together, and not of the `limit` images read: a model trained on one split fits the
-    other.
+    The EXIF orientation is applied, because phones store images unrotated. Classes (alphabetical), channels and size are those
+    of both splits together, whatever `limit` is, so that a model trained on one split fits the other.
     """
     places = {name: place for name in _SPLIT_FOLDERS if (place := folder_split(folder, name))}
     names = sorted({inner.name for place in places.values() for inner in _class_folders(place)})
@@ -415,7 +402,7 @@ def read_own_folder(folder: Path, split: str, size: int, limit: int | None) -> R
 
 
 def _sizes_and_modes(files: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
-    """The sizes of the upright images and the colour modes that occur, read from the headers."""
+    """The sizes of the upright images and their colour modes, read from the headers."""
     headers = set()
     for file in files:
         try:
@@ -435,11 +422,11 @@ def _read_files(
         except PhotoError as error:
             raise DataError(f"{file} is not a readable image; replace or delete it.") from error
         if images[-1].shape != images[0].shape:
-            raise DataError(f"{file} has another size than the first image of its split; make them equal.")
+            raise DataError(f"{file} has another size than the first image of its split; make all sizes equal.")
     return _stack(images, (label for _, label in files), (), tracks)
 
 
-# --- what packages bring -----------------------------------------------------------------------------------------------
+# --- samples in packages -----------------------------------------------------------------------------------------------
 
 
 def read_digits(split: str, limit: int | None) -> RawImages:
@@ -447,10 +434,10 @@ def read_digits(split: str, limit: int | None) -> RawImages:
     spec = importlib.util.find_spec("sklearn")
     if spec is None or not spec.origin:
         raise DataError("The digits come with scikit-learn, which is not installed; run `pip install scikit-learn`.")
-    # The file is read where it lies: importing scikit-learn takes seconds.
+    # Its file is read directly, because importing scikit-learn takes seconds.
     file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not file.is_file():
-        raise DataError(f"This scikit-learn has no {file.name}; run `pip install scikit-learn` for another version.")
+        raise DataError(f"This scikit-learn has no {file.name}; install another version with `pip install scikit-learn`.")
     table = np.loadtxt(file, delimiter=",")[slice(None, 1437) if split == "train" else slice(1437, None)][:limit]
     pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return _stack(list(pixels), (int(label) for label in table[:, -1]))
@@ -464,14 +451,14 @@ def foolbox_folder() -> Path | None:
 
 
 def read_foolbox(folder: Path, name: str, channels: int, size: int, limit: int | None) -> RawImages:
-    """foolbox's twenty samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`, brought to size×size where they differ."""
+    """foolbox's twenty samples of a dataset, `NAME_INDEX_LABEL.png` or `.jpg`, scaled and cropped to size×size."""
     files = sorted(file for file in folder.iterdir() if file.stem.startswith(f"{name}_") and file.suffix in {".png", ".jpg"})
     labelled = [(file, int(file.stem.rsplit("_", 1)[1])) for file in files[:limit]]
     return _read_files(labelled, lambda file: decode(file.read_bytes(), channels, size=size))
 
 
 def imagenet_class_names() -> tuple[str, ...]:
-    """ImageNet's thousand class names in label order, as torchvision lists them, or plain numbers without torchvision."""
+    """ImageNet's thousand class names in label order, from torchvision; without it, "class 0", "class 1" and so on."""
     try:
         from torchvision.models import ResNet18_Weights
     except ImportError:
@@ -480,6 +467,6 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 
 def names_of_wordnet_ids(names: Sequence[str]) -> tuple[str, ...]:
-    """The folder names themselves, or ImageNet's class names when they are exactly its thousand WordNet ids."""
+    """The folder names, or ImageNet's class names when there are a thousand folders named by WordNet ids."""
     complete = len(names) == 1000 and all(name.startswith("n") and name[1:].isdigit() for name in names)
     return imagenet_class_names() if complete else tuple(names)

@@ -22,7 +22,7 @@ from advcore import data
 from advcore.device import pick_device
 from advcore.errors import AdvcoreError, CheckpointError
 from advcore.evaluation import figures
-from advcore.files import remove_parts, write_whole
+from advcore.files import first_line, remove_parts, write_whole
 from advcore.images.child import limit_memory
 from advcore.jobs import limits, processes, turns
 from advcore.jobs.queue import WRITING_SECONDS, JobError, kept, precision, progress, read
@@ -150,7 +150,7 @@ def _seconds_left(folder: Path) -> float:
 
 def _reason(error: Exception, folder: Path) -> str:
     """What happened and what was kept, as a sentence."""
-    text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+    text = first_line(error, 300)
     if isinstance(error, AdvcoreError):
         return text
     number = error.errno if isinstance(error, OSError) else None
