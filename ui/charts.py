@@ -67,15 +67,15 @@ class Points:
     accuracy: tuple[float, ...]
 
 
-def layout(figure: go.Figure, *, x: str, y: str, height: int = 430) -> go.Figure:
-    """The layout that all charts share: light grid, legend below the chart, margins for touch screens."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 16, "b": 8},
-        hovermode="x unified",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
-        uirevision="keep",
-    )
+def layout(figure: go.Figure, *, x: str, y: str, height: int = 430, **more: Any) -> go.Figure:
+    """The layout that all charts share: light grid, legend below the chart, margins for touch screens; `more` is added."""
+    shared = {
+        "margin": {"l": 8, "r": 12, "t": 16, "b": 8},
+        "hovermode": "x unified",
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        "uirevision": "keep",
+    }
+    figure.update_layout(shared, height=height).update_layout(**more)
     figure.update_xaxes(title=x, gridcolor=GREY, zeroline=False, automargin=True)
     figure.update_yaxes(title=y, gridcolor=GREY, zeroline=False, automargin=True)
     return figure
@@ -84,6 +84,20 @@ def layout(figure: go.Figure, *, x: str, y: str, height: int = 430) -> go.Figure
 def _faint(colour: str, opacity: float) -> str:
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def _add_curve(figure: go.Figure, line: Trace, x: Sequence[float], y: Sequence[float], *, shape: str, **hover: Any) -> None:
+    """A line with its marks; without a label at its end it is named in the legend."""
+    figure.add_scatter(
+        x=list(x),
+        y=list(y),
+        mode="lines+markers",
+        name=line.name,
+        showlegend=not line.label,
+        line={"color": line.colour, "dash": line.dash, "width": 2.5, "shape": shape},
+        marker={"size": 5},
+        **hover,
+    )
 
 
 def accuracy_chart(
@@ -107,19 +121,17 @@ def accuracy_chart(
             hoverinfo="skip",
             showlegend=False,
         )
-        figure.add_scatter(
-            x=epsilons,
-            y=[100 * share for share in curve.accuracy],
-            mode="lines+markers",
-            name=line.name,
-            showlegend=not line.label,
-            line={"color": line.colour, "dash": line.dash, "width": 2.5},
-            marker={"size": 5},
+        _add_curve(
+            figure,
+            line,
+            epsilons,
+            [100 * share for share in curve.accuracy],
+            shape="linear",
             customdata=[
-                (epsilon * 255, 100 * least, 100 * most, count, curve.total)
-                for epsilon, least, most, count in zip(epsilons, low, high, curve.correct, strict=True)
+                (100 * least, 100 * most, count, curve.total)
+                for least, most, count in zip(low, high, curve.correct, strict=True)
             ],
-            hovertemplate="%{y:.1f} % (%{customdata[1]:.1f} … %{customdata[2]:.1f}), %{customdata[3]} of %{customdata[4]}",
+            hovertemplate="%{y:.1f} % (%{customdata[0]:.1f} … %{customdata[1]:.1f}), %{customdata[2]} of %{customdata[3]}",
         )
     for points in published:
         figure.add_scatter(
@@ -211,8 +223,7 @@ def models_chart(published: Sequence[Model], ours: Sequence[Model]) -> go.Figure
             hovertext=[f"<b>{escape(model.title)}</b><br>{escape(model.architecture)}" for model in models],
             hovertemplate="%{hovertext}<br>clean %{x:.1f} %, AutoAttack %{y:.1f} %<extra></extra>",
         )
-    layout(figure, x="clean accuracy (%)", y="accuracy under AutoAttack (%)")
-    figure.update_layout(hovermode="closest")
+    layout(figure, x="clean accuracy (%)", y="accuracy under AutoAttack (%)", hovermode="closest")
     figure.update_yaxes(range=[-4, 80])
     return figure
 
@@ -225,14 +236,12 @@ def fooled_chart(curves: Sequence[tuple[Trace, Predictions]]) -> go.Figure:
         counts = [int((seen.fooled_at <= place).sum()) for place in range(len(seen.epsilons))]
         shares = [100 * count / len(seen) for count in counts]
         ends.append((line, shares[-1]))
-        figure.add_scatter(
-            x=list(seen.epsilons),
-            y=shares,
-            mode="lines+markers",
-            name=line.name,
-            showlegend=not line.label,
-            line={"color": line.colour, "dash": line.dash, "width": 2.5, "shape": "hv"},
-            marker={"size": 5},
+        _add_curve(
+            figure,
+            line,
+            seen.epsilons,
+            shares,
+            shape="hv",
             customdata=[(count, len(seen)) for count in counts],
             hovertemplate="%{y:.1f} % fooled, %{customdata[0]} of %{customdata[1]}",
         )
@@ -260,8 +269,7 @@ def per_class_chart(curves: Sequence[tuple[Trace, Predictions]], place: int, cla
             customdata=rows,
             hovertemplate="%{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
         )
-    figure.update_layout(barmode="group", bargap=0.2)
-    layout(figure, x="true class", y="accuracy (%)")
+    layout(figure, x="true class", y="accuracy (%)", barmode="group", bargap=0.2)
     figure.update_xaxes(type="category")
     figure.update_yaxes(range=[0, 102])
     return figure
@@ -287,8 +295,7 @@ def confusion_chart(seen: Predictions, place: int, class_names: Sequence[str], c
             hovertemplate="true %{y}, answered %{x}: %{customdata} (%{z:.1f} %)<extra></extra>",
         )
     )
-    layout(figure, x="answer", y="true class", height=520)
-    figure.update_layout(hovermode="closest")
+    layout(figure, x="answer", y="true class", height=520, hovermode="closest")
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
@@ -339,10 +346,9 @@ def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int
         showlegend=False,
     )
     source, victim = picked
-    layout(figure, x="tried on, % right", y="made on", height=90 + 30 * (count + 1))
+    layout(figure, x="tried on, % right", y="made on", height=90 + 30 * (count + 1), hovermode="closest", dragmode=False)
     box = {"x0": victim - 0.5, "x1": victim + 0.5, "y0": source + 0.5, "y1": source + 1.5}
     figure.add_shape(type="rect", **box, line={"color": "#0072B2", "width": 3})
-    figure.update_layout(hovermode="closest", dragmode=False)
     figure.update_xaxes(type="category", showgrid=False, side="top", fixedrange=True, dtick=1)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
     return figure
@@ -412,9 +418,7 @@ def inside_chart(found: Inside, path: Tensor, seen: Scrub, at: int, class_names:
             hovertemplate="%{text}<extra></extra>",
         )
     one, two = (f"direction {place + 1} ({100 * share:.0f} %)" for place, share in enumerate(found.variance))
-    layout(figure, x=one, y=two, height=420)
-    figure.update_layout(hovermode="closest", showlegend=False)
-    return figure
+    return layout(figure, x=one, y=two, height=420, hovermode="closest", showlegend=False)
 
 
 def loss_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
@@ -433,8 +437,7 @@ def loss_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
         line={"color": colour, "width": 2.5},
         hovertemplate="%{y:.3f}",
     )
-    layout(figure, x="training step", y="loss", height=320)
-    figure.update_layout(showlegend=False)
+    layout(figure, x="training step", y="loss", height=320, showlegend=False)
     figure.update_xaxes(range=_whole_run(rows))
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -504,9 +507,9 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
             error_x={"type": "data", "array": list(group.error), "thickness": 1.5, "width": 4} if group.error else None,
             hovertemplate="%{x:.1f}",
         )
-    figure.update_layout(barmode="group", bargap=0.25)
-    layout(figure, x=x, y="", height=110 + len(places) * (24 + 15 * len(bars)))
-    figure.update_layout(hovermode="y unified", legend={"y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    legend = {"y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
+    height = 110 + len(places) * (24 + 15 * len(bars))
+    layout(figure, x=x, y="", height=height, barmode="group", bargap=0.25, hovermode="y unified", legend=legend)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     if x.startswith("accuracy"):
         figure.update_xaxes(range=[0, 102])
@@ -545,8 +548,15 @@ def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
         height += 1.0
     chart = go.Figure()
     _add_compared(chart, figures, heights, lying=True)
-    layout(chart, x="accuracy (%)", y="", height=round(100 + 20 * height))
-    chart.update_layout(hovermode="closest", legend=_BELOW, margin={"l": _NAMES})
+    layout(
+        chart,
+        x="accuracy (%)",
+        y="",
+        height=round(100 + 20 * height),
+        hovermode="closest",
+        legend=_BELOW,
+        margin={"l": _NAMES},
+    )
     chart.update_xaxes(range=[-3, 103])
     words = [str(figure.place) for figure in figures]
     chart.update_yaxes(tickvals=heights, ticktext=words, range=[height, 0], showgrid=False, automargin=False)
@@ -571,9 +581,10 @@ def reading_chart(figures: Sequence[Compared]) -> go.Figure:
                 showlegend=False,
             )
     _add_compared(chart, figures, [float(figure.place) for figure in figures], lying=False)
-    layout(chart, x="ε as the study writes it", y="accuracy (%)", height=420)
-    chart.update_layout(hovermode="closest", transition={"duration": 600, "easing": "cubic-in-out"})
-    chart.update_layout(legend=_BELOW)
+    moving = {"duration": 600, "easing": "cubic-in-out"}
+    layout(
+        chart, x="ε as the study writes it", y="accuracy (%)", height=420, hovermode="closest", legend=_BELOW, transition=moving
+    )
     chart.update_yaxes(range=[-3, 103])
     return chart
 
@@ -582,52 +593,39 @@ def _add_compared(chart: go.Figure, figures: Sequence[Compared], places: Sequenc
     """The bars and the three kinds of marks, along x where the chart is lying, else along y."""
     along, across = ("x", "y") if lying else ("y", "x")
 
-    def add(places: Sequence[Any], values: Sequence[Any], **drawn: Any) -> None:
-        chart.add_scatter(**{along: list(values), across: list(places)}, **drawn)
+    def add(points: Sequence[tuple[float | None, float | None]], **drawn: Any) -> None:
+        values, at = zip(*points, strict=True) if points else ((), ())
+        chart.add_scatter(**{along: list(values), across: list(at)}, **drawn)
 
     pairs = list(zip(places, figures, strict=True))
     for colour in dict.fromkeys(figure.colour for figure in figures):
         bars = [
-            (place, value)
+            (value, place)
             for place, one in pairs
             if one.colour == colour and one.published and one.ours is not None
             for value in (sum(one.published) / 2, one.ours, None)
         ]
+        add(bars, mode="lines", line={"color": _faint(colour, 0.45), "width": 5}, hoverinfo="skip", showlegend=False)
+
+    def marks(
+        name: str, symbol: str, size: int, found: Sequence[tuple[float, float, Compared]], colour: str = "", **error: Any
+    ) -> None:
+        colours = [colour or one.colour for _, _, one in found]
         add(
-            [place for place, _ in bars],
-            [value for _, value in bars],
-            mode="lines",
-            line={"color": _faint(colour, 0.45), "width": 5},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    told = [(place, sum(one.published) / 2, one) for place, one in pairs if one.published]
-    ours = [(place, one.ours, one) for place, one in pairs if one.ours is not None]
-    pgd = [(place, one.pgd, one) for place, one in pairs if one.pgd is not None]
-    for name, symbol, size, found in (
-        ("published", "x-thin", 9, told),
-        ("ours", "circle", 12, ours),
-        ("PGD-20, ours", "diamond-open", 11, pgd),
-    ):
-        edge = [one.colour for _, _, one in found] if name != "published" else "#888888"
-        error = {}
-        if name == "published":
-            error = {
-                "array": [(one.published[1] - one.published[0]) / 2 for _, _, one in found],
-                "width": 5,
-                "color": "#888888",
-            }
-        elif name == "ours":
-            ends = [(one.interval or (value, value), value) for _, value, one in found]
-            error = {"array": [end[1] - value for end, value in ends], "arrayminus": [value - end[0] for end, value in ends]}
-            error |= {"width": 3, "thickness": 1.5}
-        add(
-            [place for place, _, _ in found],
-            [value for _, value, _ in found],
+            [(value, place) for value, place, _ in found],
             mode="markers",
             name=name,
-            marker={"symbol": symbol, "size": size, "color": edge, "line": {"width": 2.5, "color": edge}},
+            marker={"symbol": symbol, "size": size, "color": colours, "line": {"width": 2.5, "color": colours}},
             customdata=[f"{one.group} {one.place}" if lying else f"ε = {one.place:g}" for _, _, one in found],
             hovertemplate=f"%{{customdata}}<br>{name} %{{{along}:.1f}} %<extra></extra>",
             **{f"error_{along}": error} if error else {},
         )
+
+    told = [(sum(one.published) / 2, place, one) for place, one in pairs if one.published]
+    spread = [(one.published[1] - one.published[0]) / 2 for _, _, one in told]
+    marks("published", "x-thin", 9, told, "#888888", array=spread, width=5, color="#888888")
+    ours = [(one.ours, place, one) for place, one in pairs if one.ours is not None]
+    ends = [(value, *(one.interval or (value, value))) for value, _, one in ours]
+    above, below = [high - value for value, _, high in ends], [value - low for value, low, _ in ends]
+    marks("ours", "circle", 12, ours, array=above, arrayminus=below, width=3, thickness=1.5)
+    marks("PGD-20, ours", "diamond-open", 11, [(one.pgd, place, one) for place, one in pairs if one.pgd is not None])

@@ -1,4 +1,4 @@
-"""Transfer: the attack made on each model of the dataset, tried on all of them, and the images that carry over."""
+"""Transfer: the attack made on each model of the dataset and tried on all of them, and images that fool two models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ui.worker import Task, pausing
 
 IMAGES, MOST_MODELS, SHOWN = 200, 16, 6
 QUICK = ("fgsm", "pgd")
-"""The attacks that the table can be made with; another one is replaced by the last of them."""
+"""The attacks that are fast enough for the table; any other is replaced by the last of them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
 
 
 def draw(scene: Scene) -> None:
-    """The table, which fills in while one watches, and the images of one of its cells."""
+    """The table, which is measured in the background, and the images of one of its cells."""
     models = _models(scene)
     names = [model.title for model in models]
     attack_name = scene.attack_name if scene.attack_name in QUICK else QUICK[-1]
@@ -63,8 +63,8 @@ def draw(scene: Scene) -> None:
     charts.show(figure, key="transfer chart", on_select=picked, selection_mode="points")
     st.caption(" · ".join(f"**{at + 1}** {markdown_safe(name)}{_letters(scene, models[at])}" for at, name in enumerate(names)))
     st.caption(
-        f"{attacks.title(attack)} at ε = {epsilon_text(epsilon)} on the first {len(few):,} test images: the share that each "
-        "model still answers rightly, with its 95 % interval on hover. The diagonal is the attack on the model itself."
+        f"{attacks.title(attack)} at ε = {epsilon_text(epsilon)} on the first {len(few):,} test images: each model's accuracy, "
+        "with its 95 % interval on hover. On the diagonal the attack is made on the model itself."
     )
     if drawn.share < 1:
         answers = len(models) ** 2 * len(few)
@@ -114,7 +114,7 @@ def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[flo
 
 
 def _run(request: Request, few: data.LabeledImages, found: Transfer | None) -> Iterator[Transfer]:
-    """Models of its own, since the pages' cache does not hold all of a dataset."""
+    """Loads the models itself: the pages' cache does not hold all models of a dataset."""
     models = {name: pausing(prepared(checkpoints.find(name).model(), pick_device(), "fp32")) for name, _ in request.models}
     return transfer(models, few, request.attack, request.epsilon, found)
 
@@ -134,11 +134,11 @@ def _show(
     fooled = int((sure & (found.answers[source, source] != found.labels)).sum())
     one, other = (markdown_safe(models[at].title) for at in (source, victim))
     if source == victim:
-        st.markdown(f"Of {int(sure.sum())} images that {one} knows, the attack fools it on {fooled}.")
+        st.markdown(f"Of {int(sure.sum())} images that {one} gets right, the attack fools it on {fooled}.")
     else:
         share = f" ({percent(len(carried) / fooled)})" if fooled else ""
         st.markdown(
-            f"Of {int(sure.sum())} images that both know, the attack fools {one} on {fooled}; "
+            f"Of {int(sure.sum())} images that both get right, the attack on {one} fools it on {fooled}; "
             f"{len(carried)} of these{share} fool {other} too."
         )
     if len(carried):

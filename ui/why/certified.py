@@ -1,18 +1,17 @@
-"""A radius that one can prove: randomized smoothing of both models, votes as they come in."""
+"""Certified radius: randomized smoothing of both models. The votes are shown while they are counted."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 from torch import Tensor, nn
 
 from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
 from advcore.models.checkpoints import Checkpoint
-from ui import charts, load
+from ui import charts
 from ui.downloads import offer_csv
 from ui.frame import chosen, chosen_number, remember, remembered
 from ui.links import link
@@ -26,29 +25,14 @@ SAMPLES = (1000, 2000, 5000, 10_000)
 MOST_BARS = 5
 
 
-@dataclass(frozen=True)
-class Request:
-    """A certificate: a model, a test image, the noise and how many votes are counted."""
-
-    asked: load.ImageAttack
-    sigma: float
-    samples: int
-
-
 def draw(scene: Scene) -> None:
-    """The votes under noise, the radius they prove, and the size at which an attack turned the answer."""
+    """The votes under noise, the radius they prove, and the size of the change with which an attack succeeded."""
     sigma, samples = _controls(scene)
-    requests = [Request(scene.asked(model), sigma, samples) for model in scene.models]
-    opened = [request.asked.open() for request in requests]
-    tasks = [
-        Task(
-            request,
-            functools.partial(_run, request, model, image, len(scene.images.class_names)),
-            lambda found: found.complete,
-            lambda found: (0 if found is None else found.votes.samples, 0.0 if found is None else found.tried),
-        )
-        for request, (model, image, _) in zip(requests, opened, strict=True)
-    ]
+    tasks = []
+    for asked in map(scene.asked, scene.models):
+        model, image, _ = asked.open()
+        run = functools.partial(_run, model, image, sigma, samples, len(scene.images.class_names), scene.index)
+        tasks.append(Task(("votes", asked, sigma, samples), run, lambda found: found.complete, _cost))
     found: list[Bracket | None] = results(tasks)
     if not any(model.recipe.defense == "noise" for model in scene.models):
         _offer_noise(scene)
@@ -62,8 +46,8 @@ def draw(scene: Scene) -> None:
     st.caption(
         "The smoothed model gives the answer that the model gives most often to the image plus Gaussian noise of standard "
         f"deviation σ. The radius is σ·Φ⁻¹(p), with p the lower bound of Clopper and Pearson at {percent(1 - ALPHA)} for the "
-        "share of votes (Cohen et al. 2019). It holds for the smoothed model, not for the model itself. The attack bounds the "
-        "smallest change from above: the truth lies between the two."
+        "share of votes (Cohen et al. 2019). It holds for the smoothed model, not for the model itself. The smallest change "
+        "that fools the smoothed model is larger than the radius and no larger than the one found by the attack."
     )
     whole = [each for each in found if each is not None and each.complete]
     if len(whole) == len(scene.models):
@@ -92,7 +76,7 @@ def _offer_noise(scene: Scene) -> None:
     trained = [model for model in scene.known.values() if model.recipe.defense == "noise"]
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
-            "Neither model was trained on noise; such models often lose their answer under it, and then nothing is proved.",
+            "Neither model was trained on noise. Such models often answer wrongly under noise; then no radius is certified.",
             width="stretch",
         )
         if trained:
@@ -132,22 +116,17 @@ def _figures(scene: Scene, letter: str, model: Checkpoint, found: Bracket) -> No
         above, note = f"{found.fooled_at:.3f}", f"another answer, {percent(1 - ALPHA)}"
     else:
         above, note = ("–", "attack under way") if not found.complete else (f"> {found.tried:.3g}", "not found up to here")
-    shown = [
-        Tile(
-            "Certified L2 radius",
-            "abstains" if radius is None else f"{radius:.3f}",
-            f"{percent(1 - ALPHA)}, {votes.samples:,} votes",
-        ),
-        Tile("Found by attack, L2", above, note, FOOLED),
-    ]
-    if radius is not None:
+    counted = f"{percent(1 - ALPHA)}, {votes.samples:,} votes"
+    attacked = Tile("Found by attack, L2", above, note, FOOLED)
+    if radius is None:
+        shown = [Tile("Certified L2 radius", "abstains", counted), attacked]
+    else:
         size = math.prod(scene.images.shape)
-        shown[0] = Tile(shown[0].what, shown[0].value, shown[0].note, DEFENDED)
-        linf = radius / math.sqrt(size)
-        shown.insert(1, Tile("What that is in L∞", f"{255 * linf:.2f}/255", f"÷ √{size:,}: small"))
+        linf = Tile("The same in L∞", f"{255 * radius / math.sqrt(size):.2f}/255", f"÷ √{size:,}")
+        shown = [Tile("Certified L2 radius", f"{radius:.3f}", counted, DEFENDED), linf, attacked]
     tiles(shown)
     if radius is None:
-        st.markdown("No class has a share of votes above one half at this confidence: nothing is proved.")
+        st.markdown("At this confidence no class has more than half of the votes: no radius is certified.")
     else:
         verdict = "the true class" if right else f"which is wrong: the true class is “{markdown_safe(names[scene.label])}”"
         within = f"for every image within that L2 distance, at {percent(1 - ALPHA)} confidence"
@@ -178,5 +157,12 @@ def _progress(now: Sequence[Bracket | None]) -> tuple[float, str]:
     return sum(shares) / len(shares), "Counting votes" if voting else "Attacking the smoothed models"
 
 
-def _run(request: Request, model: nn.Module, image: Tensor, classes: int, _: Bracket | None) -> Iterator[Bracket]:
-    return bracket(pausing(model), image, request.sigma, request.samples, classes, index=request.asked.index)
+def _cost(found: Bracket | None) -> tuple[int, float]:
+    """The model with fewer votes goes on first, then the one whose attack was tried less far."""
+    return (0, 0.0) if found is None else (found.votes.samples, found.tried)
+
+
+def _run(
+    model: nn.Module, image: Tensor, sigma: float, samples: int, classes: int, index: int, _: Bracket | None
+) -> Iterator[Bracket]:
+    return bracket(pausing(model), image, sigma, samples, classes, index=index)

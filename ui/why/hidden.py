@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 import torch
@@ -22,24 +21,13 @@ from ui.words import epsilon_text, markdown_safe, percent
 from ui.worker import Task, pausing
 
 
-@dataclass(frozen=True)
-class Request:
-    """The two directions of one model, on the first test images."""
-
-    checkpoint_id: str
-    changed: float
-    source: data.Source
-
-
 def draw(scene: Scene) -> None:
     """A chart for each model."""
     few = scene.images[:IMAGES]
     source = data.find(scene.info.name)
-    requests = [Request(model.id, load.written(model), source) for model in scene.models]
-    models = [load.model(model) for model in scene.models]
     tasks = [
-        Task(request, functools.partial(_run, model, few), lambda _: True)
-        for request, model in zip(requests, models, strict=True)
+        Task(("inside", model.id, load.written(model), source), functools.partial(_run, load.model(model), few), lambda _: True)
+        for model in scene.models
     ]
     found: list[Inside | None] = results(tasks)
     drawn = []
@@ -52,10 +40,10 @@ def draw(scene: Scene) -> None:
         wait("inside", tasks, found, _progress)
         return
     st.caption(
-        f"The last hidden layer on the first {len(few):,} test images, seen along the two directions of most variance, fitted "
-        "for each model. What is near here can be far apart along the other directions. The path, from the "
-        f"white point, is this image under {attacks.title(scene.attack)} as ε grows, vermilion where the attack has what it "
-        f"wants; the ring is ε = {epsilon_text(scene.epsilon)}."
+        f"Each point is one of the first {len(few):,} test images: its values in the last hidden layer, along the two "
+        "directions of most variance. Points that are near here can be far apart along the other directions. The line is this "
+        f"image under {attacks.title(scene.attack)}, from ε = 0 (white point) on; it is vermilion where the attack succeeds, "
+        f"and the ring is at ε = {epsilon_text(scene.epsilon)}."
     )
     offer_csv(
         "Every point (CSV)",
@@ -90,16 +78,8 @@ def _rows(scene: Scene, model: Checkpoint, found: Inside, path: Tensor, seen: Sc
     for index, (label, (x, y)) in enumerate(zip(found.labels.tolist(), found.places.tolist(), strict=True)):
         yield {"model": model.id, "test image": index, "epsilon": 0.0, "true class": names[label], "answer": "", "x": x, "y": y}
     for epsilon, answer, (x, y) in zip(seen.epsilons, seen.answers.tolist(), path.tolist(), strict=True):
-        own, said = names[scene.label], names[answer]
-        yield {
-            "model": model.id,
-            "test image": scene.index,
-            "epsilon": epsilon,
-            "true class": own,
-            "answer": said,
-            "x": x,
-            "y": y,
-        }
+        row = {"model": model.id, "test image": scene.index, "epsilon": epsilon, "true class": names[scene.label]}
+        yield row | {"answer": names[answer], "x": x, "y": y}
 
 
 def _progress(now: Sequence[Inside | None]) -> tuple[float, str]:

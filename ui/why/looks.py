@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 import torch
@@ -27,17 +26,8 @@ SCALES = {"same": "Same scale", "own": "Each its own scale"}
 NORMS: dict[Norm, str] = {"linf": "L∞", "l2": "L2"}
 
 
-@dataclass(frozen=True)
-class Request:
-    """A filmstrip: a model, a test image, the class to reach and the norm of the budget."""
-
-    asked: load.ImageAttack
-    target: int
-    norm: Norm
-
-
 def draw(scene: Scene) -> None:
-    """The gradients of both models, then what a large budget makes of the image."""
+    """The gradients of both models, then attacks with a large budget."""
     gradients(scene)
     films(scene)
 
@@ -65,10 +55,11 @@ def gradients(scene: Scene) -> None:
         says = f"alignment {each.alignment:.3f}"
         shown.append(Picture(drawn, f"{letter}: {role(defense)}", says, f"largest {each.largest:.2g}", role_colour(defense)))
     pictures(shown)
-    grey = "of the two (a picture that is grey all over has far smaller values)" if scale == "same" else "of each"
+    grey = "of both models (an all-grey picture has far smaller values)" if scale == "same" else "of this model"
     st.caption(
-        "The gradient of the loss: mid-grey is 0, a brighter value raises the loss where it is light and lowers it where it is "
-        f"dark, up to the largest value {grey}. Alignment is the cosine between image and gradient, without its sign."
+        "The gradient of the loss for each pixel: mid-grey is 0; where it is light, a brighter pixel raises the loss, where it "
+        f"is dark, it lowers it; white and black are the largest value {grey}. Alignment is the absolute value of the cosine "
+        "between image and gradient."
     )
     file = f"{scene.file}-gradients"
     with st.container(horizontal=True):
@@ -106,18 +97,12 @@ def films(scene: Scene) -> None:
             "Norm of the budget", list(NORMS), format_func=NORMS.get, key=chosen("norm", list(NORMS), "linf"), required=True
         )
     remember(info.name, toward=toward, norm=norm)
-    requests = [Request(scene.asked(model), names.index(toward), norm) for model in scene.models]
     epsilons = far_epsilons(info, norm)
-    opened = [request.asked.open() for request in requests]
-    tasks = [
-        Task(
-            request,
-            functools.partial(_run, request, model, image, epsilons),
-            lambda each: len(each.frames) == len(epsilons),
-            lambda each: 0 if each is None else len(each.frames),
-        )
-        for request, (model, image, _) in zip(requests, opened, strict=True)
-    ]
+    tasks = []
+    for asked in map(scene.asked, scene.models):
+        model, image, _ = asked.open()
+        run = functools.partial(_run, model, image, names.index(toward), epsilons, norm, scene.index)
+        tasks.append(Task(("film", asked, toward, norm), run, lambda each: len(each.frames) == len(epsilons), _frames_of))
     found: list[Film | None] = results(tasks)
     for letter, model, each in zip("AB", scene.models, found, strict=True):
         st.markdown(f"### {letter}: {markdown_safe(model.title)}")
@@ -134,8 +119,8 @@ def films(scene: Scene) -> None:
         st.markdown(f"**{letter}** {says}.")
     st.caption(
         f"PGD toward “{markdown_safe(toward)}”, {STEPS} steps, {NORMS[norm]}. On adversarially trained models such images "
-        "often begin to look like the target, on standard ones they stay noise (Tsipras et al. 2019). No figure here measures "
-        "that: judge by eye. Small networks, and those whose robustness is masked, may show neither."
+        "often begin to look like the target, on standard ones they look like noise (Tsipras et al. 2019). No figure here "
+        "measures that: judge by eye. It may fail on small networks and on those whose robustness is masked."
     )
     file = f"{info.name}-{scene.index}-film"
     with st.container(horizontal=True):
@@ -164,23 +149,23 @@ def _frames(found: Film, names: Sequence[str], norm: Norm) -> list[Picture]:
 def _rows(model: Checkpoint, found: Film, names: Sequence[str]) -> Iterator[dict[str, object]]:
     shares, answers = found.shares.max(1)
     for epsilon, answer, share in zip(found.epsilons, answers.tolist(), shares.tolist(), strict=True):
-        yield {
-            "model": model.id,
-            "epsilon": epsilon,
-            "toward": names[found.target],
-            "class": names[answer],
-            "confidence": share,
-        }
+        row = {"model": model.id, "epsilon": epsilon, "toward": names[found.target]}
+        yield row | {"class": names[answer], "confidence": share}
+
+
+def _frames_of(found: Film | None) -> int:
+    return 0 if found is None else len(found.frames)
 
 
 def _progress(now: Sequence[Film | None], whole: int) -> tuple[float, str]:
-    done = sum(0 if each is None else len(each.frames) for each in now)
+    done = sum(map(_frames_of, now))
     return done / whole, f"{done} of {whole} images"
 
 
-def _run(request: Request, model: nn.Module, image: Tensor, epsilons: Sequence[float], _: Film | None) -> Iterator[Film]:
-    asked = request.asked
-    return film(pausing(model), image, request.target, epsilons, norm=request.norm, index=asked.index)
+def _run(
+    model: nn.Module, image: Tensor, target: int, epsilons: Sequence[float], norm: Norm, index: int, _: Film | None
+) -> Iterator[Film]:
+    return film(pausing(model), image, target, epsilons, norm=norm, index=index)
 
 
 def _offer_pictures(label: str, rows: Sequence[Iterable[Tensor]], file_name: str) -> None:

@@ -40,8 +40,8 @@ SECOND = {"random": "Random", "other": "Attack on B", "image": "Other image"}
 # Okabe–Ito: the true class is grey, the others differ in hue and lightness; from the seventh wrong class on all look alike.
 TRUE, WRONG, REST = "#9aa7b2", (FOOLED, OTHERS[0], OTHERS[2], OTHERS[1], "#F0E442", "#0072B2"), "#444444"
 READ = (
-    "Every point is an image, its colour the model's answer. Inside the dashed line no pixel changes by more than ε. The line "
-    "from the image is the attack as ε grows; ✕ is where it first has what it wants."
+    "Every point is an image, and its colour is the model's answer. Inside the dashed line no pixel changes by more than ε. "
+    "The line from the middle is the attack as ε grows; ✕ is where it first succeeds."
 )
 _MOST_DRAWS = 10_000
 
@@ -74,7 +74,7 @@ class Request:
 
 
 def draw(scene: Scene) -> None:
-    """The maps of both models, the choice of the second direction, and what can be read from them."""
+    """The choice of the second direction, the maps of both models, and what they say in words."""
     second, v = pick_second(scene)
     requests = [_request(scene, model, second, v) for model in scene.models]
     with load.interactive():
@@ -98,8 +98,8 @@ def draw(scene: Scene) -> None:
     remember(scene.info.name, epsilon=epsilon)
     st.caption(READ)
     share.shows(
-        f"The answers of two models to the images around test image {scene.index} of {scene.info.title}, on a plane through it "
-        f"and along {attacks.title(scene.attack)}.",
+        f"The answers of two models on a plane through test image {scene.index} of {scene.info.title}, along the direction of "
+        f"{attacks.title(scene.attack)}.",
         functools.partial(_drawn, sides, colours, scene.images.class_names),
     )
     if all(map(_whole, found)):
@@ -123,7 +123,7 @@ def _drawn(sides: Sequence[Side], colours: dict[int, str], names: Sequence[str])
 
 
 def _slide(scene: Scene, shown: dict[str, Any], link: str | None) -> Slide:
-    """The maps, to be looked around in elsewhere."""
+    """The maps as a living slide."""
     return Slide(
         "plane",
         shown,
@@ -146,8 +146,8 @@ def pick_second(scene: Scene) -> tuple[str, int]:
             format_func=SECOND.get,
             key=chosen("second", options, options[0], key=f"second:{scope}"),
             required=True,
-            help="Right and left lies the attack's direction, up and down this one. *Random* has the attack's values in a "
-            "random order with random signs: the same size in every norm.",
+            help="The attack's direction is horizontal, this one vertical. *Random* has the attack's values in a random order "
+            "with random signs, and so the same size in every norm.",
         )
         draw = int(number("draw", 0, _MOST_DRAWS, 0, scope=scope))
         towards = f"towards:{scope}"
@@ -223,27 +223,28 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
         track, middle = side.seen.epsilons, side.found.side // 2
         own = int(side.found.classes[middle, middle])
         if own != scene.label:
-            lines.append(f"**{letter}** is wrong about this image without any attack.")
+            lines.append(f"**{letter}** is wrong on this image without an attack.")
             continue
         along = (
-            f"answers {wanted} from ε = {epsilon_text(track[side.fooled_at])} on the attack's line"
+            f"answers {wanted} under the attack from ε = {epsilon_text(track[side.fooled_at])} on"
             if side.fooled_at is not None
-            else f"does not answer {wanted} on the attack's line up to ε = {epsilon_text(track[-1])}"
+            else f"does not answer {wanted} under the attack up to ε = {epsilon_text(track[-1])}"
         )
         change = side.found.first_change(side.plane)
         end = f"up to {side.plane.reach[1]:.3g}, the edge of the map"
-        changes = f"first changes at a size of {change:.3g}" if math.isfinite(change) else f"stays the same {end}"
-        random = f"; along this random direction of the same size its answer {changes}" if second == "random" else ""
+        changes = f"changes at a size of {change:.3g}" if math.isfinite(change) else f"does not change {end}"
+        random = f"; along the random direction its answer {changes}" if second == "random" else ""
         lines.append(f"**{letter}** {along}{random}.")
     if second == "random":
         lines.append(
-            "The random direction has the attack's values in a random order with random signs; the image is then cut to [0, 1]."
+            "The random direction has the attack's values in a random order with random signs. Pixels are clipped to [0, 1]."
         )
     st.markdown("  \n".join(lines))
     enough()
     if sides[0].seen.direction is None:
         st.caption(
-            "This attack is not a straight line: the path is the point of the plane nearest to the attacked image at each ε."
+            "This attack does not move in a straight line: the path shows the point of the plane nearest to each attacked "
+            "image."
         )
 
     offer_csv(
