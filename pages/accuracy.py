@@ -18,6 +18,7 @@ from advcore.evaluation.diagnosis import masking
 from advcore.models.architectures import ARCHITECTURES
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import studies
+from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, share
 from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
@@ -35,6 +36,7 @@ SMALLEST = 0.0001
 LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 100.0}
 MOST_STEPS = 100
 MOST_LABELS = 10
+"""Up to so many lines have room for their names at their ends."""
 SECONDS = 0.5
 """How often the charts are drawn while curves are measured."""
 STOPPED = "curves stopped"
@@ -49,8 +51,10 @@ CHIPS_CSS = """<style>
 
 @dataclass(frozen=True)
 class Request:
-    """What the sidebar asks for."""
+    """The dataset with its test images, and what the sidebar asks for."""
 
+    info: data.Dataset
+    images: data.LabeledImages
     models: list[Checkpoint]
     attacks: list[attacks.AttackSpec]
     norm: Norm
@@ -66,22 +70,18 @@ class Request:
         return even_epsilons(self.end, self.steps)
 
     def traces(self) -> dict[measured.Curve, charts.Trace]:
-        """The curves to measure, and how each is drawn: named in full, and at its end by what tells it from the others."""
+        """The curves to measure, and how each is drawn: its full name, and a short one for the end of its line."""
         colours, networks = model_colours(self.models), {ARCHITECTURES[model.architecture].title for model in self.models}
+        labelled = len(self.models) * len(self.attacks) <= MOST_LABELS
         traces = {}
         for model, spec in itertools.product(self.models, self.attacks):
             attack = spec.kind(norm=self.norm)
             title = attacks.title(attack)
             short = escape(model.title.replace(f"{next(iter(networks))}, ", "") if len(networks) == 1 else model.title)
             curve = measured.curve(model.id, attack, self.epsilons, reading=self.reading)
-            name = f"{model.title}, {title}"
-            traces[curve] = charts.Trace(name, colours[model.id], spec.dash, f"{short}<br>{title}" if self.labelled else "")
+            label = f"{short}<br>{title}" if labelled else ""
+            traces[curve] = charts.Trace(f"{model.title}, {title}", colours[model.id], spec.dash, label)
         return traces
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the lines are named at their ends: as long as the names have room."""
-        return len(self.models) * len(self.attacks) <= MOST_LABELS
 
     @property
     def commands(self) -> str:
@@ -92,7 +92,7 @@ class Request:
 
 
 def page() -> None:
-    """The controls, the chart, which grows while it is measured, and then the details of the answers."""
+    """The controls, the chart, which is drawn while it is measured, and then the details of the answers."""
     heading("How does accuracy fall as ε grows?")
     with st.sidebar:
         info = dataset_picker()
@@ -128,13 +128,13 @@ def page() -> None:
     with fooled:
         charts.show(charts.fooled_chart(seen), key="fooled chart")
         st.caption(
-            "The share of images for which the model is wrong at some ε of the grid up to this one. Each image counts from the "
-            "smallest such ε on: an upper bound, since another attack may find a smaller one."
+            "The share of images on which the model is wrong at this ε or a smaller one of the grid. Each image counts from "
+            "the smallest such ε on; a stronger attack may need a smaller one."
         )
     with classes:
-        per_class(info, images, request.epsilons, seen)
+        per_class(request, seen)
     with table:
-        download(info, images, traces, request)
+        download(request, traces)
 
 
 def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> Request:
@@ -158,12 +158,12 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         help="PGD-20 takes about twenty times as long as FGSM, AutoAttack thousands of times.",
     )
     reading = st.radio(
-        "A point of a curve",
+        "Accuracy",
         list(READINGS),
         format_func=READINGS.get,
         key=chosen("reading", list(READINGS), "exact"),
-        help="At exactly ε: the attack with that budget. Worst case up to ε: an image that is fooled at any smaller ε counts "
-        "as fooled too. That is what robust accuracy at ε means; the curve never rises.",
+        help="At exactly ε: under the attack with that budget. Worst case up to ε: an image on which the model is fooled at a "
+        "smaller ε counts as fooled too. This is what robust accuracy at ε means; the curve never rises.",
     )
     counts = sorted({min(count, len(images)) for count in COUNTS})
     usual = counts[min(2, len(counts) - 1)]
@@ -195,7 +195,7 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
     published = tuple(studies.published_curves(info.name)) if norm == "linf" else ()
     shown = bool(published) and st.toggle("Published points", key=chosen("published", (True, False), False))
     picked, of_norm = [known[name] for name in models], [offered[name] for name in names]
-    return Request(picked, of_norm, norm, reading, count, end, int(steps), published if shown else ())
+    return Request(info, images, picked, of_norm, norm, reading, count, end, int(steps), published if shown else ())
 
 
 def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) -> bool:
@@ -213,20 +213,18 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
         if now:
             measured.ask(wanted)
         progress(wanted, now)
-        if measuring and not now:  # stopped or complete: said at once, and then drawn with what stands below
+        if measuring and not now:  # stopped or complete: the whole page is drawn again
             st.rerun()
-        seen = [(with_count(trace, part), part.curve) for trace, part in measured_traces(traces, request.count)]
+        seen = []
+        for trace, part in measured_traces(traces, request.count):
+            label = f"{trace.label}, n = {len(part):,}" if trace.label else ""
+            seen.append((replace(trace, label=label), part.curve))
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
         charts.show(drawn, key="accuracy chart")
 
     chart()
     return measuring
-
-
-def with_count(trace: charts.Trace, seen: Predictions) -> charts.Trace:
-    """The trace whose label says on how many images its line was measured."""
-    return replace(trace, label=f"{trace.label}, n = {len(seen):,}") if trace.label else trace
 
 
 def progress(wanted: dict[measured.Curve, int], measuring: bool) -> None:
@@ -238,9 +236,9 @@ def progress(wanted: dict[measured.Curve, int], measuring: bool) -> None:
         return
     if error := measured.problem(wanted):
         text.error(markdown_safe(error))
-    left = f", {duration(done.left)} left" if measuring and done.left is not None else ""
+    left = f", about {duration(done.left)} left" if measuring and done.left is not None else ""
     state = f"{done.finished} of {len(wanted)} curves finished"
-    text.progress(done.share, f"{state}{left}" if measuring else f"Stopped: {state}; what was measured is kept")
+    text.progress(done.share, f"{state}{left}" if measuring else f"Stopped: {state}; the results so far are kept")
     label, icon = ("Stop", ":material/stop:") if measuring else ("Go on", ":material/play_arrow:")
     button.button(label, icon=icon, width="stretch", on_click=stop_or_go_on, args=(wanted, measuring))
 
@@ -250,15 +248,6 @@ def stop_or_go_on(wanted: dict[measured.Curve, int], measuring: bool) -> None:
     st.session_state[STOPPED] = wanted if measuring else None
     if measuring:
         measured.stop()
-
-
-def duration(seconds: float) -> str:
-    """About how long, in words: `less than 10 s`, `about 40 s`, `about 3 min`, `about 2 h`."""
-    if seconds < 10:
-        return "less than 10 s"
-    if seconds < 90:
-        return f"about {round(seconds, -1):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.0f} h"
 
 
 def measured_traces(traces: dict[measured.Curve, charts.Trace], count: int) -> list[tuple[charts.Trace, Predictions]]:
@@ -278,42 +267,31 @@ def published_points(request: Request) -> list[charts.Points]:
     return found
 
 
-def per_class(
-    info: data.Dataset,
-    images: data.LabeledImages,
-    epsilons: tuple[float, ...],
-    traces: list[tuple[charts.Trace, Predictions]],
-) -> None:
+def per_class(request: Request, traces: list[tuple[charts.Trace, Predictions]]) -> None:
     """Accuracy of each class, and one model's confusion matrix, at an ε of the grid."""
-    norm = traces[0][1].norm
-    near = min(epsilons, key=lambda value: abs(value - info.epsilon))
+    norm, epsilons, names = request.norm, request.epsilons, request.images.class_names
+    near = min(epsilons, key=lambda value: abs(value - request.info.epsilon))
     at = st.select_slider(
         "ε",
         epsilons,
         key=chosen("at", epsilons, near, key=f"at:{epsilons}", text=plain),
         format_func=lambda value: epsilon_text(value, norm),
     )
-    charts.show(charts.per_class_chart(traces, epsilons.index(at), images.class_names), key="class chart")
+    charts.show(charts.per_class_chart(traces, epsilons.index(at), names), key="class chart")
     which = st.selectbox(
         "Confusion of", range(len(traces)), format_func=lambda place: traces[place][0].name, key="confusion of"
     )
     trace, seen = traces[min(which, len(traces) - 1)]
-    charts.show(charts.confusion_chart(seen, epsilons.index(at), images.class_names, trace.colour), key="confusion chart")
+    charts.show(charts.confusion_chart(seen, epsilons.index(at), names, trace.colour), key="confusion chart")
     st.caption(f"Rows: true class; columns: the model's answer at ε = {epsilon_text(at, norm)}; the numbers count images.")
 
 
-def download(
-    info: data.Dataset, images: data.LabeledImages, traces: dict[measured.Curve, charts.Trace], request: Request
-) -> None:
+def download(request: Request, traces: dict[measured.Curve, charts.Trace]) -> None:
     """Every point as a table and as a CSV file, every image as a CSV file, and the commands that measure the same."""
+    name, images = request.info.name, request.images
     parts = [(curve, seen) for curve in traces if (seen := measured.so_far(curve, request.count)) is not None]
     rows = [
-        {
-            "model": curve.checkpoint_id,
-            "attack": attacks.title(curve.attack),
-            "images": len(seen),
-            **point,
-        }
+        {"model": curve.checkpoint_id, "attack": attacks.title(curve.attack), "images": len(seen), **point}
         for curve, seen in parts
         for point in seen.curve.points()
     ]
@@ -329,34 +307,26 @@ def download(
         },
     )
     with st.container(horizontal=True):
-        offer_csv("Download the curves (CSV)", lambda: rows, f"{info.name}-accuracy.csv")
-        offer_csv("Download every image (CSV)", lambda: image_rows(images, parts), f"{info.name}-images.csv")
+        offer_csv("Download the curves (CSV)", lambda: rows, f"{name}-accuracy.csv")
+        offer_csv("Download every image (CSV)", lambda: image_rows(images, parts), f"{name}-images.csv")
         if all(len(seen) >= request.count for _, seen in parts):
-            offer_slide(partial(slide_of, info, images, traces, request, here()), f"{info.name}-accuracy")
-    st.caption(
-        f"Test images of {markdown_safe(info.title)}, the first ones; {load.device_text()}. The same on the command line:"
-    )
+            offer_slide(partial(slide_of, request, traces, here()), f"{name}-accuracy")
+    st.caption(f"The first test images of {markdown_safe(request.info.title)}; {load.device_text()}. On the command line:")
     st.code(request.commands, language="bash", wrap_lines=True)
 
 
-def slide_of(
-    info: data.Dataset,
-    images: data.LabeledImages,
-    traces: dict[measured.Curve, charts.Trace],
-    request: Request,
-    link: str | None,
-) -> Slide:
-    """The curves, to be read at every ε elsewhere."""
+def slide_of(request: Request, traces: dict[measured.Curve, charts.Trace], link: str | None) -> Slide:
+    """The curves as a living slide."""
     curves = [(trace, seen.curve) for trace, seen in measured_traces(traces, request.count)]
     found = ((model.title, masking(model)) for model in request.models)
     notes = [f"{title} {finding}." for title, finding in found if finding]
     return Slide(
         "curve",
         curve_data(curves, telling_epsilon([drawn for _, drawn in curves])),
-        f"Accuracy against ε: {info.title}",
+        f"Accuracy against ε: {request.info.title}",
         " ".join([f"The first {request.count:,} test images; bands: 95 % (Wilson).", *notes]),
         models_shown(request.models),
-        licence(info, images),
+        licence(request.info, request.images),
         link,
     )
 
