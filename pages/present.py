@@ -1,8 +1,9 @@
-"""Present: states of the app's pages, collected into a deck and shown one after another."""
+"""Present: states of the app's pages, collected in a list and shown one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -26,12 +27,12 @@ def page() -> None:
     """A button that begins the show, the list of screens with their notes, and files."""
     heading("Present")
     tell(
-        "Every page has “Add to presentation” at its foot: it puts the page, as it is set, on this list. The screens are the "
-        "live pages in large type, so that ε can be dragged in front of the class.",
+        "“Add to presentation” at the foot of every page puts the page, as it is set, on this list. The screens are the live "
+        "pages in large type: ε can be dragged in front of the class.",
         key="present",
     )
     if text := asked_for("deck"):
-        attempt(lambda: from_text(text))
+        put(lambda: from_text(text))
     place = int(number("at", 0, 1000, 0, scope="deck"))
     if problem := st.session_state.pop(_PROBLEM, None):
         st.error(markdown_safe(problem))
@@ -40,15 +41,13 @@ def page() -> None:
     if deck:
         at = presenter(deck, place - 1 if 0 < place <= len(deck) else None)
         st.caption(
-            "Keys: → and ←, or Page Down and Page Up (a clicker), turn the page. F: full screen. N: notes in a second window. "
-            "Q: the screen's QR code. Where a control uses the arrow keys itself, press Esc first."
+            "Keys: → and ←, or Page Down and Page Up (a clicker): next and previous screen. F: full screen. N: notes in a "
+            "second window. Q: the screen's QR code. If a control uses the arrow keys itself, press Esc first."
         )
         for number_, screen in enumerate(deck):
             row(deck, number_, screen)
     else:
-        st.info(
-            "The list is empty. Add the page that you want to show, or begin with a lesson.", icon=":material/playlist_add:"
-        )
+        st.info("The list is empty. Add a page at its foot, or add a lesson below.", icon=":material/playlist_add:")
     files(deck)
     remember(deck=to_text(deck) if deck else None, at=None if at is None else at + 1)
 
@@ -56,15 +55,14 @@ def page() -> None:
 def row(deck: Deck, place: int, screen: Screen) -> None:
     """A screen of the list: its title and notes, and the buttons that move or remove it."""
     key = f"{st.session_state.get(_REVISION, 0)} {place}"
+    rest = (*deck[:place], *deck[place + 1 :])
 
     def written() -> None:
         title, notes = (st.session_state[f"{name} {key}"] for name in ("title", "notes"))
-        change((*deck[:place], Screen(screen.page, screen.state, title, notes), *deck[place + 1 :]))
+        put(lambda: (*deck[:place], Screen(screen.page, screen.state, title, notes), *deck[place + 1 :]), fresh=False)
 
     def moved(by: int) -> None:
-        rest = [*deck[:place], *deck[place + 1 :]]
-        rest.insert(place + by, screen)
-        replace(tuple(rest))
+        put(lambda: (*rest[: place + by], screen, *rest[place + by :]))
 
     with st.container(border=True, key=f"screen {place}"):
         what, told, buttons = st.columns([4, 6, 2.4], vertical_alignment="bottom")
@@ -75,58 +73,40 @@ def row(deck: Deck, place: int, screen: Screen) -> None:
                 ("Move up", "arrow_upward", -1, place == 0),
                 ("Move down", "arrow_downward", 1, place == len(deck) - 1),
             ):
-                st.button(
-                    "", icon=f":material/{icon}:", help=words, key=f"{words} {key}", disabled=off, on_click=moved, args=(by,)
-                )
-            rest = (*deck[:place], *deck[place + 1 :])
-            st.button("", icon=":material/delete:", help="Remove", key=f"remove {key}", on_click=replace, args=(rest,))
+                icon = f":material/{icon}:"
+                st.button("", icon=icon, help=words, key=f"{words} {key}", disabled=off, on_click=moved, args=(by,))
+            remove = partial(put, lambda: rest)
+            st.button("", icon=":material/delete:", help="Remove", key=f"remove {key}", on_click=remove)
 
 
 def files(deck: Deck) -> None:
-    """The lessons to add, and the deck as a file, out and in."""
+    """The lessons to add, and the list as a file to download and to open."""
     found, _ = lessons()
     by_title = {lesson.title: lesson for lesson in found}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         title = st.selectbox("A lesson", list(by_title), width=280)
-        st.button(
-            "Add its three steps",
-            icon=":material/playlist_add:",
-            on_click=lambda: attempt(lambda: (*held(), *screens(by_title[title]))),
-        )
+        add = partial(put, lambda: (*held(), *screens(by_title[title])))
+        st.button("Add its three steps", icon=":material/playlist_add:", on_click=add)
         if deck:
             offer_file("Download the list", lambda: to_json(deck), "deck.json")
-            st.button("Clear the list", icon=":material/delete_sweep:", on_click=replace, args=((),))
+            st.button("Clear the list", icon=":material/delete_sweep:", on_click=partial(put, tuple))
     st.file_uploader("Open a list from a file", type="json", max_upload_size=1, key=_OPENED, on_change=opened)
 
 
+def put(make: Callable[[], Deck], *, fresh: bool = True) -> None:
+    """Make a deck and show it, with `fresh` controls. If it is broken or too long, the page says so and the list stays."""
+    try:
+        hold(make())
+    except AdvcoreError as error:
+        st.session_state[_PROBLEM] = str(error)
+    else:
+        st.session_state[_REVISION] = st.session_state.get(_REVISION, 0) + fresh
+
+
 def opened() -> None:
-    """Take the uploaded list in the place of the present one."""
+    """Replace the list by the uploaded one."""
     if file := st.session_state.get(_OPENED):
-        attempt(lambda: from_json(file.read(MOST_BYTES + 1)))
-
-
-def attempt(make: Callable[[], Deck]) -> None:
-    """Make it the deck; what is wrong with it is said on the page, and the present one stays."""
-    try:
-        replace(make())
-    except AdvcoreError as error:
-        st.session_state[_PROBLEM] = str(error)
-
-
-def replace(deck: Deck) -> None:
-    """Make it the deck, with fresh controls."""
-    if change(deck):
-        st.session_state[_REVISION] = st.session_state.get(_REVISION, 0) + 1
-
-
-def change(deck: Deck) -> bool:
-    """Make it the deck, unless it is too long: this is said on the page."""
-    try:
-        hold(deck)
-    except AdvcoreError as error:
-        st.session_state[_PROBLEM] = str(error)
-        return False
-    return True
+        put(lambda: from_json(file.read(MOST_BYTES + 1)))
 
 
 if __name__ == "__main__":
