@@ -1,6 +1,6 @@
-"""Decodes uploads in processes of their own, `advcore.images.child`, whose memory and time are limited.
+"""Decodes uploads in separate processes, `advcore.images.child`, with limited memory and time.
 
-A file that makes a decoder loop, fill memory or crash ends such a process, and not the app.
+A file that makes a decoder loop, fill the memory or crash ends such a process and not the app.
 """
 
 from __future__ import annotations
@@ -21,17 +21,15 @@ from advcore.files import with_package
 from advcore.images.decode import Photo, photo_of
 from advcore.images.levels import MAX_BYTES, PhotoError, shown_name, too_heavy
 
-MEMORY_BYTES, CPU_SECONDS = 1 << 30, 10
-"""What a picture may take."""
-SECONDS = 60.0
-"""How long it may take, on a busy machine."""
+MEMORY_BYTES, CPU_SECONDS, SECONDS = 1 << 30, 10, 60.0
+"""The limits for one picture: memory, processor time, and time on the clock."""
 _LOOK_SECONDS = 0.5
 _turns = threading.BoundedSemaphore(cores())
 _idle: list[subprocess.Popen[bytes]] = []
 
 
 def warm() -> None:
-    """Start a process if none waits, without waiting for it: the next picture is decoded at once."""
+    """Start a process if none is idle, so that the next picture does not have to wait for one."""
     if not _idle:
         _idle.append(_start())
 
@@ -39,18 +37,18 @@ def warm() -> None:
 def decode(data: bytes, name: str = "image", *, wanted: Callable[[], bool] = lambda: True) -> Photo:
     """Decode a photo as `decode.decode` does, in a separate process; as many at a time as there are cores.
 
-    Raises PhotoError for the same files, for one that takes more than the process may, and when `wanted`, asked twice a
-    second, becomes false: then nobody waits for the photo any more.
+    Raises PhotoError for the same files, for one that exceeds the limits, and when `wanted`, called twice a second, returns
+    false: then nobody waits for the photo any more.
     """
     name = shown_name(name)
     if len(data) > MAX_BYTES:
         raise too_heavy(name)
     with _turns:
-        process = _waiting() or _start()
+        process = _idle_one() or _start()
         try:
             with _ended_in_time(process, wanted):
-                answer, levels = _asked(process, data, name)
-        except (OSError, ValueError) as error:  # it was ended, or it crashed
+                answer, levels = _answer(process, data, name)
+        except (OSError, ValueError) as error:  # the process was killed, or it crashed
             _end(process)
             raise PhotoError(
                 f"{name} takes too long or too much memory to decode; save it again as PNG, or smaller."
@@ -64,8 +62,8 @@ def decode(data: bytes, name: str = "image", *, wanted: Callable[[], bool] = lam
     return photo_of(levels, name, answer["format"], tuple(answer["notes"]), answer["note"])
 
 
-def _asked(process: subprocess.Popen[bytes], data: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
-    """What the process answers, and the levels. Raises OSError or ValueError when it has ended."""
+def _answer(process: subprocess.Popen[bytes], data: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
+    """The process's answer, and the levels unless it is an error. Raises OSError or ValueError when the process has ended."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps({"name": name, "bytes": len(data)}).encode() + b"\n")
@@ -80,8 +78,8 @@ def _asked(process: subprocess.Popen[bytes], data: bytes, name: str) -> tuple[di
     return answer, levels
 
 
-def _waiting() -> subprocess.Popen[bytes] | None:
-    """A process that waits and lives, if there is one."""
+def _idle_one() -> subprocess.Popen[bytes] | None:
+    """An idle process that still runs, or None."""
     while _idle:
         with contextlib.suppress(IndexError):  # another thread may take the last one
             if (process := _idle.pop()).poll() is None:
@@ -91,7 +89,7 @@ def _waiting() -> subprocess.Popen[bytes] | None:
 
 @contextlib.contextmanager
 def _ended_in_time(process: subprocess.Popen[bytes], wanted: Callable[[], bool]) -> Iterator[None]:
-    """Kill the process if it does not answer in time, or when nobody waits for it any more."""
+    """Kill the process if it does not answer in time, or when `wanted` returns false."""
     answered, last = threading.Event(), time.monotonic() + SECONDS
 
     def watch() -> None:
@@ -114,7 +112,7 @@ def _start() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pipesize=1 << 20,
-        # One thread: each of those that OpenBLAS starts reserves address space.
+        # One thread, because each thread of OpenBLAS reserves address space.
         env=with_package() | {"OPENBLAS_NUM_THREADS": "1"},
     )
 

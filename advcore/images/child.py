@@ -1,9 +1,9 @@
 """The process that decodes uploads: `python -m advcore.images.child MEMORY SECONDS`. Imports no torch, to be small and quick.
 
 For each picture it reads a line of JSON, `{"name": …, "bytes": N}`, and N bytes from its input. It writes a line of JSON,
-`{"shape", "format", "notes", "note"}`, and the levels, uint8 H×W or H×W×3; or `{"error": …}` where the picture is refused.
-It ends with its input. Beside the memory it needs itself, it may fill MEMORY bytes, and SECONDS of processor time for each
-picture; on systems without such limits, `levels` still refuses the worst files before it decodes them.
+`{"shape", "format", "notes", "note"}`, and the levels, uint8 H×W or H×W×3; or `{"error": …}` when the picture is refused.
+It ends with its input. Beside its own memory it may use MEMORY bytes, and SECONDS of processor time for each picture; on
+systems without such limits, `levels` still refuses the worst files before decoding them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _answer(data: bytes, name: str) -> tuple[dict[str, Any], np.ndarray | None]:
 
 
 def limit_memory(more: int) -> None:
-    """Let this process fill so many bytes beside what it has; without effect on systems that have no such limit."""
+    """Let this process use `more` bytes of memory beside its present ones; does nothing on systems without such a limit."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -57,7 +57,7 @@ def limit_memory(more: int) -> None:
 
 
 def limit_time(seconds: int) -> None:
-    """Let this process take so many seconds of processor time from now on; likewise."""
+    """Let this process use `seconds` of processor time from now on; does nothing on systems without such a limit."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -18,7 +18,7 @@ from advcore.images.levels import MAX_BYTES, PhotoError, decode_photo, shown_nam
 class Photo:
     """A person's own picture: `pixels` uint8 C×H×W (0…255), C = 1 for grey files and 3 for all others.
 
-    `notes` and `note` are those of `Decoded`.
+    `notes` and `note` are those of `levels.Decoded`.
     """
 
     name: str
@@ -54,7 +54,9 @@ def decode(data: bytes, name: str = "image") -> Photo:
     return photo_of(np.array(decoded.image), name, decoded.format, decoded.notes, decoded.note)
 
 
-def photo_of(levels: np.ndarray, name: str, kind: str, notes: tuple[str, ...], note: dict[str, Any] | None) -> Photo:
+def photo_of(
+    levels: np.ndarray, name: str, kind: str, notes: tuple[str, ...] = (), note: dict[str, Any] | None = None
+) -> Photo:
     """A photo of decoded levels, uint8 H×W or H×W×3."""
     pixels = torch.from_numpy(levels[:, :, None] if levels.ndim == 2 else levels).permute(2, 0, 1)
     return Photo(name, kind, pixels, notes, note)

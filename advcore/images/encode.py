@@ -18,20 +18,20 @@ _LARGE = 3_000_000
 
 
 def encode_png(pixels: Tensor, note: dict[str, Any] | None = None) -> bytes:
-    """PNG bytes of uint8 C×H×W pixels, with `note` as JSON in a text chunk that `decode` gives back."""
+    """PNG bytes of uint8 C×H×W pixels, with `note` as JSON in a text chunk, from which `decode` reads it."""
     array = pixels.permute(1, 2, 0).cpu().numpy()
     extra = PngImagePlugin.PngInfo()
     if note is not None:
         extra.add_text(NOTE_KEY, json.dumps(note))
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
-    # Attacked photographs hardly shrink at any level, and for megapixels a high level takes seconds.
+    # Attacked photographs hardly shrink at any level, and at a high one several megapixels take seconds.
     image.save(buffer, "PNG", pnginfo=extra, compress_level=6 if array.size < _LARGE else 1)
     return buffer.getvalue()
 
 
 def to_bytes(pixels: Tensor) -> Tensor:
-    """Pixel space [0, 1] to uint8, rounded to the nearest of the 256 levels."""
+    """Pixel space [0, 1] to uint8, rounded to the nearest of 256 levels."""
     return pixels.mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -41,7 +41,7 @@ def png(pixels: Tensor) -> bytes:
 
 
 def thumbnails(images: Tensor, side: int = 64) -> Tensor:
-    """uint8 N×C×H×W at most `side` px high and wide, smaller ones as they are."""
+    """Images uint8 N×C×H×W scaled down to at most `side` pixels high and wide; smaller ones are unchanged."""
     if max(images.shape[2:]) <= side:
         return images.contiguous()
     scale = side / max(images.shape[2:])
@@ -50,8 +50,8 @@ def thumbnails(images: Tensor, side: int = 64) -> Tensor:
 
 
 def amplification(largest: float) -> int:
-    """The factor with which a perturbation of at most `largest` is drawn around mid-grey: 1, 2, 3, 5, 10, …, 100.
+    """The factor by which a perturbation of at most `largest` is multiplied to draw it around mid-grey: 1, 2, 3, 5, …, 100.
 
-    It is the largest that keeps the drawing within 0.35 of mid-grey, so that somewhat larger perturbations can be seen too.
+    It is the largest that keeps the drawing within 0.35 of mid-grey, which leaves room for somewhat larger perturbations.
     """
     return max(factor for factor in (1, 2, 3, 5, 10, 20, 30, 50, 100) if factor == 1 or factor * largest <= 0.35)

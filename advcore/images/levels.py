@@ -1,8 +1,8 @@
-"""The one decoder of image files: untrusted bytes to 8-bit levels, or an error of one sentence.
+"""The decoder of image files: untrusted bytes to 8-bit levels, or an error of one sentence.
 
-Name, header and pixels are all untrusted. Size and structure are known, and limited, before a pixel is decoded, and only the
-decoders of `FORMATS` are used: Pillow would pass others, such as EPS, to external programs. Imports no torch, so that the
-process that decodes uploads is small and starts fast.
+Name, header and pixels are all untrusted. Size and structure are checked before a pixel is decoded, and only the decoders of
+`FORMATS` are used: Pillow passes other formats, such as EPS, to external programs. Imports no torch, so that the process that
+decodes uploads is small and starts fast.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LIMITS = (
     f"at least {MIN_SIDE} pixels a side"
 )
 NOTE_KEY = "advcore"
-"""The PNG text chunk that holds this app's own note."""
+"""The PNG text chunk with this app's own note."""
 _MAX_NOTE = 4000
-_MAX_SCANS, _MAX_SEGMENTS, _MAX_PADDING = 100, 1000, 64 << 10  # of a JPEG file; each scan passes over all its pixels
+_MAX_SCANS, _MAX_SEGMENTS, _MAX_PADDING = 100, 1000, 64 << 10  # of a JPEG file; each scan covers all pixels
 # The markers that Pillow takes to begin a segment: SOF, DHT, DAC, SOS, DQT, DNL, DRI, DHP, EXP, APP and COM.
 _WITH_LENGTH = {bytes([code]) for code in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDA, 0xF0), 0xFE)}
 _STRIP = 1 << 20  # values that are turned from wide to 8 bits at a time
@@ -49,8 +49,8 @@ class PhotoError(AdvcoreError):
 class Decoded:
     """An image file as `image` in mode L (grey files) or RGB (all others), 8 bits a value.
 
-    `notes` say in words what was done to bring it there; `note` is the JSON that this app itself wrote into the file, if any:
-    as untrusted as the rest.
+    `notes` say in words how it was converted. `note` is the JSON that this app wrote into the file, if any; it is as untrusted
+    as the rest.
     """
 
     image: Image.Image
@@ -60,7 +60,7 @@ class Decoded:
 
 
 def decode_photo(data: bytes, name: str = "image") -> Decoded:
-    """Decode as `decode_levels` does. Raises PhotoError also for an image too small or too narrow for any model."""
+    """Decode as `decode_levels` does, and raise PhotoError also for an image too small or too narrow for any model."""
     decoded = decode_levels(data, name)
     width, height = decoded.image.size
     if min(width, height) < MIN_SIDE:
@@ -71,17 +71,17 @@ def decode_photo(data: bytes, name: str = "image") -> Decoded:
 
 
 def decode_levels(data: bytes, name: str = "image", *, upright: bool = True) -> Decoded:
-    """Decode an image file: its first frame, turned as its EXIF data say if `upright`, 8 bits a value.
+    """Decode the first frame of an image file to 8 bits a value; `upright` applies its EXIF orientation.
 
-    Transparent parts come out white, or black where what is drawn is itself nearly white. 16-bit values are scaled, wider
-    ones stretched from their darkest to their brightest; palettes, CMYK and other colour spaces become RGB.
-    Raises PhotoError, in one sentence, for anything that is no image of `FORMATS` or is larger than the limits.
+    Transparent parts become white, or black behind a nearly white drawing. 16-bit values are scaled, and wider ones stretched
+    from the darkest to the brightest; palettes, CMYK and other colour spaces become RGB.
+    Raises PhotoError, in one sentence, for anything that is not an image of `FORMATS` or exceeds the limits.
     """
     if len(data) > MAX_BYTES:
         raise too_heavy(name)
     if problem := _not_an_image(data):
         raise PhotoError(f"{name} {problem}")
-    if data[8:12] == b"WEBP":  # the one decoder that fills memory while it opens
+    if data[8:12] == b"WEBP":  # its decoder allocates the pixels when it opens a file
         _check_size(name, *_webp_size(name, data))
     if data[:2] == b"\xff\xd8":
         _check_jpeg(name, data)
@@ -102,7 +102,7 @@ def decode_levels(data: bytes, name: str = "image", *, upright: bool = True) -> 
 
 
 def read_header(file: Path) -> tuple[tuple[int, int], str]:
-    """Width and height of the upright image in a file, and its colour mode. Raises PhotoError when it is no image."""
+    """Width and height of the upright image in a file, and its colour mode. Raises PhotoError when it is not an image."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             return image.size[::-1] if _orientation(image) >= 5 else image.size, image.mode
@@ -111,7 +111,7 @@ def read_header(file: Path) -> tuple[tuple[int, int], str]:
 
 
 def shown_name(name: str) -> str:
-    """A file name fit to be shown: its last part, printable, at most 60 characters."""
+    """A file name that can be shown: the last part of its path, printable, at most 60 characters."""
     last = re.split(r"[/\\]", name)[-1]
     clean = "".join(character for character in last if character.isprintable()).strip()
     return (clean if len(clean) <= 60 else f"{clean[:40]}…{clean[-16:]}") or "image"
@@ -130,7 +130,7 @@ def _too_large(name: str) -> PhotoError:
 
 
 def _check_size(name: str, width: int, height: int) -> None:
-    """Raise PhotoError unless an image of that size may be decoded."""
+    """Raise PhotoError unless an image of this size may be decoded."""
     if width < 1 or height < 1:
         raise PhotoError(f"{name} has no pixels ({width}×{height}); choose another image.")
     if width * height > MAX_PIXELS:
@@ -138,7 +138,7 @@ def _check_size(name: str, width: int, height: int) -> None:
 
 
 def _not_an_image(data: bytes) -> str | None:
-    """What is wrong with bytes that do not begin like one of `FORMATS`; the file's name is never trusted."""
+    """What is wrong with bytes that do not begin like one of `FORMATS`, else None; the file's name does not count."""
     head = data[:1024]
     if not data:
         return "is empty (0 bytes); choose another file."
@@ -159,7 +159,7 @@ def _not_an_image(data: bytes) -> str | None:
 
 
 def _webp_size(name: str, data: bytes) -> tuple[int, int]:
-    """Width and height from a WebP header, after the container specification (extended, lossless and lossy form)."""
+    """Width and height from a WebP header, read as the container specification says (extended, lossless and lossy form)."""
     kind, body = data[12:16], data[20:30]
     if len(body) == 10 and kind == b"VP8X":
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
@@ -169,13 +169,13 @@ def _webp_size(name: str, data: bytes) -> tuple[int, int]:
     if len(body) == 10 and kind == b"VP8 ":
         width, height = struct.unpack("<HH", body[6:10])
         return width & 0x3FFF, height & 0x3FFF
-    raise PhotoError(f"{name} is damaged or cut off: its WebP header is not whole; save it again as PNG.")
+    raise PhotoError(f"{name} is damaged or cut off: its WebP header is incomplete; save it again as PNG.")
 
 
 def _check_jpeg(name: str, data: bytes) -> None:
     """Raise PhotoError for a JPEG file with far more scans or segments than any camera or program writes.
 
-    Decoding takes a pass over all pixels for each scan, and Pillow reads segments and the bytes between them one by one.
+    Each scan takes a pass over all pixels, and Pillow reads the segments and the bytes between them one by one.
     """
     scans = data.count(b"\xff\xda")  # in compressed data, 0xff is followed by 0 or by a restart marker
     position, segments, padding = 2, 0, 0
@@ -188,7 +188,7 @@ def _check_jpeg(name: str, data: bytes) -> None:
         if marker == b"\xda":
             break
     if scans > _MAX_SCANS or segments > _MAX_SEGMENTS or padding > _MAX_PADDING:
-        raise PhotoError(f"{name} is a JPEG file of unusually many parts, which take too long to decode; save it again as PNG.")
+        raise PhotoError(f"{name} is a JPEG file of unusually many parts and takes too long to decode; save it again as PNG.")
 
 
 # --- decoding ------------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def _decoded(image: Image.Image, upright: bool) -> Decoded:
     notes += words
     if orientation > 1:
         levels = levels.copy()
-        levels.info = {}  # ImageOps then sees the orientation alone: other EXIF data may be broken
+        levels.info = {}  # so that ImageOps reads the orientation alone: other EXIF data may be damaged
         levels.getexif()[_ORIENTATION] = orientation
         levels = ImageOps.exif_transpose(levels)
         notes.append("turned as its EXIF data say")
@@ -211,18 +211,18 @@ def _decoded(image: Image.Image, upright: bool) -> Decoded:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where EXIF data are missing or broken, and for TIFF, whose decoder turns."""
+    """The EXIF orientation, 1 to 8: 1 (upright) without usable EXIF data, and for TIFF, whose decoder applies it."""
     if image.format == "TIFF":
         return 1
     try:
         value = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a parser of untrusted bytes
+    except Exception:  # a parser of untrusted bytes may raise anything
         return 1
     return value if 1 <= value <= 8 else 1
 
 
 def _own_note(image: Image.Image) -> dict[str, Any] | None:
-    """The JSON object that `encode_png` left in the file."""
+    """The JSON object that `encode_png` wrote into the file, or None."""
     text = image.info.get(NOTE_KEY)
     if not isinstance(text, str) or len(text) > _MAX_NOTE:
         return None
@@ -234,11 +234,11 @@ def _own_note(image: Image.Image) -> dict[str, Any] | None:
 
 
 def _levels(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The image in mode L or RGB, 8 bits, and what was done to bring it there."""
+    """The image in mode L or RGB, 8 bits, and in words how it was converted."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.asarray(image)
         levels, words = _stretched(values) if image.mode in ("I", "F") else (_from_values(values, 0, 65535), _DEEP)
-        # In such a TIFF file, 0 may mean white; of 8 bits and fewer, Pillow turns that round itself.
+        # In TIFF files, 0 may mean white. Pillow inverts those of up to 8 bits itself.
         white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
         return ImageOps.invert(levels) if white_is_zero else levels, words
     if image.has_transparency_data:
@@ -250,7 +250,7 @@ def _levels(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _strips(values: np.ndarray) -> Iterator[slice]:
-    """Rows of an image, a few at a time: wide copies of fifty megapixels would take more than a gigabyte."""
+    """An image's rows, a few at a time: a 64-bit copy of fifty megapixels would take 400 MB."""
     rows = max(1, _STRIP // values.shape[1])
     return (slice(start, start + rows) for start in range(0, len(values), rows))
 
@@ -268,7 +268,7 @@ def _from_values(values: np.ndarray, low: float, high: float) -> Image.Image:
 
 
 def _stretched(values: np.ndarray) -> tuple[Image.Image, list[str]]:
-    """32-bit values: 8- and 16-bit ranges and [0, 1] are kept as such, any other is stretched to what it holds."""
+    """32-bit values: the ranges of 8 and 16 bits and [0, 1] keep their scale, any other is stretched to black and white."""
     low = min(float(_finite(values[rows]).min()) for rows in _strips(values))
     high = max(float(_finite(values[rows]).max()) for rows in _strips(values))
     for top in (1.0, 255.0, 65535.0):
@@ -278,7 +278,7 @@ def _stretched(values: np.ndarray) -> tuple[Image.Image, list[str]]:
 
 
 def _on_paper(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Lay transparent parts on white; on black where what is drawn is nearly white and would vanish."""
+    """Put a transparent image on white, or on black when its drawing is nearly white and would not be seen."""
     grey = image.mode in ("L", "LA", "La", "1")
     layered = image.convert("LA" if grey and image.mode != "La" else "RGBA")
     mask = layered.getchannel("A")

@@ -1,4 +1,4 @@
-"""What is left of an attacked image's pixels after it was saved or passed on."""
+"""Ways to save an image, and the pixels that are read back afterwards."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _GRAIN = 0.02
 
 @dataclass(frozen=True)
 class Saving:
-    """A way to save an image: what it is called, and the pixels (C×H×W in [0, 1]) that are seen afterwards."""
+    """A way to save an image: its title, and the function from pixels (C×H×W in [0, 1]) to the pixels read back."""
 
     title: str
     apply: Callable[[Tensor], Tensor]
 
 
 def as_png(pixels: Tensor) -> Tensor:
-    """Rounded to 256 levels, as a PNG file keeps it."""
+    """Rounded to 256 levels, as in a PNG file."""
     return to_bytes(pixels).float().div(255)
 
 
 def as_jpeg(quality: int) -> Callable[[Tensor], Tensor]:
-    """Compressed by Pillow's JPEG encoder at a quality from 1 to 95, and opened again."""
+    """Compressed by Pillow's JPEG encoder at a quality from 1 to 95, and decoded again."""
 
     def compressed(pixels: Tensor) -> Tensor:
         array = to_bytes(pixels).permute(1, 2, 0).cpu().numpy()

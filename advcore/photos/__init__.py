@@ -1,1 +1,1 @@
-"""Photos: what a model sees of one, and attacks on it at full size."""
+"""Photos: what a model sees of one, and attacks on it at its own size."""

@@ -1,7 +1,7 @@
 """Finds a handwritten digit on paper, on a drawing pad or on a blackboard, and frames it as its dataset does.
 
-The light on paper is never even: its brightness is fitted by a quadratic surface, ink is what differs from it (Otsu 1979),
-and the digit is the heaviest connected piece of ink with the strokes near it.
+The brightness of the paper, which is never even, is fitted by a quadratic surface. Ink is what differs from it (Otsu 1979), and
+the digit is the heaviest connected piece of ink with the strokes near it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from advcore.data import BUILT_IN, DigitForm
 from advcore.images.decode import PhotoError
 
 _TERMS = 6  # 1, x, y, x², xy, y²
-_FAINTEST = 0.08  # less contrast than this between ink and paper is no ink
+_FAINTEST = 0.08  # the least contrast between ink and paper
 _NOISE = 1 / 255
 
 
@@ -25,9 +25,9 @@ _NOISE = 1 / 255
 class Ink:
     """How paper and ink are distinguished in one photo.
 
-    `paper` are the coefficients of its brightness, 1, x, y, x², xy, y² with x and y in [0, 1] over the photo. A pixel that
-    differs from it by `floor` or less is paper, by `depth` or more is ink. `boost` multiplies the ink after the resize, which
-    makes thin strokes faint.
+    `paper` are the coefficients of the paper's brightness: of 1, x, y, x², xy and y², with x and y in [0, 1] over the photo. A
+    pixel that differs from it by `floor` or less is paper, by `depth` or more is ink. `boost` multiplies the ink after the
+    resize, which makes thin strokes faint.
     """
 
     paper: tuple[float, ...]
@@ -36,12 +36,12 @@ class Ink:
     boost: float = 1.0
 
     def paper_at(self, x: Tensor, y: Tensor) -> Tensor:
-        """The paper's brightness at places in [0, 1]."""
+        """The paper's brightness at x and y in [0, 1]."""
         one, along, down, along2, both, down2 = self.paper
         return one + along * x + down * y + along2 * x * x + both * x * y + down2 * y * y
 
     def shares(self, grey: Tensor, paper: Tensor, *, dark: bool) -> Tensor:
-        """Grey values to ink in [0, 1]: dark ink on bright paper, or the other way round."""
+        """Grey values to ink in [0, 1]; `dark` for dark ink on bright paper, else the reverse."""
         difference = paper - grey if dark else grey - paper
         return _clamp_through((difference - self.floor) / (self.depth - self.floor))
 
@@ -95,12 +95,12 @@ class Digit:
 
 
 def form_of(dataset: str) -> DigitForm | None:
-    """How the dataset frames its digits; None for datasets without digits."""
+    """How the dataset frames its digits; None for a dataset without digits."""
     return BUILT_IN[dataset].digit_form if dataset in BUILT_IN else None
 
 
 def find(sample: Sample, dark: bool | None = None) -> Digit | None:
-    """The digit in a part of a photo, or None where there is no ink. `dark` None detects whether the ink is dark."""
+    """The digit in a part of a photo, or None without ink. With `dark` None, it is detected whether the ink is dark."""
     grey = sample.grey.numpy().astype(np.float64)
     if min(grey.shape) < 4:
         return None
@@ -136,8 +136,8 @@ def boosted(ink: Ink, seen: Tensor) -> Ink:
 def _clamp_through(values: Tensor) -> Tensor:
     """Values clamped to [0, 1], with the gradient of the identity (a straight-through estimator).
 
-    Paper lies a little below 0 and ink a little above 1. There the true gradient is 0, though a step of ε can change the
-    result, and attacks would fail for that reason alone: Athalye et al. 2018 (arXiv 1802.00420), section 4.1.
+    Paper lies slightly below 0 and ink slightly above 1. There the true gradient is 0 although a step of ε can change the
+    result, which alone would make attacks fail: Athalye et al. 2018 (arXiv 1802.00420), section 4.1.
     """
     return values + (values.clamp(0, 1) - values).detach()
 
@@ -151,17 +151,17 @@ def paper_of(grey: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The surface's terms at every place, h×w×6."""
+    """The terms 1, x, y, x², xy, y² at every point, h×w×6."""
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
 def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
-    """The coefficients of the paper's brightness and the noise on it (standard deviation), ink being the outliers."""
+    """The coefficients of the paper's brightness and the standard deviation of its noise; ink is treated as outliers."""
     step = max(1, round(math.sqrt(grey.size / 4000)))
     values, basis = grey[::step, ::step].ravel(), terms[::step, ::step].reshape(-1, _TERMS)
     rim = np.zeros_like(grey, bool)
     rim[[0, 1, -2, -1]] = rim[:, [0, 1, -2, -1]] = True
-    # The rim of a photo is mostly paper, even where thick strokes fill its middle.
+    # The border of a photo is mostly paper, even when thick strokes fill its middle.
     trust = np.where(rim[::step, ::step].ravel(), 4.0, 1.0)
     paper = np.zeros(_TERMS)
     paper[0] = np.median(grey[rim])
@@ -175,7 +175,7 @@ def _fit_paper(grey: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _beyond(strength: np.ndarray, noise: float) -> float:
-    """The sum of what is clearly above the noise."""
+    """The sum of the strengths above the noise."""
     return float((strength - max(4 * noise, _FAINTEST / 2)).clip(min=0).sum())
 
 
@@ -187,13 +187,13 @@ def _otsu(strength: np.ndarray) -> float:
     centres = (edges[:-1] + edges[1:]) / 2
     below, mass = np.cumsum(counts)[:-1], np.cumsum(counts * centres)
     above = counts.sum() - below
-    # The first and the last bin hold something: neither side is ever empty.
+    # The first and the last bin are never empty, so neither side is.
     between = below * above * (mass[:-1] / below - (mass[-1] - mass[:-1]) / above) ** 2
     return float(centres[np.argmax(between)])
 
 
 def _digit_parts(inked: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """The ink of the digit: the heaviest piece and those near it, without small specks and pieces that touch the edge."""
+    """The digit's part of the ink: the heaviest piece and those near it, without specks and pieces that touch the edge."""
     try:
         from scipy import ndimage
     except ImportError as error:

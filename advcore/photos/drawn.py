@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Control points of each digit's strokes in handwriting: "x,y x,y …" in percent of a box, y down, strokes parted by |.
+# Control points of each digit's strokes, in two variants: "x,y x,y …" in percent of a box, y down, strokes separated by |.
 STROKES: dict[int, tuple[str, ...]] = {
     0: ("50,0 15,20 5,55 25,95 60,97 90,60 85,20 50,0", "60,3 20,10 10,50 20,90 50,100 80,85 88,45 75,10 45,0"),
     1: ("50,0 50,50 48,100", "30,20 45,8 55,0 | 55,0 53,50 52,100"),
@@ -38,7 +38,7 @@ def _strokes_of(text: str) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Hand:
-    """A handwriting and what the photo shows: all lengths as shares of the digit's height."""
+    """A handwriting and its paper. `size` is in pixels, `height` a share of it, other lengths shares of the digit's height."""
 
     size: int = 400
     height: float = 0.6
@@ -64,7 +64,7 @@ def _smooth(points: np.ndarray, steps: int = 24) -> np.ndarray:
 
 
 def ink_of(digit: int, hand: Hand, seed: int = 0) -> Image.Image:
-    """The ink alone, mode L, 255 where the pen was."""
+    """The ink alone: mode L, 255 where the pen was."""
     generator = np.random.default_rng(seed)
     sheet, height = Image.new("L", (hand.size * 2, hand.size * 2)), hand.height * hand.size * 2
     draw = ImageDraw.Draw(sheet)
@@ -89,7 +89,7 @@ def _dense(curve: np.ndarray, step: float) -> np.ndarray:
 
 
 def picture_of(digit: int, hand: Hand, seed: int = 0) -> Image.Image:
-    """The digit as a photo, mode L on a pad and RGB on a photograph."""
+    """The digit as a photo: mode L on a pad, RGB on photographed paper."""
     return on_paper(ink_of(digit, hand, seed), hand, seed)
 
 

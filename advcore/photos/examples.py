@@ -1,19 +1,19 @@
-"""Example photos: drawn by this program, or part of installed packages. No network is used."""
+"""Example photos: drawn by this program, or part of installed packages. They need no network."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from advcore.data import BUILT_IN, Dataset
 from advcore.data.readers import foolbox_folder, imagenet_class_names
 from advcore.errors import DataError
-from advcore.images.decode import Photo, read
+from advcore.images.decode import Photo, photo_of, read
 from advcore.photos.drawn import Hand, picture_of
 
 _HANDS = (
@@ -22,9 +22,9 @@ _HANDS = (
     Hand(size=560, height=0.5, thickness=0.07, slant=0.2, jitter=0.02, turn=2, at=(0.44, 0.55), photo=1.0),
     Hand(size=420, height=0.65, thickness=0.12, slant=-0.05, jitter=0.01),
 )
-# The hand and the variation that draw each digit; the first is one that standard models classify well and lose at a small ε.
+# The seed that draws each digit; the first digit is one that standard models classify well and lose at a small ε.
 _DRAWN = {5: 4, 7: 1, 9: 6, 2: 3, 8: 2, 4: 5, 3: 0, 6: 7, 0: 8, 1: 9}
-# The photographs scikit-learn brings: what they show, and their credit as its README there says it.
+# The photographs in scikit-learn: what they show, and their credit from its README.
 _SCENES = {
     "china": ("a temple", "danielbuechele on Flickr, from scikit-learn; CC BY 2.0"),
     "flower": ("a flower", "vultilion on Flickr, from scikit-learn; CC BY 2.0"),
@@ -68,25 +68,22 @@ def _drawn_digits() -> list[Example]:
     for digit, seed in _DRAWN.items():
         hand = _HANDS[seed % len(_HANDS)]
         kind = "on paper" if hand.photo else "in chalk" if hand.white_on_black else "on a pad"
-        rows.append(Example(f"drawn-{digit}", f"{digit} {kind}", str(digit), _drawing(digit, hand, seed)))
+        rows.append(Example(f"drawn-{digit}", f"{digit} {kind}", str(digit), partial(_drawing, digit, hand, seed)))
     return rows
 
 
-def _drawing(digit: int, hand: Hand, seed: int) -> Callable[[], Photo]:
-    def draw() -> Photo:
-        levels = np.array(picture_of(digit, hand, seed))
-        pixels = torch.from_numpy(levels[:, :, None] if levels.ndim == 2 else levels).permute(2, 0, 1)
-        return Photo(f"drawn-{digit}.png", "PNG", pixels)
-
-    return draw
+def _drawing(digit: int, hand: Hand, seed: int) -> Photo:
+    return photo_of(np.array(picture_of(digit, hand, seed)), f"drawn-{digit}.png", "PNG")
 
 
 def _photographs() -> list[Example]:
     """scikit-learn's two photographs, found without importing it; a drawn page where it is not installed."""
     spec = importlib.util.find_spec("sklearn")
     folder = Path(spec.origin).parent / "datasets" / "images" if spec and spec.origin else None
-    files = {name: folder / f"{name}.jpg" for name in _SCENES if folder and (folder / f"{name}.jpg").is_file()}
-    found = [Example(name, _SCENES[name][0], _SCENES[name][0], _file(file), _SCENES[name][1]) for name, file in files.items()]
+    found = []
+    for name, (title, credit) in _SCENES.items():
+        if folder and (file := folder / f"{name}.jpg").is_file():
+            found.append(Example(name, title, title, partial(read, file), credit))
     return found or _drawn_digits()[:4]
 
 
@@ -98,9 +95,7 @@ def _samples(info: Dataset) -> list[Example]:
     for file in files[:10]:
         _, index, label = file.stem.rsplit("_", 2)
         if label.isdecimal() and int(label) < len(names):
-            found.append(Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], _file(file), info.credit))
+            found.append(
+                Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], partial(read, file), info.credit)
+            )
     return found
-
-
-def _file(file: Path) -> Callable[[], Photo]:
-    return lambda: read(file)

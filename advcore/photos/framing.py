@@ -1,8 +1,7 @@
-"""What a model sees of a photo: a crop brought to the model's size, differentiable down to the photo's own pixels.
+"""What a model sees of a photo: a crop resized to the model's size, differentiable with respect to the photo's pixels.
 
-A `Framing` holds the choices (where to crop, whether to invert, where the paper ends and the ink begins) as plain numbers,
-taken once; a `View` carries them out as a layer, so that `nn.Sequential(view, model)` is a model of the whole photo and
-every attack works on it unchanged.
+A `Framing` holds the choices (where to crop, whether to invert, what is paper and what is ink) as plain numbers; a `View`
+applies them as a layer, so that `nn.Sequential(view, model)` is a model of the whole photo and every attack works on it.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from advcore.photos import digits
 from advcore.photos.digits import Ink
 
 Box = tuple[int, int, int, int]
-_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and every JPEG have it
-_GAP = 2  # blocks a model pixel, as Pillow advises for its `reducing_gap`: the two steps of the resize do not show
-_BRIGHT = 0.6  # a border above this is paper; below it, bright-on-dark as the grey datasets have it
+_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as in Pillow and JPEG
+_GAP = 2  # blocks a model pixel: Pillow's advice for `reducing_gap`, with which the two steps of the resize cannot be seen
+_BRIGHT = 0.6  # a border brighter than this is paper; below it, the photo is bright on dark, as the grey datasets are
 _MOST_BLOCKS = 64  # for each pixel of the model; a crop of the model's proportions has at most 16
 
 
@@ -34,9 +33,9 @@ _MOST_BLOCKS = 64  # for each pixel of the model; a crop of the model's proporti
 class Framing:
     """How a photo becomes what a model sees.
 
-    `box` is (left, top, width, height) in the photo's pixels and may reach beyond it, where there is only background.
+    `box` is (left, top, width, height) in the photo's pixels; it may reach beyond the photo, where everything is background.
     `invert` makes dark bright (grey models only). `ink`, for digits, says what is paper and what is ink; without it grey
-    values are taken as they are. `size` is the photo's width and height.
+    values are unchanged. `size` is the photo's width and height.
     """
 
     size: tuple[int, int]
@@ -51,7 +50,7 @@ class Framing:
 
     @staticmethod
     def from_dict(values: Any) -> Framing:
-        """The framing that `to_dict` wrote. The values are untrusted: raises PhotoError unless they make sense."""
+        """The framing that `to_dict` wrote. The values are untrusted: raises PhotoError for invalid ones."""
         try:
             size = tuple(int(value) for value in values["size"])
             box = tuple(int(value) for value in values["box"])
@@ -71,9 +70,9 @@ class Framing:
 class View(nn.Module):
     """Photos N×C×H×W in [0, 1] to what a model of `shape` sees of them, N×c×h×w in [0, 1]; C is 1 or 3.
 
-    Crop, mean over blocks of `factor`×`factor` pixels, grey or colour as the model wants it, paper and ink, then an
-    antialiased bilinear resize (blocks first, as Pillow's `reducing_gap` does it). Every step but the clamping of ink is
-    linear, so that the gradient of a model behind it reaches the photo's own pixels.
+    The steps: crop, mean over blocks of `factor`×`factor` pixels, grey or colour as the model needs, paper and ink, and an
+    antialiased bilinear resize (blocks first, as with Pillow's `reducing_gap`). All but the clamping of ink are linear, so that
+    gradients reach the photo's pixels.
     Raises PhotoError when the box is too small, lies outside the photo or is far longer than wide for this model.
     """
 
@@ -83,7 +82,7 @@ class View(nn.Module):
         channels, height, width = shape
         left, top, wide, tall = framing.box
         self.factor = max(1, math.floor(min(wide / width, tall / height) / _GAP))
-        if (wide // self.factor) * (tall // self.factor) > _MOST_BLOCKS * width * height:  # before anything is allocated
+        if (wide // self.factor) * (tall // self.factor) > _MOST_BLOCKS * width * height:  # before any memory is allocated
             raise PhotoError("The crop is far longer than wide, or wider than long; choose one closer to a square.")
         across, down = _span(left, wide, framing.size[0], self.factor), _span(top, tall, framing.size[1], self.factor)
         self.rows, self.columns = slice(*down[0]), slice(*across[0])
@@ -129,7 +128,7 @@ class View(nn.Module):
 def _span(start: int, length: int, side: int, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Along one axis: the pixels (first, end) that whole blocks of the box cover, and the blocks missing at either end."""
     count = length // factor
-    start += (length - count * factor) // 2  # the rest, smaller than a block, is left out at both ends
+    start += (length - count * factor) // 2  # the remainder, smaller than a block, is left out at both ends
     before = max(0, -(start // factor) if start < 0 else 0)
     first = start + before * factor
     inside = max(0, min(count - before, (side - first) // factor))
@@ -161,34 +160,31 @@ def frame(
 ) -> Framing:
     """The framing of a photo for a model of `shape` trained on `dataset`.
 
-    A file this app wrote for the same dataset is framed as it was written. A photo of the model's own size is taken pixel
-    by pixel. Digits (MNIST, digits) are searched, in `crop` if given, and framed as in their dataset; where none is
-    found, with `plain`, and for all other datasets, the crop (or the middle of the photo) is used unchanged.
-    With `invert` None it is determined whether dark must become bright: grey models expect bright on dark. Raises
-    PhotoError when the crop has no pixel in the photo.
+    A file that this app wrote for the same dataset keeps the framing written in it. A photo of the model's own size is used
+    pixel by pixel. For datasets of digits (MNIST, digits) a digit is searched, in `crop` if given, and framed as in its
+    dataset. Without a digit, with `plain`, and for all other datasets, the crop (or the middle of the photo) is used unchanged.
+    Grey models expect bright on dark: with `invert` None, the border decides whether to invert. Raises PhotoError when the crop
+    contains no pixel of the photo.
     """
-    by_itself = crop is None and invert is None and not plain
-    if by_itself and (known := _written_framing(photo, shape, dataset)) is not None:
+    if crop is None and invert is None and not plain and (known := _written_framing(photo, shape, dataset)) is not None:
         return known
     channels, height, width = shape
     whole = Framing(photo.size, crop or crop_box(photo.size, shape))
     if channels != 1:
         return whole
-    if crop is None and photo.size == (width, height):
-        return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
-    form = digits.form_of(dataset)
-    if form and not plain and (found := _digit(photo, shape, form, crop, invert)):
+    form = None if plain or (crop is None and photo.size == (width, height)) else digits.form_of(dataset)
+    if form and (found := _digit(photo, shape, form, crop, invert)):
         return found
     return replace(whole, invert=_bright_border(photo, whole) if invert is None else invert)
 
 
 def middle(photo: Photo, shape: Shape) -> Framing:
-    """The largest middle part of the photo with the proportions of `shape`, as it is."""
+    """The largest middle part of the photo with the proportions of `shape`."""
     return Framing(photo.size, crop_box(photo.size, shape))
 
 
 def saved_png(pixels: Tensor, framing: Framing, dataset: str) -> bytes:
-    """uint8 pixels C×H×W as PNG bytes with the framing inside: opened again for that dataset, they are cropped the same."""
+    """uint8 pixels C×H×W as PNG bytes with the framing inside: `frame` uses it when the file is opened for that dataset."""
     return encode_png(pixels, {"framing": framing.to_dict(), "dataset": dataset})
 
 
@@ -199,7 +195,7 @@ def whole_framing(shape: Shape) -> Framing:
 
 
 def _written_framing(photo: Photo, shape: Shape, dataset: str) -> Framing | None:
-    """The framing `saved_png` wrote into the file, if it is for this dataset and still fits the photo and the model."""
+    """The framing that `saved_png` wrote into the file, if it is for this dataset and fits the photo and the model."""
     if photo.note is None or photo.note.get("dataset") != dataset:
         return None
     try:
@@ -216,18 +212,18 @@ def pixels_of(photo: Photo) -> Tensor:
 
 
 def view_of(photo: Photo, framing: Framing, shape: Shape) -> Tensor:
-    """What a model of `shape` sees of the photo: float32 1×c×h×w in [0, 1], without the whole photo in float."""
+    """What a model of `shape` sees of the photo, float32 1×c×h×w in [0, 1]; never holds the whole photo as floats."""
     view = View(framing, shape)
     with torch.no_grad():
         return view.from_blocks(block_means(photo.pixels, view.rows, view.columns, view.factor)).clamp(0, 1)
 
 
 def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Tensor:
-    """Means over whole factor×factor blocks of uint8 pixels C×H×W, strip by strip: float32 1×C×h×w in [0, 1]."""
+    """Means over whole factor×factor blocks of uint8 pixels C×H×W, one row of blocks at a time: float32 1×C×h×w in [0, 1]."""
     inside = pixels.permute(1, 2, 0).numpy()[rows, columns]
     (height, width), channels = (size // factor for size in inside.shape[:2]), inside.shape[2]
     means = np.empty((height, width, channels), np.float32)
-    # Rows first, as 16-bit integers where they fit: faster than float32, whose 12 megapixels leave the processor's cache.
+    # Columns are summed as 16-bit integers where these suffice, which is faster than float32.
     total = np.uint16 if factor <= 257 else np.uint32
     for row in range(height):
         strip = inside[row * factor : (row + 1) * factor, : width * factor].reshape(factor, -1)
@@ -237,7 +233,7 @@ def block_means(pixels: Tensor, rows: slice, columns: slice, factor: int) -> Ten
 
 
 def sample(photo: Photo, box: Box, longest: int = 192) -> digits.Sample:
-    """The part of the photo within `box` in grey, reduced by whole blocks to about `longest` a side at most."""
+    """The part of the photo within `box` in grey, as means over whole blocks, at most about `longest` pixels a side."""
     left, top, width, height = box
     factor = max(1, -(-max(width, height) // longest))
     columns, rows = (slice(*_span(*axis, factor)[0]) for axis in ((left, width, photo.size[0]), (top, height, photo.size[1])))
@@ -256,12 +252,12 @@ def _in_channels(blocks: Tensor, channels: int) -> Tensor:
 
 
 def _digit(photo: Photo, shape: Shape, form: DigitForm, crop: Box | None, invert: bool | None) -> Framing | None:
-    """The framing of the digit in the photo, or None where there is none."""
+    """The framing of the digit in the photo, or None when there is none."""
     region = crop or (0, 0, *photo.size)
     digit = digits.find(sample(photo, region), invert)
     if digit is None:
         return None
-    # Again in a smaller part: in a photograph of a page the digit may be only a few blocks tall.
+    # Search again in a smaller part: in a photograph of a page the digit may be only a few blocks tall.
     closer = digits.find(sample(photo, _within(_around(digit.box), region)), digit.dark)
     digit = closer or digit
     framing = Framing(photo.size, digit.framed(form, shape[1]), digit.dark, digit.ink)
@@ -270,7 +266,7 @@ def _digit(photo: Photo, shape: Shape, form: DigitForm, crop: Box | None, invert
 
 
 def _around(box: tuple[float, float, float, float]) -> Box:
-    """A box with as much room again on every side: enough for the frame, wherever the mass lies."""
+    """The box with 0.75 times its longer side added on every side: enough for the frame, wherever the mass lies."""
     left, top, right, bottom = box
     room = 0.75 * max(right - left, bottom - top)
     return (
@@ -282,14 +278,14 @@ def _around(box: tuple[float, float, float, float]) -> Box:
 
 
 def _within(box: Box, region: Box) -> Box:
-    """The part of a box that lies in a region it touches."""
+    """The part of a box inside a region that it overlaps."""
     left, top = max(box[0], region[0]), max(box[1], region[1])
     right, bottom = min(box[0] + box[2], region[0] + region[2]), min(box[1] + box[3], region[1] + region[3])
     return left, top, max(1, right - left), max(1, bottom - top)
 
 
 def _bright_border(photo: Photo, framing: Framing) -> bool:
-    """Whether the rim of the box is bright, as paper is."""
+    """Whether the border of the box is bright, as paper is."""
     grey = sample(photo, framing.box).grey
     rim = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return float(rim.median()) > _BRIGHT

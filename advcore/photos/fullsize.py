@@ -1,8 +1,8 @@
-"""FGSM on a whole photo of many megapixels, in its own 8 bits, through what the model sees of it.
+"""FGSM on a whole photo of many megapixels, in whole 8-bit levels.
 
-A `View` first takes means over blocks of pixels. So the gradient is the same for all pixels of a block, and one sign for each
-block is enough. What the model sees of the attacked photo follows from the distance of each pixel to black or white. Both are
-exact: `attacks.FGSM` on `nn.Sequential(view, model)` gives the same, with a hundred times the memory traffic.
+A `View` first takes means over blocks of pixels. So the gradient is the same for all pixels of a block, and one sign a block is
+enough. What the model sees of the attacked photo follows from the distance of each pixel to black or white. Both are exact:
+`attacks.FGSM` on `nn.Sequential(view, model)` gives the same with a hundred times the memory traffic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from advcore.models.architectures import Shape
 from advcore.photos.framing import Framing, View, block_means, frame, pixels_of, view_of
 
 MAX_STEPS = 32
-PREVIEW = 320  # pixels a side of the small copy that is shown on the screen
+PREVIEW = 320  # the longer side, in pixels, of the small copy that is shown
 _BATCH = 8
 
 
@@ -32,18 +32,23 @@ def whole_levels(epsilon: float) -> int:
 
 
 def level_grid(end: float, steps: int = MAX_STEPS) -> tuple[int, ...]:
-    """At most `steps` + 1 evenly spaced whole levels from 0 to what lies within ε = `end`."""
+    """At most `steps` + 1 evenly spaced 8-bit levels, from 0 to the largest within ε = `end`."""
     last = whole_levels(end)
     return tuple(range(0, last + 1, max(1, -(-last // steps))))
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's weights; the CPU for a model without any."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 @dataclass(frozen=True, eq=False)
 class FullSize:
-    """A photo under FGSM at its own size, at every number of 8-bit levels.
+    """A photo under FGSM at its own size, for several ε.
 
-    `direction` is −1, 0 or +1 a block, int8 C×h×w. `shares` are the class probabilities at each of `levels` (8-bit steps,
-    ε = level / 255), float32 E×K, and `seen` what the model sees there, float32 E×c×h×w. `label` is the class to lose,
-    `target` the one to reach, or None.
+    `direction` is −1, 0 or +1 a block, int8 C×h×w. `levels` are the ε in 8-bit steps (ε = level / 255). `shares` are the class
+    probabilities at each of them, float32 E×K, and `seen` what the model sees, float32 E×c×h×w. `label` is the class to move
+    away from, `target` the one to reach, or None.
     """
 
     photo: Photo
@@ -56,7 +61,7 @@ class FullSize:
     target: int | None
 
     def scrub(self, longest: int = PREVIEW) -> Scrub:
-        """The attack as a Scrub: the image is a small copy of the photo, the answers are those to the whole photo."""
+        """The attack as a Scrub: its image is a small copy of the photo, its answers are those to the whole photo."""
         image = preview(self.photo, longest)
         columns, rows = _block_places(self.photo, View(self.framing, self.seen.shape[1:]), image.shape[1:])
         direction = torch.zeros_like(image)
@@ -67,7 +72,7 @@ class FullSize:
 
 @dataclass(frozen=True, eq=False)
 class FullNoise:
-    """The control for a whole photo: every pixel of the crop changed by uniform random noise of up to each level.
+    """The control: uniform random noise on every pixel of the crop.
 
     `seen` is what the model sees at each level, float32 E×c×h×w; `direction` the noise at ε = 1 on a small copy of the
     photo, C×h×w in [−1, 1].
@@ -78,7 +83,7 @@ class FullNoise:
 
     def scrub(self, model: nn.Module, attack: Scrub) -> Scrub:
         """The model's answers to the noise, at the levels of `attack` on the same photo."""
-        device = _device(model)
+        device = device_of(model)
         shares = torch.cat([probabilities(model, some.to(device)).cpu() for some in self.seen.split(_BATCH)])
         return replace(attack, direction=self.direction, shares=shares)
 
@@ -92,12 +97,12 @@ def full_size(
     label: int | None = None,
     target: int | None = None,
 ) -> Iterator[tuple[float, FullSize | None]]:
-    """FGSM on a whole photo, yielding (share done, None) and at last (1, the result).
+    """FGSM on a whole photo, yielding (share done, None) and finally (1, the result).
 
-    Without a label the model's own answer is the one to lose; `target` moves toward that class instead.
+    It moves away from `label` (by default the model's own answer), or toward `target`.
     """
-    device = _device(model)
-    view = View(view.framing, view.shape).to(device)  # a new one: the caller's stays on its device
+    device = device_of(model)
+    view = View(view.framing, view.shape).to(device)  # a new one, so that the caller's stays on its device
     blocks = block_means(photo.pixels, view.rows, view.columns, view.factor).to(device)
     behind = nn.Sequential(_FromBlocks(view), model)
     yield 0.2, None
@@ -118,7 +123,7 @@ def full_size(
 
 
 def attacked_pixels(photo: Photo, view: View, direction: Tensor, level: int) -> Tensor:
-    """The photo with every pixel of the crop moved by `level` along its block's direction, cut at 0 and 255: uint8 C×H×W."""
+    """The photo with every pixel of the crop moved by `level` in its block's direction, clamped to 0…255: uint8 C×H×W."""
     attacked = photo.pixels.permute(1, 2, 0).numpy().copy()
     inside, factor = attacked[view.rows, view.columns], view.factor
     for row, (mask, moving) in enumerate(_masks(direction, factor)):
@@ -148,17 +153,17 @@ def attack_whole(
 ) -> Tensor:
     """The photo attacked at its own size within ε (L∞, pixel space), in whole 8-bit levels: uint8 C×H×W.
 
-    FGSM uses the blocks; any other attack runs on `nn.Sequential(view, model)`, which for megapixels takes memory and time.
+    FGSM uses the blocks; any other attack runs on `nn.Sequential(view, model)`, slowly for megapixels.
     Raises AttackError for another norm than L∞.
     """
     if attack.norm != "linf":
         raise AttackError("A photo at its own size is attacked in L∞ only; choose --norm linf.")
     if isinstance(attack, FGSM):
         if attack.targeted != (target is not None):
-            raise AttackError("A targeted attack needs a class to move toward, and only that one does.")
+            raise AttackError("A targeted attack needs a target class, and an untargeted one takes none.")
         *_, (_, result) = full_size(model, photo, view, [0], label=label, target=target)
         return attacked_pixels(photo, view, result.direction, whole_levels(epsilon))
-    device = _device(model)
+    device = device_of(model)
     whole = nn.Sequential(View(view.framing, view.shape).to(device), model)
     pixels = pixels_of(photo).to(device)
     own = int(predict(whole, pixels)) if label is None else label
@@ -169,9 +174,9 @@ def attack_whole(
 
 
 def full_noise(photo: Photo, view: View, levels: Sequence[int], *, seed: int = 0, longest: int = PREVIEW) -> FullNoise:
-    """Random noise on every pixel of the crop: measured at five of the levels.
+    """Random noise on every pixel of the crop, computed at five of the levels.
 
-    In between, the blocks' means are interpolated, which noise this well averaged allows to far less than one level.
+    In between, the blocks' means are interpolated: averaged over a block, the error is far less than one level.
     """
     blocks = block_means(photo.pixels, view.rows, view.columns, view.factor)
     inside = photo.pixels.permute(1, 2, 0).numpy()[view.rows, view.columns]
@@ -189,7 +194,7 @@ def full_noise(photo: Photo, view: View, levels: Sequence[int], *, seed: int = 0
 
 
 def preview(photo: Photo, longest: int = PREVIEW) -> Tensor:
-    """A small copy of the photo by whole blocks, at most about `longest` a side: float32 C×h×w in [0, 1]."""
+    """A small copy of the photo, means over whole blocks, at most about `longest` pixels a side: float32 C×h×w in [0, 1]."""
     factor = max(1, -(-max(photo.size) // longest))
     return block_means(photo.pixels, slice(None), slice(None), factor)[0]
 
@@ -197,15 +202,11 @@ def preview(photo: Photo, longest: int = PREVIEW) -> Tensor:
 def answer_to_file(model: nn.Module, data: bytes, shape: Shape, dataset: str) -> Tensor:
     """The class probabilities (float32 K) for the bytes of a downloaded photo, decoded again like any file."""
     opened = decode(data)
-    return probabilities(model, view_of(opened, frame(opened, shape, dataset), shape).to(_device(model)))[0].cpu()
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return probabilities(model, view_of(opened, frame(opened, shape, dataset), shape).to(device_of(model)))[0].cpu()
 
 
 def _pixel_places(photo: Photo, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """For each column and each row of a small copy of `size` (h, w): the pixel of the crop in its middle, −1 outside."""
+    """For each column and row of a small copy of `size` (h, w): the pixel of the crop at its middle; −1 outside the crop."""
     factor = max(1, max(photo.size) // max(size))
     places = []
     for count, part in ((size[1], view.columns), (size[0], view.rows)):
@@ -215,13 +216,13 @@ def _pixel_places(photo: Photo, view: View, size: Sequence[int]) -> tuple[Tensor
 
 
 def _block_places(photo: Photo, view: View, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """As `_pixel_places`, with the block that holds the pixel."""
+    """As `_pixel_places`, but the block that contains the pixel."""
     columns, rows = _pixel_places(photo, view, size)
     return tuple(torch.where(place >= 0, place // view.factor, -1) for place in (columns, rows))  # type: ignore[return-value]
 
 
 class _FromBlocks(nn.Module):
-    """The part of a view behind the blocks' means, as a layer."""
+    """The part of a view after the blocks' means, as a layer."""
 
     def __init__(self, view: View) -> None:
         super().__init__()
@@ -238,9 +239,9 @@ def _direction(behind: nn.Module, blocks: Tensor, label: int, target: int | None
 
 
 def _masks(direction: Tensor, factor: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For every row of blocks, a pixel wide and W×C: 255 where values grow, and 1 where they move at all.
+    """For every row of blocks, two W×C arrays, one entry a pixel: 255 where values grow, and 1 where they change at all.
 
-    `value ^ mask` is then the room a value has in its direction.
+    `value ^ mask` is then how far a value can move in its direction.
     """
     for row in direction.permute(1, 2, 0).numpy():
         wide = np.repeat(row, factor, 0)
@@ -252,7 +253,7 @@ def _moved(pixels: Tensor, view: View, direction: Tensor, levels: Sequence[int],
     inside, factor, most = pixels.permute(1, 2, 0).numpy()[view.rows, view.columns], view.factor, max(levels)
     channels, height, width = direction.shape
     bins = most + 1
-    # A pixel with room r moves by min(r, level): so counting the pixels of a block by their room answers for all levels.
+    # A pixel with room r moves by min(r, level), so the counts of a block's pixels by room give the means for all levels.
     table = np.minimum(np.arange(bins)[:, None], np.asarray(levels)[None]).astype(np.float32) / (255 * factor * factor)
     first = (np.repeat(np.arange(width), factor)[:, None] * channels + np.arange(channels)) * bins
     for row, (mask, _) in enumerate(_masks(direction, factor)):
@@ -266,12 +267,12 @@ def _moved(pixels: Tensor, view: View, direction: Tensor, levels: Sequence[int],
 
 
 def _draw(shape: Sequence[int], seed: int) -> np.ndarray:
-    """Noise at its largest, −127…127."""
+    """Uniform integers, −127…127: the noise at its largest."""
     return np.random.default_rng(seed).integers(-127, 128, shape, np.int8)
 
 
 def _add_noise(inside: np.ndarray, draw: np.ndarray, level: int, noisy: np.ndarray) -> None:
-    """Write pixels plus the draw scaled to `level` into `noisy`, strip by strip."""
+    """Write the pixels plus the draw scaled to `level` into `noisy`, 64 rows at a time."""
     for start in range(0, len(inside), 64):
         strip = slice(start, start + 64)
         step = (draw[strip].astype(np.int16) * level + 64) >> 7  # within ±level, and many times faster than a division
@@ -279,7 +280,7 @@ def _add_noise(inside: np.ndarray, draw: np.ndarray, level: int, noisy: np.ndarr
 
 
 def _noisy_means(inside: np.ndarray, draw: np.ndarray, level: int, factor: int) -> Tensor:
-    """The blocks' means under noise of one size, 1×C×h×w."""
+    """The blocks' means under noise of up to `level`, 1×C×h×w."""
     noisy = np.empty_like(inside)
     _add_noise(inside, draw, level, noisy)
     return block_means(torch.from_numpy(noisy).permute(2, 0, 1), slice(None), slice(None), factor)

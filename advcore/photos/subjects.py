@@ -1,4 +1,4 @@
-"""What a photo shows, guessed from its pixels, so that models for it can be offered."""
+"""Guesses from its pixels what a photo shows, so that suitable models can be offered."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SUBJECTS = {"photo": "Photo or drawing", "digit": "Digit", "clothing": "Clothing
 """The names that datasets use, and their titles."""
 _SIDE = 64
 _COLOURFUL = 0.15  # a pixel whose largest and smallest channels differ by more is coloured
-_MOST_COLOURED, _MOST_NOISE = 0.1, 0.03  # of a digit: the share of coloured pixels, and how far paper may stray from smooth
+_MOST_COLOURED, _MOST_NOISE = 0.1, 0.03  # of a digit: the share of coloured pixels, and the noise of its paper
 _INK = (0.005, 0.3)  # the share of its pixels that is ink
 _ENDS = (slice(0, 6), slice(-6, None))
-_PLAIN, _THING = 0.06, 0.3  # the standard deviation of a plain ground's corners, and how far a thing's pixels are from it
+_PLAIN, _THING = 0.06, 0.3  # the most deviation among a plain ground's corners, and a thing's least difference from them
 _THICK = 9  # half the width of a thing, of 64; strokes are thinner
 
 
@@ -42,7 +42,7 @@ def guess(photo: Photo) -> str:
 
 
 def _half_width(thing: np.ndarray) -> float:
-    """The largest distance of a pixel of the thing (bool h×w) from what is not the thing; 0 without scipy."""
+    """The largest distance from a pixel of the thing (bool h×w) to the nearest pixel outside it; 0 without scipy."""
     try:
         from scipy import ndimage
     except ImportError:
