@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from advcore.attacks.apgd import APGD, TargetedAPGD
-from advcore.attacks.autoattack import AutoAttack, AutoAttackResult
+from advcore.attacks.autoattack import AutoAttack
 from advcore.attacks.base import (
     NORMS,
     Attack,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,35 +25,6 @@ from advcore.attacks.fab import FAB
 from advcore.attacks.square import Square
 
 _TOGETHER = 128  # images attacked at once: more gain little speed and cost memory
-
-
-@dataclass(frozen=True, eq=False)
-class AutoAttackResult:
-    """What AutoAttack left of N images.
-
-    `images` (N×C×H×W) are the attacked images, clean where the model holds. `fooled_by` (int64 N) is 0 where the model is wrong
-    about the clean image, k where the k-th of `components` fooled it, and one more than their number where it holds. Results
-    of disjoint images add up.
-    """
-
-    components: tuple[str, ...]
-    images: Tensor
-    fooled_by: Tensor
-
-    def __add__(self, other: AutoAttackResult) -> AutoAttackResult:
-        images, fooled_by = torch.cat([self.images, other.images]), torch.cat([self.fooled_by, other.fooled_by])
-        return AutoAttackResult(self.components, images, fooled_by)
-
-    @property
-    def fooled(self) -> Tensor:
-        """Whether the model is wrong about each attacked image, bool N."""
-        return self.fooled_by <= len(self.components)
-
-    @property
-    def survivors(self) -> dict[str, int]:
-        """How many images the model still gets right: `clean`, then after each component."""
-        counts = [int((self.fooled_by > place).sum()) for place in range(len(self.components) + 1)]
-        return dict(zip(("clean", *self.components), counts, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,57 +54,39 @@ class AutoAttack(Attack):
 
     @property
     def passes(self) -> int:
-        """The sum over the components: what an image costs that holds against all."""
+        """The sum over the components: the cost of an image that none of them fools."""
         return sum(attack.passes for attack in self.components.values())
 
     def run(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor | None,
-        epsilon: float,
-        indices: Tensor | None = None,
-        *,
-        fast: nn.Module | None = None,
-        progress: Callable[[str, int], None] | None = None,
-    ) -> AutoAttackResult:
-        """The sequence at one ε, with what each component left. Arguments as for `perturb`.
+        self, model: nn.Module, images: Tensor, labels: Tensor | None, epsilon: float, *, indices: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The sequence at one ε: (attacked images N×C×H×W, clean where the model holds; `fooled_by`, int64 N).
 
-        `fast` is a cheaper copy of the model to search with, such as one in bf16; an image only counts as fooled if `model` is
-        wrong about it. `progress(component, images that hold)` is called before each component. Raises AttackError as `perturb`
-        does.
+        `fooled_by` is 0 where the model is wrong about the clean image, k where the k-th component fooled it, and one more than
+        the number of components where the model holds. Arguments as for `perturb`; a `FastSearch` searches with its fast model,
+        and its exact one decides which images are fooled. Raises AttackError as `perturb` does.
         """
         check_epsilon(epsilon, self.norm)
         images = images.detach()
         indices = torch.arange(len(images), device=images.device) if indices is None else indices.to(images.device)
         with evaluating(model):
-            labels = predict(model, images) if labels is None else labels
+            exact = model.exact if isinstance(model, FastSearch) else model
+            labels = predict(exact, images) if labels is None else labels
             budgets = per_image(images.new_full((len(images),), epsilon))
-            return self._run(model, Batch(images, labels, budgets, indices), fast, progress)
+            return self._run(model, Batch(images, labels, budgets, indices))
 
     def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
-        if isinstance(model, FastSearch):  # which images hold is decided by the exact model here too
-            return self._run(model.exact, batch, model.fast).images
-        return self._run(model, batch).images
+        return self._run(model, batch)[0]
 
-    def _run(
-        self,
-        model: nn.Module,
-        batch: Batch,
-        fast: nn.Module | None = None,
-        progress: Callable[[str, int], None] | None = None,
-    ) -> AutoAttackResult:
-        components, search = self.components, model if fast is None else FastSearch(fast, model)
-        attacked = batch.images.clone()
-        holds = predict(model, attacked) == batch.labels
+    def _run(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        exact = model.exact if isinstance(model, FastSearch) else model
+        components, attacked = self.components.values(), batch.images.clone()
+        holds = predict(exact, attacked) == batch.labels
         fooled_by = holds * (len(components) + 1)
-        for place, (name, attack) in enumerate(components.items(), 1):
-            held = (fooled_by > len(components)).nonzero()[:, 0]
-            if progress is not None:
-                progress(name, len(held))
-            for chosen in held.split(_TOGETHER):
+        for place, attack in enumerate(components, 1):
+            for chosen in (fooled_by > len(components)).nonzero()[:, 0].split(_TOGETHER):
                 part = batch[chosen]
-                found = halve_when_full(lambda *fields, of=attack: of._attack(search, Batch(*fields)), *part.tensors)
-                fooled = predict(model, found) != part.labels
+                found = halve_when_full(lambda *fields, of=attack: of._attack(model, Batch(*fields)), *part.tensors)
+                fooled = predict(exact, found) != part.labels
                 attacked[chosen[fooled]], fooled_by[chosen[fooled]] = found[fooled], place
-        return AutoAttackResult(tuple(components), attacked, fooled_by)
+        return attacked, fooled_by

@@ -36,9 +36,9 @@ _AT_ONCE = (50_000_000, 614_400)
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into eval mode and give every layer its own mode back afterwards."""
+    """Put the model into eval mode; restore the mode of every layer afterwards."""
     training = [module for module in model.modules() if module.training]
-    if not training:  # the common case: a shared model is not even touched
+    if not training:  # the common case: a shared model is not changed at all
         yield
         return
     model.eval()
@@ -80,9 +80,9 @@ def loss_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Ten
 
 
 class FastSearch(nn.Module):
-    """A model that answers as `fast` does, a cheaper copy of `exact` (such as one in bf16).
+    """A model whose logits are those of `fast`, a cheaper copy of `exact` (for example in bf16).
 
-    Attacks search with it; whether an image is fooled, `exact` decides (see `Attack.fooled`).
+    Attacks search with `fast`; an image only counts as fooled if `exact` is wrong about it (see `Attack.fooled`).
     """
 
     def __init__(self, fast: nn.Module, exact: nn.Module) -> None:
@@ -167,7 +167,7 @@ class Budget:
     norm: Norm = "linf"
 
     def project(self, attacked: Tensor) -> Tensor:
-        """`attacked`, brought into the budget; where it is inside already, unchanged."""
+        """`attacked`, projected into the budget; images inside it are returned unchanged."""
         if self.norm == "linf":
             return attacked.clamp(*self._bounds)
         change = attacked - self.images
@@ -248,7 +248,7 @@ class Attack:
     """The norms in which the attack has a budget."""
     needs_labels: ClassVar[bool] = True
     warm_start: ClassVar[bool] = False
-    """Whether `perturb_from` can begin at given images."""
+    """Whether `perturb` can begin at given images."""
     single_run: ClassVar[bool] = False
     """Whether one run serves every ε of a sweep, so that its cost does not grow with their number."""
 
@@ -298,32 +298,16 @@ class Attack:
         epsilon: float = 0.0,
         *,
         indices: Tensor | None = None,
+        start: Tensor | None = None,
     ) -> Tensor:
         """Attacked images, the shape of `images` (N×C×H×W in [0, 1]), each within ε of its own and within [0, 1].
 
         `labels` (int64 N) are the true classes, or the wanted ones when targeted. `indices` (int64 N) are the images' positions
-        in their dataset, 0 … N−1 if left out; they decide the random numbers. ε = 0 returns the images unchanged. Raises
-        AttackError when ε is out of range or a targeted attack has no labels.
+        in their dataset, 0 … N−1 if left out; they decide the random numbers. An attack with `warm_start` can begin at the
+        images `start` (N×C×H×W, projected into the budget) instead of a random point. ε = 0 returns the images unchanged.
+        Raises AttackError when ε is out of range, a targeted attack has no labels, or the attack takes no `start`.
         """
-        return next(self.sweep(model, images, labels, [epsilon], indices=indices))
-
-    def perturb_from(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor | None,
-        epsilon: float,
-        start: Tensor,
-        *,
-        indices: Tensor | None = None,
-    ) -> Tensor:
-        """As `perturb`, beginning at the images `start` (N×C×H×W, brought into the budget) instead of a random point.
-
-        Raises AttackError where `warm_start` is False.
-        """
-        if not self.warm_start:
-            raise AttackError(f"{type(self).__name__} cannot begin at given images; use `perturb`.")
-        return next(self._checked_sweep(model, images, labels, [epsilon], indices, start.detach()))
+        return next(self.sweep(model, images, labels, [epsilon], indices=indices, start=start))
 
     def sweep(
         self,
@@ -333,9 +317,23 @@ class Attack:
         epsilons: Sequence[float],
         *,
         indices: Tensor | None = None,
+        start: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """Attacked images for one ε after another, each as `perturb` gives them."""
-        return self._checked_sweep(model, images, labels, epsilons, indices, None)
+        if start is not None and not self.warm_start:
+            raise AttackError(f"{type(self).__name__} cannot begin at given images; leave out `start`.")
+        for epsilon in epsilons:
+            check_epsilon(epsilon, self.norm)
+        images, start = images.detach(), None if start is None else start.detach()
+        indices = torch.arange(len(images), device=images.device) if indices is None else indices.to(images.device)
+        with evaluating(model):
+            if labels is None and self.needs_labels:
+                if self.sign < 0:
+                    raise AttackError("A targeted attack needs the wanted classes: give them as labels.")
+                labels = predict(model, images)
+            labels = torch.zeros_like(indices) if labels is None else labels
+            unset = per_image(images.new_zeros(len(images)))  # `_sweep` sets each image's ε
+            yield from self._sweep(model, Batch(images, labels, unset, indices, start), epsilons)
 
     def direction(
         self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, indices: Tensor | None = None
@@ -347,29 +345,8 @@ class Attack:
         return None
 
     def _attack(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The attacked images of the batch, N×C×H×W within its budget. The model is in eval mode; every ε is above 0."""
+        """The attacked images N×C×H×W of the batch, within its budgets. The model is in eval mode; every ε is above 0."""
         raise NotImplementedError(f"{type(self).__name__} has neither a direction nor an _attack.")
-
-    def _checked_sweep(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor | None,
-        epsilons: Sequence[float],
-        indices: Tensor | None,
-        start: Tensor | None,
-    ) -> Iterator[Tensor]:
-        for epsilon in epsilons:
-            check_epsilon(epsilon, self.norm)
-        images = images.detach()
-        indices = torch.arange(len(images), device=images.device) if indices is None else indices.to(images.device)
-        with evaluating(model):
-            if labels is None and self.needs_labels:
-                if self.sign < 0:
-                    raise AttackError("A targeted attack needs the wanted classes: give them as labels.")
-                labels = predict(model, images)
-            labels = torch.zeros_like(indices) if labels is None else labels
-            yield from self._sweep(model, Batch(images, labels, _unset(images), indices, start), epsilons)
 
     def _sweep(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Iterator[Tensor]:
         """Attacked images for one ε after another; the batch's own budgets are not set."""
@@ -394,8 +371,3 @@ class Attack:
         copies = Batch(*(tensor.repeat(len(epsilons), *[1] * (tensor.dim() - 1)) for tensor in batch.tensors))
         tensors = dataclasses.replace(copies, epsilon=budgets).tensors
         return halve_when_full(lambda *part: self._attack(model, Batch(*part)), *tensors).split(len(images))
-
-
-def _unset(images: Tensor) -> Tensor:
-    """The budgets of a batch whose ε is given apart from it."""
-    return per_image(images.new_zeros(len(images)))

@@ -71,5 +71,5 @@ class CarliniWagner(SmallestAttack):
         return best, best_size
 
     def _behind(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How far the leading wrong logit (or the target's) is from where it is wanted, float N."""
+        """By how much the leading wrong logit (targeted: the target's) misses the confidence it must have, float N."""
         return self.confidence - self.sign * margin(logits, labels)

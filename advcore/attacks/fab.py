@@ -23,8 +23,8 @@ class FAB(Attack):
 
     At every step the boundary to a target class is taken as a plane, onto which the point and the clean image are projected
     within [0, 1]. From beyond the boundary it steps back toward the clean image. The targets are the classes that the model
-    finds most likely after the label. An image counts as fooled once a point beyond the boundary lies within ε, and is then
-    left alone; an image that holds is returned unchanged.
+    finds most likely after the label. An image counts as fooled once a point beyond the boundary lies within ε, and takes
+    no further steps; an image that is never fooled is returned unchanged.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")

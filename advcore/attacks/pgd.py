@@ -20,7 +20,7 @@ class PGD(Attack):
     `step_size` is in pixel space; None takes 2.5·ε/steps, with which the steps can reach any point of the budget. Of several
     `restarts`, each from its own random start, an image keeps the first that fools (or reaches the target), else the one of
     the largest loss. `momentum` adds that share of the earlier steps' gradients (Dong et al. 2018, arXiv 1710.06081).
-    With `stop_early` an image is left alone as soon as it fools; the result then need not be the last step's.
+    With `stop_early` an image takes no further steps once it fools the model.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")

@@ -1,4 +1,4 @@
-"""What attacks share that look for the smallest perturbation instead of filling a budget."""
+"""Base class of the attacks that search for the smallest perturbation instead of filling a budget."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from advcore.attacks.base import Attack, Batch, Budget, evaluating, halve_when_f
 
 @dataclass(frozen=True, kw_only=True)
 class SmallestAttack(Attack):
-    """Base of the attacks that look for the nearest image that fools. A subclass writes `_closest`.
+    """Base of the attacks that search for the nearest image that fools the model. A subclass writes `_closest`.
 
-    One run serves every ε: at ε an image is the one found where that lies within ε, and otherwise the change toward it
-    shortened to ε, which as a rule does not fool.
+    One run serves every ε. At ε the result is the image found where that lies within ε; otherwise the change toward it,
+    shortened to ε, which usually does not fool the model.
     """
 
     single_run: ClassVar[bool] = True

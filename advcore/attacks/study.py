@@ -15,7 +15,7 @@ from advcore.attacks.fgsm import FGSM
 class UnclippedFGSM(FGSM):
     """FGSM that leaves [0, 1], as one gets it by adding ε to standardized inputs.
 
-    What is wrong with it: its results are no images. A value below 0 or above 1 cannot be shown, saved or photographed.
+    The fault: its results are not images, because their values lie below 0 or above 1.
     """
 
     def _sweep(self, model: nn.Module, batch: Batch, epsilons: Sequence[float]) -> Iterator[Tensor]:
@@ -27,8 +27,8 @@ class UnclippedFGSM(FGSM):
 class OutputGradientFGSM(FGSM):
     """One step along the sign of ∂ (sum of the model's probabilities) / ∂ images, as P4's listing takes it.
 
-    What is wrong with it: the probabilities of any image sum to one, so that this gradient is zero. What is left are rounding
-    errors, and their sign says nothing about the loss.
+    The fault: the probabilities of any image sum to one, so this gradient is zero. Only rounding errors are left, and their
+    sign says nothing about the loss.
     """
 
     def _gradient(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

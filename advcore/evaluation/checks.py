@@ -18,7 +18,6 @@ from advcore.attacks import (
     FGSM,
     PGD,
     Attack,
-    FastSearch,
     Norm,
     Square,
     UniformNoise,
@@ -26,8 +25,8 @@ from advcore.attacks import (
     input_gradient,
 )
 from advcore.data import LabeledImages
-from advcore.device import Precision, fastest_precision
-from advcore.evaluation.curves import Padded, default_batch_size, prepared
+from advcore.device import Precision
+from advcore.evaluation.curves import Padded, copies, default_batch_size, prepared
 from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.masking import MASKED_GAP, masked
 
@@ -96,7 +95,7 @@ class Effort:
 
 USUAL = Effort()
 Measuring = Generator[float, None, dict[str, int]]
-"""What a check does: yields the share of it that is done, and returns its counts."""
+"""A running check: yields the share of it that is done, and returns its counts."""
 
 
 class Run:
@@ -115,13 +114,9 @@ class Run:
         batch_size: int | None,
         precision: Precision | None,
     ) -> None:
-        self.device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        self.raw, self.model = model, Padded(prepared(model, self.device, "fp32"))
         # Noise and Square use answers alone: they may search in bf16, as what they find is confirmed in fp32.
-        precision = precision or fastest_precision(self.device.type)
-        self.quick = self.model
-        if precision != "fp32":
-            self.quick = FastSearch(Padded(prepared(model, self.device, precision)), self.model)
+        self.device, self.model, self.quick = copies(model, device, precision)
+        self.raw = model
         self.other = None if other is None else Padded(prepared(other, self.device, "fp32"))
         self.data, self.epsilon, self.norm, self.defended, self.effort = data, epsilon, norm, defended, effort
         self.batch_size = batch_size or default_batch_size(data.shape, self.device)
@@ -159,16 +154,17 @@ class Run:
         epsilon: float | None = None,
         made_on: nn.Module | None = None,
         white_box: bool = True,
+        share: tuple[float, float] = (0, 1),
     ) -> Generator[float, None, Tensor]:
         """Whether the model is wrong about each image after the attack, bool N; False outside `which` (bool N).
 
-        The attack follows `made_on`, or the model itself. Up to the diagnosis's own ε (`epsilon` None) the images count as
-        fooled, with `white_box` by an attack that uses the model's gradient.
+        The attack is made on `made_on`, or on the model itself. Up to the diagnosis's own ε (`epsilon` None) the images count
+        as fooled, with `white_box` by an attack that uses the model's gradient. Progress goes from `share[0]` to `share[1]`.
         """
         found = torch.zeros(len(self.data), dtype=torch.bool)
         parts, at = self.parts(which), self.epsilon if epsilon is None else epsilon
         for number, places in enumerate(parts):
-            yield number / len(parts)
+            yield share[0] + (share[1] - share[0]) * number / len(parts)
             labels, indices = self.labels(places).to(self.device), self.data.indices[places]
             attacked = attack.perturb(made_on or self.model, self.images(places), labels, at, indices=indices)
             found[places] = self.answers(attacked) != self.labels(places)
@@ -187,18 +183,9 @@ class Run:
 # --- the checks ---------------------------------------------------------------------------------------------------------
 
 
-def _between(low: float, high: float, work: Generator[float, None, Tensor]) -> Generator[float, None, Tensor]:
-    """The same work as a part of a check: its shares go from `low` to `high`."""
-    while True:
-        try:
-            yield low + (high - low) * next(work)
-        except StopIteration as ended:
-            return ended.value
-
-
 def _single_step(run: Run) -> Measuring:
-    single = yield from _between(0, 0.1, run.attack(FGSM(norm=run.norm)))
-    iterative = yield from _between(0.1, 1, run.attack(run.pgd()))
+    single = yield from run.attack(FGSM(norm=run.norm), share=(0, 0.1))
+    iterative = yield from run.attack(run.pgd(), share=(0.1, 1))
     return {"single_step": int((~single).sum()), "iterative": int((~iterative).sum())}
 
 
@@ -215,7 +202,7 @@ def _judge_single_step(check: Check) -> Judgement:
 
 
 def _further(attack: Callable[[Run], Attack]) -> Callable[[Run], Measuring]:
-    """A check that runs another attack on the images that white-box attacks have not fooled, and counts who falls."""
+    """A check that runs another attack on the images that white-box attacks have not fooled, and counts those it fools."""
 
     def measure(run: Run) -> Measuring:
         before = run.white_box.clone()
@@ -249,7 +236,7 @@ def _rising(run: Run) -> Measuring:
     grid = {"half": run.epsilon / 2, "same": run.epsilon, "double": min(2 * run.epsilon, _large(run)), "largest": _large(run)}
     counts = {}
     for number, (name, epsilon) in enumerate(grid.items()):
-        fooled = yield from _between(number / 4, (number + 1) / 4, run.attack(run.pgd(), epsilon=epsilon))
+        fooled = yield from run.attack(run.pgd(), epsilon=epsilon, share=(number / 4, (number + 1) / 4))
         counts[name] = int((~fooled).sum())
     return counts
 

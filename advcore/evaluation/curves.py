@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import Attack, Norm, halve_when_full
+from advcore.attacks import Attack, FastSearch, Norm, halve_when_full
 from advcore.data import LabeledImages
 from advcore.device import Precision, fastest_precision, torch_dtype
 from advcore.errors import AdvcoreError
@@ -193,6 +193,22 @@ class Padded(nn.Module):
         return self.model(filled.contiguous(memory_format=torch.channels_last))[: len(images)]
 
 
+def copies(
+    model: nn.Module, device: torch.device | None, precision: Precision | None
+) -> tuple[torch.device, nn.Module, nn.Module]:
+    """(device, the model in fp32, the model to search with), both `prepared` and `Padded`.
+
+    Without `device` it is the model's own, without `precision` the fastest one there. In fp32 both models are the same object;
+    else the second is a `FastSearch` in `precision`, whose exact model is the first.
+    """
+    device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    precision = precision or fastest_precision(device.type)
+    exact = Padded(prepared(model, device, "fp32"))
+    if precision == "fp32":
+        return device, exact, exact
+    return device, exact, FastSearch(Padded(prepared(model, device, precision)), exact)
+
+
 def default_batch_size(shape: tuple[int, int, int], device: torch.device) -> int:
     """On a CPU, what stays within its caches (measured in benchmarks/curve_vs_peers.py); on a GPU, what fills it."""
     most, values = (96, 2_000_000) if device.type == "cpu" else (1000, 20_000_000)
@@ -220,10 +236,7 @@ def predictions(
     are nearly always fp32's. The attack itself is always made in fp32: enough signs of a bf16 gradient are wrong to weaken it
     (FGSM at ε = 0.3 on digits/digits_cnn-fgsm-0.2 by 1.7 points), and FGSM takes one gradient for all its ε.
     """
-    device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    precision = precision or fastest_precision(device.type)
-    exact = Padded(prepared(model, device, "fp32"))
-    fast = exact if precision == "fp32" else Padded(prepared(model, device, precision))
+    device, exact, quick = copies(model, device, precision)
     batch_size = batch_size or default_batch_size(data.shape, device)
     # A GPU gets several ε in one launch, a CPU one at a time: there a larger batch only leaves the cache.
     group = 1 if device.type == "cpu" else 16
@@ -233,7 +246,7 @@ def predictions(
         images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         aim = part.labels if targets is None else targets[start : start + batch_size]
         attacked = attack.sweep(exact, images, aim.to(device), grid, indices=part.indices)
-        answers = _answers(fast, exact, _grouped(attacked, group))
+        answers = _answers(quick, exact, _grouped(attacked, group))
         yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu(), attack.norm)
 
 
@@ -249,14 +262,14 @@ def _grouped(tensors: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def _answers(fast: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Tensor:
-    """The predicted class of each image: that of `fast`, and of `exact` for all images whose two best logits are close."""
+def _answers(quick: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> Tensor:
+    """The predicted class of each image: that of `quick`, and of `exact` for all images whose two best logits are close."""
     answers, unsure, doubts = [], [], []
     for images in batches:
-        logits = _logits(fast, images)
+        logits = _logits(quick, images)
         best = logits.topk(min(2, logits.shape[1]), 1)
         answers.append(best.indices[:, 0])
-        if fast is not exact:
+        if quick is not exact:
             unsure.append(best.values[:, 0] - best.values[:, -1] < _CLOSE * logits.abs().amax(1))
             doubts.append(images[unsure[-1]])
     found = torch.cat(answers)

@@ -220,17 +220,17 @@ def diagnose(
     done = work - sum(CHECKS[key].work(effort) for key in todo)
     yield Progress(done / work, todo[0] if todo else None, *_stage(run))
     for place, key in enumerate(todo):
-        cost, measuring = CHECKS[key].work(effort), CHECKS[key].measure(run)
-        while True:
-            try:
-                share = next(measuring)
-            except StopIteration as ended:
-                run.counts[key] = ended.value
-                break
+        cost = CHECKS[key].work(effort)
+        for share in _carry_out(run, key):
             yield Progress((done + cost * share) / work, key, *_stage(run))
         done += cost
         following = todo[place + 1] if place + 1 < len(todo) else None
         yield Progress(done / work if following else 1.0, following, *_stage(run))
+
+
+def _carry_out(run: Run, key: str) -> Iterator[float]:
+    """One check: yields the share of it that is done, and keeps its counts."""
+    run.counts[key] = yield from CHECKS[key].measure(run)
 
 
 def _stage(run: Run) -> tuple[Diagnosis, dict[str, Any]]:

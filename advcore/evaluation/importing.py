@@ -41,7 +41,7 @@ def import_checkpoint(source: Path, *, name: str | None = None, visitor: str | N
     found = checkpoints.read(source)
     model = found.model()
     _answers(model, found.shape)
-    # Whose it was, and which training of that machine made it, says nothing here.
+    # The job and the visitor of another machine mean nothing here.
     origin = {key: value for key, value in found.provenance.items() if key not in {"job", "visitor"}} | _brought(visitor)
     path = checkpoints.free_path(f"{found.recipe.dataset}/{name.strip() if name else _stem(found.recipe)}")
     # Only what was read is written: nothing else of the uploaded file is kept.
@@ -97,7 +97,7 @@ def import_weights(
 
 
 def _brought(visitor: str | None) -> dict[str, str]:
-    """When a model came here, and by which visitor."""
+    """When a model was imported, and by which visitor."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return {"imported": today} | ({"visitor": visitor} if visitor else {})
 
@@ -130,7 +130,7 @@ def _matched(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: 
     for name, tensor in own.items():
         if chosen[name].shape != tensor.shape:
             raise CheckpointError(f"{file} does not fit: '{name}' is {_size(chosen[name])}, not {_size(tensor)}.")
-    # A file's own normalization goes before the dataset's.
+    # A normalization in the file takes precedence over the dataset's.
     normalization = {name: tensors.get(name, tensor) for name, tensor in wanted.items() if name not in own}
     if any(tensor.shape != wanted[name].shape for name, tensor in normalization.items()):
         raise CheckpointError(f"{file} has a normalization for other images; name the dataset it was trained on.")

@@ -11,11 +11,10 @@ from torch import nn
 
 from advcore import attacks
 from advcore.attacks import Attack, AutoAttack, Norm
-from advcore.attacks.base import FastSearch
 from advcore.data import LabeledImages
-from advcore.device import Precision, fastest_precision
+from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.curves import Padded, RobustnessCurve, default_batch_size, prepared
+from advcore.evaluation.curves import RobustnessCurve, copies, default_batch_size
 
 
 @dataclass(frozen=True)
@@ -81,28 +80,25 @@ def robust_accuracy(
     components = tuple(attack.components) if isinstance(attack, AutoAttack) else (attacks.title(attack),)
     if len(done) > len(data) or not all(type(place) is int and 0 <= place <= len(components) + 1 for place in done):
         raise AdvcoreError("The saved part of this evaluation is of other images; start it again.")
-    device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    precision = precision or fastest_precision(device.type)
-    exact = Padded(prepared(model, device, "fp32"))
-    fast = None if precision == "fp32" else Padded(prepared(model, device, precision))
+    device, exact, quick = copies(model, device, precision)
     found = RobustAccuracy(float(epsilon), attack.norm, components, tuple(done))
     size = batch_size or default_batch_size(data.shape, device)
     if len(done) == len(data):
         yield found
     for start in range(len(done), len(data), size):
         part = data[start : start + size]
-        found = replace(found, fooled_by=found.fooled_by + tuple(_fooled_by(exact, fast, attack, part, epsilon, device)))
+        found = replace(found, fooled_by=found.fooled_by + tuple(_fooled_by(exact, quick, attack, part, epsilon, device)))
         yield found
 
 
 def _fooled_by(
-    exact: nn.Module, fast: nn.Module | None, attack: Attack, part: LabeledImages, epsilon: float, device: torch.device
+    exact: nn.Module, quick: nn.Module, attack: Attack, part: LabeledImages, epsilon: float, device: torch.device
 ) -> list[int]:
     """`RobustAccuracy.fooled_by` of one batch."""
     images = part.pixels(device).contiguous(memory_format=torch.channels_last)
     labels, indices = part.labels.to(device), part.indices.to(device)
     if isinstance(attack, AutoAttack):
-        return attack.run(exact, images, labels, epsilon, indices, fast=fast).fooled_by.tolist()
+        return attack.run(quick, images, labels, epsilon, indices=indices)[1].tolist()
     right = attacks.predict(exact, images) == labels
-    attacked = attack.perturb(FastSearch(fast, exact) if fast else exact, images, labels, epsilon, indices=indices)
+    attacked = attack.perturb(quick, images, labels, epsilon, indices=indices)
     return (right.long() * (1 + (attacks.predict(exact, attacked) == labels).long())).tolist()

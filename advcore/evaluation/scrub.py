@@ -97,10 +97,10 @@ def scrub(
 
 
 def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: float) -> tuple[int, float]:
-    """The image, and the ε from `usual` up to five times it, that show best how two models differ.
+    """(index of an image, ε between `usual` and five times that) at which two models differ under FGSM.
 
-    Both models know the clean image, FGSM at that ε fools the first and not the second. Where there is none, an image that
-    at least the first falls for; else (0, usual).
+    Both models classify the clean image correctly, and FGSM at that ε fools the first but not the second. If there is no such
+    image, one for which FGSM fools the first; else (0, usual).
     """
     device = next(first.parameters()).device
     pixels, labels = images.pixels(device), images.labels.to(device)

@@ -39,7 +39,7 @@ class Outcome:
         return int(self.before.argmax()) != self.label
 
     def fooled(self, answer: Tensor) -> bool:
-        """Whether the label is lost under these probabilities although the clean image had it."""
+        """Whether these probabilities (K) miss the label although the clean image was classified correctly."""
         return not self.wrong_before and int(answer.argmax()) != self.label
 
     def reached(self, answer: Tensor) -> bool:
@@ -122,7 +122,7 @@ def _saved(
     label: int,
     target: int | None,
 ) -> Outcome:
-    """The outcome with the image in 8 bits and the model's answer to it."""
+    """The outcome, completed with the image in 8 bits and the model's probabilities for it."""
     aim = torch.tensor([label if target is None else target], device=clean.device)
     saved = within_8_bits(model, clean, attacked, aim, attack, epsilon)
     rounded = probabilities(model, saved.float().div(255))[0]

@@ -1,4 +1,4 @@
-"""Randomized smoothing (Cohen et al. 2019, arXiv 1902.02918): an L2 radius within which no change can turn the answer.
+"""Randomized smoothing (Cohen et al. 2019, arXiv 1902.02918): an L2 radius within which no change alters the answer.
 
 The smoothed model answers with the class that the model gives most often to the image plus Gaussian noise N(0, σ²), which is
 not clipped. Distances are in pixel space.
@@ -99,7 +99,7 @@ class _Averaged(nn.Module):
 
 @dataclass(frozen=True)
 class Bracket:
-    """What is known of the smallest L2 change that turns the smoothed model's answer: proved from below, found from above.
+    """Bounds on the smallest L2 change that alters the smoothed model's answer: proved from below, found from above.
 
     `tried` is the largest L2 size that was attacked so far, `fooled_at` the first size at which fresh votes prove, at the same
     confidence, that the smoothed model gives another answer; None: none did.

@@ -76,7 +76,7 @@ def nothing(ids: tuple[str, ...], labels: Tensor) -> Transfer:
 def transfer(
     models: Mapping[str, nn.Module], images: LabeledImages, attack: Attack, epsilon: float, known: Transfer | None = None
 ) -> Iterator[Transfer]:
-    """Attack `images` on each model and ask all of them, some images after another; continues after `known`.
+    """Attack `images` on each model and classify the results with all models, in batches; continues after `known`.
 
     The models are on one device and in eval mode; ε is in the attack's norm, in pixel space. All pairs grow together.
     """

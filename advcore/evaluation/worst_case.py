@@ -1,27 +1,27 @@
 """The worst case up to ε: an image counts as fooled at ε if the attack fools it at any ε′ ≤ ε.
 
-Only work that can change the result is done: an attack goes up the grid with the images that still hold, stops an image as
-soon as it is fooled, starts from the images it had reached at the ε before, and leaves an image that is far from being fooled
-for the next ε. It may search with a bf16 model; an image only counts as fooled if the fp32 model is wrong about it.
+Work that cannot change the result is left out: at each ε of the ascending grid only the images not yet fooled are attacked, an
+image takes no more steps once it is fooled, an attack starts from the images reached at the ε before, and an image that is far
+from being fooled is left for the next ε. The search may use bf16; an image only counts as fooled if fp32 is wrong about it.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from advcore.attacks import PGD, Attack, Budget, check_epsilon, halve_when_full, loss_gradient
-from advcore.attacks.base import FastSearch, unit
+from advcore.attacks.base import unit
 from advcore.attacks.losses import LOSSES, margin
 from advcore.attacks.pgd import random_start
 from advcore.data import LabeledImages
-from advcore.device import Precision, fastest_precision
+from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.curves import Padded, Predictions, default_batch_size, predictions, prepared
+from advcore.evaluation.curves import Predictions, copies, default_batch_size, predictions
 
 # An image is left for the next ε when its label's lead, shrinking as over the last `_WINDOW` steps and `_HOPE` times as fast,
 # would last beyond the steps that remain; never before half of the steps.
@@ -63,30 +63,30 @@ def worst_case(
     grid = tuple(check_epsilon(epsilon, attack.norm) for epsilon in epsilons)
     if attack.sign < 0 or any(low >= high for low, high in itertools.pairwise(grid)):
         raise AdvcoreError("The worst case up to ε needs an untargeted attack and values of ε in ascending order.")
-    device = device or next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    precision = precision or fastest_precision(device.type)
     if attack.single_run:
+        # The clean image is within every ε: an image that is wrong without an attack counts as fooled everywhere.
+        with_clean = grid if grid and grid[0] == 0 else (0.0, *grid)
         options = {"device": device, "precision": precision, "batch_size": batch_size}
-        yield from (part.worst_case() for part in predictions(model, data, attack, grid, **options))  # type: ignore[arg-type]
+        for part in predictions(model, data, attack, with_clean, **options):  # type: ignore[arg-type]
+            worst = part.worst_case()
+            yield replace(worst, epsilons=grid, predicted=worst.predicted[len(with_clean) - len(grid) :])
         return
-    exact = Padded(prepared(model, device, "fp32"))
-    fast = exact if precision == "fp32" else Padded(prepared(model, device, precision))
+    device, exact, quick = copies(model, device, precision)
     batch_size = batch_size or default_batch_size(data.shape, device)
     for first in range(0, len(data), batch_size):
         part = data[first : first + batch_size]
-        search = _Search(exact, fast, attack, part, device, savings)
+        search = _Search(exact, quick, attack, part, device, savings)
         with torch.no_grad():
             yield Predictions(grid, part.labels, search.answers(grid), attack.norm, "worst")
 
 
 class _Search:
-    """One batch of images on its way up the grid."""
+    """The search on one batch of images, ε after ε."""
 
     def __init__(
-        self, exact: nn.Module, fast: nn.Module, attack: Attack, part: LabeledImages, device: torch.device, savings: Savings
+        self, exact: nn.Module, quick: nn.Module, attack: Attack, part: LabeledImages, device: torch.device, savings: Savings
     ) -> None:
-        self.exact, self.fast, self.attack, self.savings = exact, fast, attack, savings
-        self.search = fast if fast is exact else FastSearch(fast, exact)
+        self.exact, self.quick, self.attack, self.savings = exact, quick, attack, savings
         self.images = part.pixels(device).contiguous(memory_format=torch.channels_last)
         self.labels, self.indices = part.labels.to(device), part.indices.to(device)
         self.reached: Tensor | None = None
@@ -121,8 +121,8 @@ class _Search:
         if isinstance(self.attack, PGD):
             return self._ascend(images, labels, indices, epsilon, start)
         if start is not None and self.attack.warm_start:
-            return self.attack.perturb_from(self.search, images, labels, epsilon, start, indices=indices)
-        return self.attack.perturb(self.search, images, labels, epsilon, indices=indices)
+            return self.attack.perturb(self.quick, images, labels, epsilon, indices=indices, start=start)
+        return self.attack.perturb(self.quick, images, labels, epsilon, indices=indices)
 
     def _ascend(self, images: Tensor, labels: Tensor, indices: Tensor, epsilon: float, start: Tensor | None) -> Tensor:
         """PGD from `start`, then from random points for its further restarts, each on the images that hold."""
@@ -153,7 +153,7 @@ class _Search:
         for step in range(attack.steps):
             budget = Budget(images[where], epsilon, attack.norm)
             aim = labels[where]
-            logits, _, gradient = loss_gradient(self.fast, attacked, lambda out, to=aim: LOSSES[attack.loss](out, to))
+            logits, _, gradient = loss_gradient(self.quick, attacked, lambda out, to=aim: LOSSES[attack.loss](out, to))
             lead = -margin(logits, aim)
             leads.append(lead)
             going = torch.ones_like(lead, dtype=torch.bool)

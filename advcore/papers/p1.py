@@ -48,7 +48,7 @@ def _after(dataset: str) -> Sum:
 
 
 def _path(record: Record) -> list[str]:
-    """In which epoch the Fashion-MNIST network met the published figure on held-out images, and what PGD left there."""
+    """In which epoch the Fashion-MNIST network reached the published figure on held-out images, and its PGD accuracy there."""
     name = general("fashion-mnist", 0.1)
     item = checkpoints.catalog("fashion-mnist").get(name)
     history = item.metrics.get("history", []) if item and not item.own else []

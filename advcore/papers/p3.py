@@ -54,7 +54,7 @@ P3 = Study(
     ),
     remarks=(
         "Better under attack than without is the mark of label leaking (Kurakin et al. 2017) or catastrophic overfitting "
-        "(Wong et al. 2020): the model reads the label from the single step. An iterative attack shows which.",
+        "(Wong et al. 2020): the model reads the label from the single step. PGD shows whether such a model is robust.",
         "For scale: the best published accuracy on CIFAR-10 at 8/255 is 73.71 % (AutoAttack, WideResNet-94-16), and 43.21 % "
         "for a PreActResNet-18 with fast adversarial training (Wong et al. 2020).",
     ),

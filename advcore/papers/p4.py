@@ -56,9 +56,9 @@ P4 = Study(
     ),
     remarks=(
         "Its listing takes the gradient of the model's output instead of its loss. The outputs of a softmax sum to one, so "
-        "this gradient is zero but for rounding: what is added is no attack. Measured as a reading of its own.",
+        "this gradient is zero but for rounding errors: adding their sign is no attack. Measured as a separate reading.",
         "Its listing makes the images of the adversarial training from the test set, so the model is trained on the same "
-        "images it is tested on. Measured as a reading of its own.",
+        "images it is tested on. Measured as a separate reading.",
         "The table and the prose of the same study disagree (46.5 and about 10 before, 60.1 and about 50 after).",
         "It names three families of defenses, adversarial training, detection and certification, and advises combining them "
         "with input preprocessing, architectural changes and ensembles.",

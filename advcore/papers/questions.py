@@ -120,23 +120,24 @@ def _deeper(dataset: str) -> str:
 
 def _relative_drops(record: Record) -> list[str]:
     """Q3's answer, from the share of the clean accuracy that FGSM and PGD-20 take."""
-    told, pairs = [], []
+    lost: dict[tuple[str, str], list[float]] = {}
     for attack in ("FGSM", "PGD"):
-        parts = []
         for name, epsilon in EPSILONS.items():
-            lost = []
             for model in (general(name), _deeper(name)):
                 clean, left = value(record, quantity(model, "clean")), value(record, quantity(model, attack, epsilon))
                 if clean is None or left is None:
                     return []
-                lost.append(100 * (1 - left.percent / clean.percent))
-            pairs.append(lost)
-            parts.append(f"{NAMES[name]} {lost[0]:.0f} → {lost[1]:.0f} %")
-        told.append(f"Share of the clean accuracy that {attack} takes (plain → deeper network): {', '.join(parts)}.")
-    if all(deeper >= plain for plain, deeper in pairs):
+                lost.setdefault((attack, name), []).append(100 * (1 - left.percent / clean.percent))
+    told = []
+    for attack in ("FGSM", "PGD"):
+        shares = ", ".join(f"{NAMES[name]} {lost[attack, name][0]:.0f} → {lost[attack, name][1]:.0f} %" for name in EPSILONS)
+        told.append(f"Share of the clean accuracy that {attack} takes (plain → deeper network): {shares}.")
+    if all(deeper >= plain for plain, deeper in lost.values()):
+        least = min(lost["FGSM", name][0] for name in COMPLEX)
         told.append(
-            "The deeper network is not more robust on any dataset. The gap is narrower only because the simple datasets lose "
-            "more: on the complex ones almost nothing is left to lose (a ceiling effect)."
+            "On no dataset does the deeper network lose a smaller share than the plain one, under either attack (one seed, one "
+            f"width, one ε each; others were not tested). On the complex datasets FGSM already takes {least:.0f} % or more of "
+            "the plain network's accuracy, so a narrower gap in points does not show more robustness (a ceiling effect)."
         )
     return told
 

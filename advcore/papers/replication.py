@@ -8,7 +8,7 @@ import hashlib
 import platform
 import shutil
 import time
-from collections.abc import Collection, Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def recipe(model: str, seed: int = 0) -> Recipe:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How far it is: the share done, what is being measured, and at the end the record."""
+    """Progress: the share done, what is being measured, and at the end the record."""
 
     done: float
     words: str
@@ -74,23 +74,20 @@ def measure(
     tasks = {task: epsilons for task, epsilons in _tasks(of, quick).items() if not only or task[0] in only}
     work = {task: _work(of, task[2], len(epsilons), quick) for task, epsilons in tasks.items()}
     missing, found = dict[str, str](), list[Measurement]()
-    spent, whole, loaded, net = 0.0, sum(work.values()), None, nn.Module()
+    spent, whole = 0.0, sum(work.values())
+    loaded: dict[tuple[str, int], nn.Module] = {}
     trained: dict[tuple[str, int], nn.Module] = {}
     for (model, seed, attack), epsilons in tasks.items():
         words = f"{model}{f', seed {seed}' if seed else ''} under {attack}"
         yield Measuring(spent / whole, words)
         try:
-            if model not in missing and loaded != (model, seed):
-                for told in _model(model, seed, quick, trained):
-                    if isinstance(told, str):
-                        yield Measuring(spent / whole, told)
-                    else:
-                        loaded, net = (model, seed), told
+            if model not in missing and (model, seed) not in loaded:
+                loaded = {(model, seed): (yield from _model(model, seed, quick, trained, spent / whole))}
         except (CheckpointError, DataError) as error:
             missing[model] = str(error)
         if model not in missing:
             images, parts, done = _test_split(model.split("/")[0])[: _count(of, attack, quick)], [], 0
-            for some in _right(net, images, attack, epsilons, device, precision):
+            for some in _right(loaded[model, seed], images, attack, epsilons, device, precision):
                 parts.append(some)
                 done += some.shape[1]
                 yield Measuring((spent + work[model, seed, attack] * done / len(images)) / whole, words)
@@ -116,7 +113,7 @@ def measure(
 
 
 def command(of: Study, quick: bool, precision: Precision) -> str:
-    """The command that measures a study so."""
+    """The command line that measures a study in this way."""
     options = (" --quick" if quick else "") + ("" if precision == PRECISION else f" --precision {precision}")
     return f"python -m advcore papers run {of.key}{options}"
 
@@ -178,9 +175,9 @@ def _right(
 
 
 def _model(
-    model: str, seed: int, quick: bool, trained: MutableMapping[tuple[str, int], nn.Module]
-) -> Iterator[str | nn.Module]:
-    """A model, trained first where it is not shipped; yields words while that lasts and the model last.
+    model: str, seed: int, quick: bool, trained: dict[tuple[str, int], nn.Module], done: float
+) -> Generator[Measuring, None, nn.Module]:
+    """Return a model, trained first where it is not shipped; meanwhile yields progress, with `done` as the share done.
 
     What a model of another seed learns or starts from has that seed too; `trained` keeps what was trained. Raises
     CheckpointError when it is not shipped yet, DataError when its images are not here.
@@ -189,24 +186,20 @@ def _model(
     if data.find(dataset, "test").samples:
         raise DataError(f"The test images of {dataset} are not here; `python -m advcore data` says where to put them.")
     if not seed and model != LEAKED:
-        yield shipped_model(model).model()
-        return
+        return shipped_model(model).model()
     if quick:
         raise CheckpointError(f"{model} has no checkpoint and is trained each time; run without --quick.")
     of, images = _leaked(seed) if model == LEAKED else (recipe(model, seed), None)
-    needed = dict.fromkeys(name for name in (of.teacher, of.warm_start) if name and model != LEAKED)
-    for name in needed:
-        for told in _model(name, seed, quick, trained):
-            if isinstance(told, str):
-                yield told
+    given: dict[str, nn.Module] = {}
+    for name in filter(None, (of.teacher, of.warm_start)) if model != LEAKED else ():
+        given[name] = yield from _model(name, seed, quick, trained, done)
     if (model, seed) not in trained:
-        given = {name: trained[name, seed] for name in needed}
         for progress in loop.train(of, images=images, given=given, folder=_kept(model, of)):
             if progress.model:
                 trained[model, seed] = progress.model
             else:
-                yield f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}"
-    yield trained[model, seed]
+                yield Measuring(done, f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}")
+    return trained[model, seed]
 
 
 def _kept(model: str, of: Recipe) -> Path:
@@ -229,7 +222,7 @@ def shipped_model(model: str) -> checkpoints.Checkpoint:
 def _leaked(seed: int) -> tuple[Recipe, data.LabeledImages]:
     """P4's listing: FGSM images made of the test split against the baseline, trained on for 10 epochs with the clean ones.
 
-    What is wrong with it: the model is tested on images it was trained on. A Recipe cannot ask for that, by design.
+    The fault: the model is tested on images it was trained on. A Recipe cannot describe this.
     """
     start = f"{LEAKED.rsplit('-', 2)[0]}-standard"
     baseline, epsilon = shipped_model(start).model(), float(LEAKED.rsplit("-", 1)[1])

@@ -28,8 +28,8 @@ Kind = Literal[
 ]
 RULE = (
     f"Reproduced: the published figure lies in our 95 % interval over images and seeds ({SEEDS} seeds and {IMAGES:,} images or "
-    f"more). Within {WITHIN:g} points: the looser word, also for one seed. Differs: neither. All are said of the figure as "
-    "written; the other readings are judged over the whole table. ⚠ masked: at an ε that the model was trained for, "
+    f"more). Within {WITHIN:g} points: no farther away than that, also for one seed. Differs: neither. Each verdict is for the "
+    "figure as written; the other readings are judged over the whole table. ⚠ masked: at an ε that the model was trained for, "
     "FGSM leaves 30 points more than PGD-20, or more."
 )
 
@@ -142,7 +142,10 @@ def _where(figure: Figure, record: Record | None) -> str:
 
 @dataclass(frozen=True)
 class Fit:
-    """How far a reading lies from what was published, in points, over the figures it changes; and the literal reading there."""
+    """The distance of a reading from the published figures, in points, over the figures it changes.
+
+    `near` counts those within 3 points; `literal` is the mean distance of the literal reading on the same figures.
+    """
 
     reading: Reading
     figures: int
@@ -187,22 +190,32 @@ def verdict(study: Study, record: Record | None) -> str:
     if len(ways) == 1 and not any(row.figure.measures == "drop" for row in rows):
         told.append(f"in the {compared - holding} others ours is {ways.pop().split()[-1]}")
     elif best and best.largest <= best.literal:
-        told.append(f"read as “{best.reading.words}” they lie {best.mean:.1f} points away, not {best.literal:.1f}")
+        figures = f"the {best.figures} figures that this changes"
+        told.append(
+            f"read as “{best.reading.words}”, {figures} lie {best.mean:.1f} points away on average, not {best.literal:.1f}"
+        )
     if masked := _most_masked(rows):
+        defended = {cell.model for row in rows if row.figure.defended for cell in row.cells if cell.pgd}
         fgsm, pgd = (f"{found.percent:.1f}\u00a0%" for found in (masked[0].measured, masked[0].pgd) if found)
-        told.append(f"its defense is masked: FGSM leaves {fgsm}, PGD-20 {pgd}")
+        told.append(
+            f"masked: {len(masked)} of {len(defended)} adversarially trained models, most of all {masked[0].model}, "
+            f"where FGSM leaves {fgsm} and PGD-20 {pgd}"
+        )
     return "; ".join(told) + "."
 
 
 def _most_masked(rows: Sequence[Row]) -> list[Cell]:
     """Of each masked model the cell with the widest gap between FGSM and PGD-20, the widest of all first."""
-
-    def gap(cell: Cell) -> float:
-        return abs(cell.measured.percent - cell.pgd.percent) if cell.measured and cell.pgd else 0.0
-
-    cells = sorted((cell for row in rows for cell in row.cells if cell.masked and cell.measured and cell.pgd), key=gap)
-    # The widest gap of each model comes last, and stays.
-    return sorted({cell.model: cell for cell in cells}.values(), key=gap, reverse=True)
+    cells = [
+        (abs(cell.measured.percent - cell.pgd.percent), cell)
+        for row in rows
+        for cell in row.cells
+        if cell.masked and cell.measured and cell.pgd
+    ]
+    widest: dict[str, Cell] = {}
+    for _, cell in sorted(cells, key=lambda pair: -pair[0]):
+        widest.setdefault(cell.model, cell)
+    return list(widest.values())
 
 
 def summary(study: Study, record: Record | None) -> list[str]:
@@ -212,7 +225,7 @@ def summary(study: Study, record: Record | None) -> list[str]:
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds) if kind != "not measured"}
     told = []
     if counts:
-        parts = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        parts = ", ".join(f"{count} {_plural(kind)}" for kind, count in counts.items())
         told.append(f"Of {sum(counts.values())} published figures, as written: {parts}.")
     if waiting := kinds.count("not measured"):
         told.append(f"{waiting} of {len(kinds)} published figures are not measured here yet.")
@@ -227,6 +240,11 @@ def summary(study: Study, record: Record | None) -> list[str]:
         )
     told += [f"⚠ {cell.model} {cell.masked}." for cell in _most_masked(rows)]
     return told + (study.findings(record) if record else [])
+
+
+def _plural(kind: Kind) -> str:
+    """A kind as it is said of several figures."""
+    return f"differ ({kind.removeprefix('differs: ')})" if kind.startswith("differs") else kind
 
 
 @dataclass(frozen=True)

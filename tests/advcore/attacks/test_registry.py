@@ -104,4 +104,4 @@ def test_titles_name_a_norm_other_than_the_usual() -> None:
 def test_an_attack_without_warm_start_says_so() -> None:
     images = torch.zeros(1, 1, 2, 2)
     with pytest.raises(AttackError, match="cannot begin"):
-        FGSM().perturb_from(linear(torch.ones(2, 4)), images, None, 0.1, images)
+        FGSM().perturb(linear(torch.ones(2, 4)), images, None, 0.1, start=images)

@@ -65,7 +65,7 @@ def test_distances_are_foolboxs(
 
 @pytest.mark.parametrize("attack", [DeepFool(), DeepFool(norm="linf"), QUICK_CW, JSMA(share=0.3)], ids=attacks.title)
 def test_a_sweep_fools_from_the_distance_on(attack: SmallestAttack, model: nn.Module, digits: LabeledImages) -> None:
-    images, labels = digits[:FEW].pixels(), digits[:FEW].labels
+    images, labels = digits[:5].pixels(), digits[:5].labels
     found, distance = attack.closest(model, images, labels)
     assert found.min() >= 0
     assert found.max() <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torchattacks.attack import Attack as TheirAttack
 
 from advcore import attacks
-from advcore.attacks import APGD, FAB, AutoAttack, Budget, Norm, Square, TargetedAPGD, apgd, losses, predict
+from advcore.attacks import APGD, FAB, Attack, AutoAttack, Batch, Budget, Norm, Square, TargetedAPGD, apgd, losses, predict
 from advcore.attacks.fab import to_plane
 from advcore.attacks.square import _pattern, _peak
 from advcore.data import LabeledImages
@@ -135,9 +136,9 @@ def test_apgd_begins_where_it_is_told() -> None:
     images, labels = torch.tensor([[0.9, 0.1]]).view(1, 1, 1, 2), torch.tensor([0])
     corner = torch.tensor([[0.45, 0.55]]).view(1, 1, 1, 2)
     for attack in (APGD(steps=1), attacks.PGD(steps=1, stop_early=True)):
-        found = attack.perturb_from(linear(weights), images, labels, 0.46, corner)
+        found = attack.perturb(linear(weights), images, labels, 0.46, start=corner)
         assert torch.allclose(found, corner, atol=1e-6)
-        far = attack.perturb_from(linear(weights), images, labels, 0.1, corner)
+        far = attack.perturb(linear(weights), images, labels, 0.1, start=corner)
         assert (far - images).abs().max() <= 0.1  # the start is brought into the budget
 
 
@@ -229,41 +230,41 @@ def test_square_asks_for_no_gradient_and_squares_shrink() -> None:
 QUICK = AutoAttack(steps=8, targets=2, queries=60)
 
 
-def test_autoattack_is_its_components_in_turn(model: nn.Module, digits: LabeledImages) -> None:
+def counts(fooled_by: Tensor) -> list[int]:
+    """The images that hold: clean, then after each component."""
+    return [int((fooled_by > place).sum()) for place in range(len(QUICK.components) + 1)]
+
+
+def test_autoattack_is_its_components_in_turn(model: nn.Module, digits: LabeledImages, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = digits[:FEW].pixels(), digits[:FEW].labels
-    seen: list[tuple[str, int]] = []
-    result = QUICK.run(model, images, labels, 0.15, progress=lambda name, count: seen.append((name, count)))
-    assert list(result.survivors) == ["clean", *QUICK.components]
-    counts = list(result.survivors.values())
-    assert counts == sorted(counts, reverse=True)
-    assert seen == list(zip(QUICK.components, counts[:-1], strict=True))  # each attacks what the ones before left
-    assert torch.equal(predict(model, result.images) != labels, result.fooled)
-    assert counts[0] == int((predict(model, images) == labels).sum())
-    assert counts[-1] == int((~result.fooled).sum())
-    assert torch.equal(result.images[~result.fooled], images[~result.fooled])
+    seen: list[int] = []
+    for kind in (APGD, TargetedAPGD, FAB, Square):
+
+        def attack(self: Attack, net: nn.Module, part: Batch, of: Callable[..., Tensor] = kind._attack) -> Tensor:
+            seen.append(len(part))
+            return of(self, net, part)
+
+        monkeypatch.setattr(kind, "_attack", attack)
+    attacked, fooled_by = QUICK.run(model, images, labels, 0.15)
+    holds = fooled_by == 5
+    left = counts(fooled_by)
+    assert left == sorted(left, reverse=True)
+    assert seen == left[:-1]  # each attacks what the ones before left
+    assert torch.equal(predict(model, attacked) == labels, holds)
+    assert left[0] == int((predict(model, images) == labels).sum())
+    assert torch.equal(attacked[holds], images[holds])
     first = APGD(steps=8).perturb(model, images, labels, 0.15)
-    assert counts[1] == int((predict(model, first) == labels).sum())
-    assert torch.equal(QUICK.perturb(model, images, labels, 0.15), result.images)
+    assert left[1] == int((predict(model, first) == labels).sum())
+    assert torch.equal(QUICK.perturb(model, images, labels, 0.15), attacked)
 
 
 def test_autoattack_is_no_weaker_than_torchattacks(model: nn.Module, digits: LabeledImages) -> None:
     images, labels = digits[:FEW].pixels(), digits[:FEW].labels
-    left = QUICK.run(model, images, labels, 0.15).survivors["Square"]
+    left = counts(QUICK.run(model, images, labels, 0.15)[1])[-1]
     theirs = torchattacks.AutoAttack(model, eps=0.15, seed=0)
     for attack in theirs._autoattack.attacks:
         attack.steps, attack.n_queries, attack.n_target_classes = 8, 60, 2
     assert left <= int((predict(model, theirs(images, labels)) == labels).sum()) + 1
-
-
-def test_results_of_autoattack_add_up(model: nn.Module, digits: LabeledImages) -> None:
-    few = digits[:20]
-
-    def run(part: LabeledImages) -> attacks.AutoAttackResult:
-        return QUICK.run(model, part.pixels(), part.labels, 0.15, part.indices)
-
-    whole, both = run(few), run(few[:9]) + run(few[9:])
-    assert both.survivors == whole.survivors
-    assert torch.equal(both.fooled_by, whole.fooled_by)
 
 
 def test_budgets_can_be_projected_onto() -> None:
@@ -286,24 +287,16 @@ class Overconfident(nn.Module):
 
 def test_a_fast_search_only_counts_what_the_exact_model_confirms(model: nn.Module, digits: LabeledImages) -> None:
     images, labels = digits[:12].pixels(), digits[:12].labels
-    plain = QUICK.run(model, images, labels, 0.15)
-    assert torch.equal(QUICK.run(model, images, labels, 0.15, fast=model).fooled_by, plain.fooled_by)
-    misled = QUICK.run(model, images, labels, 0.15, fast=Overconfident(model))
-    assert torch.equal(predict(model, misled.images) != labels, misled.fooled)
-    assert misled.survivors["clean"] == plain.survivors["clean"]
+    plain = QUICK.run(model, images, labels, 0.3)[1]
+    assert torch.equal(QUICK.run(attacks.FastSearch(model, model), images, labels, 0.3)[1], plain)
+    search = attacks.FastSearch(Overconfident(model), model)
+    attacked, misled = QUICK.run(search, images, labels, 0.3)
+    assert torch.equal(predict(model, attacked) == labels, misled == 5)
+    assert counts(misled)[0] == counts(plain)[0] > counts(misled)[-1]
+    assert torch.equal(QUICK.perturb(search, images, labels, 0.3), attacked)
     for attack in (APGD(steps=3), FAB(steps=3, targets=1), Square(queries=5)):
-        search = attacks.FastSearch(Overconfident(model), model)
         attacked = attack.perturb(search, images, predict(model, images), 1e-6)
         assert torch.equal(predict(model, attacked), predict(model, images))
-
-
-def test_autoattack_leaves_the_same_images_whichever_way_it_is_given_a_fast_model(
-    model: nn.Module, digits: LabeledImages
-) -> None:
-    images, labels, fast = digits[:12].pixels(), digits[:12].labels, Overconfident(model)
-    run = QUICK.run(model, images, labels, 0.3, fast=fast)
-    assert run.survivors["Square"] < run.survivors["clean"]
-    assert torch.equal(QUICK.perturb(attacks.FastSearch(fast, model), images, labels, 0.3), run.images)
 
 
 def test_pgd_goes_on_until_the_exact_model_is_fooled(model: nn.Module, digits: LabeledImages) -> None:

@@ -22,6 +22,12 @@ from tests.own_models import RECIPE, files, own
 SHIPPED = "digits/digits_cnn-standard"
 
 
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is imported is measured on a few images: how it is measured is tested once, and in test_figures."""
+    monkeypatch.setattr(importing, "TRIAL_IMAGES", 16)
+
+
 # --- import a checkpoint ---------------------------------------------------------------------------------------------------
 
 
@@ -124,7 +130,10 @@ def put(tmp_path: Path, tensors: dict[str, Any]) -> Path:
     return path
 
 
-def test_plain_weights_are_matched_by_shape_and_measured(tmp_path: Path, shipped_weights: dict[str, torch.Tensor]) -> None:
+def test_plain_weights_are_matched_by_shape_and_measured(
+    tmp_path: Path, shipped_weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "TRIAL_IMAGES", 1000)
     shuffled = dict(sorted(shipped_weights.items(), reverse=True))
     found = importing.import_weights(put(tmp_path, shuffled), RECIPE, name="a-friends")
     assert found.id == "digits/a-friends"

@@ -6,15 +6,16 @@ import json
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advcore.attacks import PGD, AutoAttack, predict
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError, AttackError
-from advcore.evaluation import robust_accuracy as module
+from advcore.evaluation import curves
 from advcore.evaluation.curves import prepared
 from advcore.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
 from advcore.models import checkpoints
+from tests.advcore.attacks.test_strong_attacks import Overconfident
 
 LITTLE = AutoAttack(steps=4, targets=2, queries=12)
 
@@ -62,25 +63,14 @@ def test_another_attack_is_a_single_component(model: nn.Module, digits: LabeledI
     assert abs(found.survivors["PGD-5"] - int(right.sum())) <= 1
 
 
-class Liar(nn.Module):
-    """A search in low precision that takes every image for fooled."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).roll(1, 1)
-
-
 @pytest.mark.parametrize("attack", [LITTLE, PGD(steps=2)], ids=["AutoAttack", "PGD"])
 def test_what_fools_only_the_search_does_not_count(
     attack: PGD | AutoAttack, model: nn.Module, digits: LabeledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lying(net: nn.Module, device: torch.device, precision: str) -> nn.Module:
-        return Liar(prepared(net, device, "fp32")) if precision == "bf16" else prepared(net, device, "fp32")
+        return Overconfident(prepared(net, device, "fp32")) if precision == "bf16" else prepared(net, device, "fp32")
 
-    monkeypatch.setattr(module, "prepared", lying)
+    monkeypatch.setattr(curves, "prepared", lying)
     *_, found = robust_accuracy(model, digits[:12], attack, 1e-4, precision="bf16")
     assert found.curve.correct == (found.survivors["clean"],)
     assert found.survivors["clean"] > 6

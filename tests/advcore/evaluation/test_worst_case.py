@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advcore.attacks import APGD, FGSM, PGD, Attack, Square, predict
+from advcore.attacks import APGD, FGSM, PGD, Attack, Square, UniformNoise, predict
 from advcore.data import LabeledImages
 from advcore.errors import AdvcoreError, AttackError
-from advcore.evaluation import worst_case as module
+from advcore.evaluation import curves
 from advcore.evaluation.curves import Predictions, predictions, prepared
 from advcore.evaluation.worst_case import Savings, worst_case
 from advcore.models import checkpoints
+from tests.advcore.attacks.test_strong_attacks import Overconfident
 
 GRID = (0.0, 0.1, 0.15, 0.2, 0.3)
 ATTACKS = {
@@ -73,15 +74,15 @@ def test_an_attack_with_one_run_is_read_from_its_predictions(model: nn.Module, d
     assert torch.equal(measured(model, digits, FGSM(), precision="fp32").predicted, exact.worst_case().predicted)
 
 
-class Liar(nn.Module):
-    """Says of every image that it is of the class after the right one, as a search in low precision might."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(images).roll(1, 1)
+def test_an_image_wrong_without_an_attack_is_fooled_on_any_grid(model: nn.Module, digits: LabeledImages) -> None:
+    noise = UniformNoise()  # some images that are wrong without it are right with it
+    whole, without_zero = (
+        functools.reduce(operator.add, worst_case(model, digits, noise, grid, precision="fp32"))
+        for grid in ((0.0, 0.1, 0.2), (0.1, 0.2))
+    )
+    assert without_zero.epsilons == (0.1, 0.2)
+    assert torch.equal(without_zero.predicted, whole.predicted[1:])
+    assert whole.curve.correct[1] <= whole.curve.correct[0]
 
 
 @pytest.mark.parametrize("attack", [PGD(steps=2, random_start=False), Square(queries=2)], ids=["PGD", "Square"])
@@ -89,9 +90,9 @@ def test_what_the_search_takes_for_fooled_is_confirmed_in_fp32(
     attack: Attack, model: nn.Module, digits: LabeledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lying(net: nn.Module, device: torch.device, precision: str) -> nn.Module:
-        return Liar(prepared(net, device, "fp32")) if precision == "bf16" else prepared(net, device, "fp32")
+        return Overconfident(prepared(net, device, "fp32")) if precision == "bf16" else prepared(net, device, "fp32")
 
-    monkeypatch.setattr(module, "prepared", lying)
+    monkeypatch.setattr(curves, "prepared", lying)
     found = functools.reduce(operator.add, worst_case(model, digits[:20], attack, (0.0, 0.001), precision="bf16"))
     assert found.curve.correct[0] == found.curve.correct[1] > 0
 
@@ -110,7 +111,7 @@ class Counted(nn.Module):
 
 def test_every_saving_leaves_out_work(model: nn.Module, digits: LabeledImages, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(module, "prepared", lambda net, device, precision: Counted(prepared(net, device, "fp32"), seen))
+    monkeypatch.setattr(curves, "prepared", lambda net, device, precision: Counted(prepared(net, device, "fp32"), seen))
 
     def work(savings: Savings) -> int:
         seen.clear()

@@ -209,7 +209,13 @@ def test_the_verdict_of_a_study_says_what_holds_how_the_rest_differs_and_what_fi
     told = verdicts.verdict(
         study(figure(70.0), figure(69.0), figure(20.0, "clean")), record(LITERAL, HALVED, (PLAIN, "FGSM", 0.0, 900))
     )
-    assert "“halved” they lie 0.5 points away, not 29.5" in told
+    assert "“halved”, the 2 figures that this changes lie 0.5 points away on average, not 29.5" in told
+
+
+def test_the_verdict_counts_the_masked_models_and_names_the_worst() -> None:
+    """P1 has masked models and others: the verdict must not call all of its defense masked."""
+    told = verdicts.verdict(STUDIES["P1"], records.read("P1"))
+    assert "masked: 2 of 5 adversarially trained models, most of all mnist/general_cnn-fgsm-0.3, where FGSM leaves" in told
 
 
 def test_readings_that_measure_the_same_share_a_cell() -> None:
