@@ -1,4 +1,4 @@
-"""Which device and which precision to compute in, and how a process keeps its memory."""
+"""The device and the precision to compute in, and a memory setting of the C library."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def pick_device(name: str | None = None) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta` is a valid name, but its values cannot be read
+        torch.zeros(1, device=device).item()  # fails for `meta`, a valid name without values
     except (RuntimeError, AssertionError, ImportError) as error:
         raise AdvcoreError(f"This machine has no device '{name}'; use 'cpu', or leave it out to take the best one.") from error
     return device
 
 
 def cores() -> int:
-    """How many cores this process may run on; a container may allow fewer than the machine has."""
+    """How many cores this process may use; a container may allow fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -49,10 +49,10 @@ def cores() -> int:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Make this process keep the memory it frees, for later use (Linux with glibc; elsewhere this does nothing).
+    """Make this process keep freed memory for later use (Linux with glibc; elsewhere this does nothing).
 
-    By default the C library returns every large buffer to the kernel and gets a new one, zeroed page by page, at each layer of
-    each step. Keeping the buffers makes CPU training a third faster.
+    By default the C library returns every large buffer to the kernel and gets a new, zeroed one at each layer of each step.
+    Keeping the buffers makes CPU training a third faster.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -76,9 +76,9 @@ def describe(device: torch.device, precision: Precision) -> str:
 def fastest_precision(device_type: str) -> Precision:
     """The faster of fp32 and bf16 for a small CNN, measured once on a machine (about 0.1 s) and kept in the user's cache.
 
-    Many CPUs accept bf16 and emulate it several times slower than fp32, so that what the chip supports does not decide. Two
-    measurements on a busy machine can differ, and equal recipes must give equal weights. Under several processes one of them
-    decides for all: pass the result through `distributed.from_first`.
+    It is measured because many CPUs accept bf16 and emulate it, several times slower than fp32. It is kept because two
+    measurements on a busy machine can differ, and equal recipes must give equal weights. With several processes, pass it
+    through `distributed.from_first`, so that all use the same.
     """
     if device_type == "mps":
         return "fp32"
@@ -90,9 +90,9 @@ def fastest_precision(device_type: str) -> Precision:
     if known.get(machine) in PRECISIONS:
         return known[machine]
     seconds = {precision: _probe(precision) for precision in PRECISIONS}
-    # bf16 must be a tenth faster: on a noisy machine a tie is decided for the exact one.
+    # bf16 must be a tenth faster, so that in a tie the exact one is used.
     faster: Precision = "bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32"
-    with contextlib.suppress(OSError):  # where nothing can be kept, it is measured by each process
+    with contextlib.suppress(OSError):  # if it cannot be kept, each process measures
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(known | {machine: faster}))
     return faster
@@ -106,7 +106,7 @@ def _probe(precision: Precision) -> float:
     best = float("inf")
     with torch.inference_mode():
         for _ in range(16):
-            start = time.thread_time()  # of this thread alone: another process's work must not decide
+            start = time.thread_time()  # of this thread alone, whatever other processes do
             layer(images)
             best = min(best, time.thread_time() - start)
     return best

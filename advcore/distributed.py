@@ -1,4 +1,4 @@
-"""Several processes under torchrun: joining them, exchanging values, and averaging gradients between them."""
+"""Several processes under torchrun: joining them, exchanging values, averaging gradients."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def world() -> World:
 
 
 def _fresh(store: distributed.Store, rank: int, size: int) -> distributed.Store:
-    """A part of the store under a new name, agreed on by all processes, so that it holds nothing from before a restart.
+    """The store with a new prefix for all keys, agreed on by all processes, so that it is empty after a restart.
 
-    torchrun keeps one store over all restarts. It still holds the addresses of killed processes, and a process that reads them
-    before they are overwritten cannot connect.
+    torchrun keeps one store over all restarts. It still contains the addresses of killed processes, and a process that reads
+    one before it is overwritten cannot connect.
     """
     own = uuid.uuid4().hex
     if rank:

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from advcore.images.levels import NOTE_KEY
 
-_LARGE = 3_000_000
-
 
 def encode_png(pixels: Tensor, note: dict[str, Any] | None = None) -> bytes:
     """PNG bytes of uint8 C×H×W pixels, with `note` as JSON in a text chunk, from which `decode` reads it."""
@@ -26,7 +24,7 @@ def encode_png(pixels: Tensor, note: dict[str, Any] | None = None) -> bytes:
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
     # Attacked photographs hardly shrink at any level, and at a high one several megapixels take seconds.
-    image.save(buffer, "PNG", pnginfo=extra, compress_level=6 if array.size < _LARGE else 1)
+    image.save(buffer, "PNG", pnginfo=extra, compress_level=6 if array.size < 3_000_000 else 1)
     return buffer.getvalue()
 
 

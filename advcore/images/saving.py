@@ -14,10 +14,6 @@ from torch.nn import functional as F
 
 from advcore.images.encode import to_bytes
 
-_BLUR = 0.6
-_CONTRAST = 0.8
-_GRAIN = 0.02
-
 
 @dataclass(frozen=True)
 class Saving:
@@ -49,12 +45,12 @@ def as_jpeg(quality: int) -> Callable[[Tensor], Tensor]:
 
 def as_print(pixels: Tensor) -> Tensor:
     """A simple model of a print that is photographed: blurred (σ = 0.6 pixels), 80 % of the contrast, grain (σ = 0.02)."""
-    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=pixels.device) / _BLUR) ** 2)
+    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=pixels.device) / 0.6) ** 2)
     kernel = (taps / taps.sum()).outer(taps / taps.sum())
     padded = F.pad(pixels[:, None], (2, 2, 2, 2), mode="replicate")
     blurred = F.conv2d(padded, kernel[None, None])[:, 0]
     grain = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)).to(pixels.device)
-    return as_png((0.5 + _CONTRAST * (blurred - 0.5) + _GRAIN * grain).clamp(0, 1))
+    return as_png((0.5 + 0.8 * (blurred - 0.5) + 0.02 * grain).clamp(0, 1))
 
 
 SAVINGS = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ GRACE_SECONDS = 20.0
 """How long a job that was asked to stop may take to save its state before it is killed."""
 STAMP = "%Y%m%d-%H%M%S-%f"
 """A job's id is the moment it was made, in local time."""
-_JOB_ID = re.compile(r"\d{8}-\d{6}-\d{6}", re.ASCII)
 _LOOK_SECONDS = 5.0  # how often the waiting process looks for jobs that do not stop
 
 
@@ -42,12 +40,11 @@ def limit() -> int:
 
 def made_at(job_id: str) -> datetime.datetime | None:
     """When the job with that id was made, in local time; None for anything that is not a job's id."""
-    if not _JOB_ID.fullmatch(job_id):
-        return None
     try:
-        return datetime.datetime.strptime(job_id, STAMP)
-    except ValueError:  # the 32nd of a month
+        made = datetime.datetime.strptime(job_id, STAMP)
+    except ValueError:
         return None
+    return made if made.strftime(STAMP) == job_id else None  # strptime also accepts numbers without leading zeros
 
 
 def folders(root: Path) -> list[Path]:

@@ -80,16 +80,13 @@ class _Lines:
     def __init__(self, file: TextIO) -> None:
         self.file, self.phase, self.shown = file, "", -math.inf
 
-    def write(self, *, phase: str, **record: Any) -> None:
-        """Add a line."""
+    def write(self, *, phase: str, pause: float = 0.0, **record: Any) -> None:
+        """Add a line unless the last one is of the same phase and less than `pause` seconds old."""
+        if phase == self.phase and time.monotonic() - self.shown < pause:
+            return
         self.file.write(json.dumps({"phase": phase} | record) + "\n")
         self.file.flush()
         self.phase, self.shown = phase, time.monotonic()
-
-    def write_at_times(self, pause: float, *, phase: str, **record: Any) -> None:
-        """Add a line unless the last one is of the same phase and less than `pause` seconds old."""
-        if phase != self.phase or time.monotonic() - self.shown > pause:
-            self.write(phase=phase, **record)
 
 
 def run(folder: Path) -> int:
@@ -185,7 +182,7 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
             last.model,
             test,
             device=device,
-            watch=lambda done: lines.write_at_times(0.3, phase="measuring", done=round(done, 3)),
+            watch=lambda done: lines.write(pause=0.3, phase="measuring", done=round(done, 3)),
         )
         metrics |= measure.watched(last.history)
         origin = measure.provenance(recipe, device, last.precision, last.seconds) | {"job": folder.name}
@@ -209,15 +206,12 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
 
 def _train(recipe: Recipe, folder: Path, signals: _StopSignals, lines: _Lines) -> Progress:
     """Train to the end; when asked to stop, the state is saved first."""
-    steps = train(recipe, folder=folder, precision=precision(folder))
-    try:
+    with contextlib.closing(train(recipe, folder=folder, precision=precision(folder))) as steps:
         for now in steps:
             if now.model is not None:
                 return now
-            lines.write_at_times(0.0 if now.evaluation else _pause(now.seconds), **_line(now))
+            lines.write(pause=0.0 if now.evaluation else _pause(now.seconds), **_line(now))
             signals.check()
-    finally:
-        steps.close()
     raise AssertionError("a training ends with its model")
 
 

@@ -1,6 +1,6 @@
 """Checkpoints: weights in safetensors, with their recipe, figures and provenance in the header.
 
-Shipped ones live in `checkpoints/`, a user's own in `runs/models/`; the id is the path below either, without its suffix.
+Shipped ones are in `checkpoints/`, a user's own in `runs/models/`; the id is the path below either, without its suffix.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Checkpoint:
 
     @property
     def title(self) -> str:
-        """What people call it: the architecture, how it was trained, and ε or σ; before that a name of the user's own."""
+        """The architecture, the defense, and ε or σ; for a renamed checkpoint, the new name with these in brackets."""
         sign, value = self.recipe.strength
         strength = f", {sign} {value:.3g}" if value else ""
         words = f"{architectures.ARCHITECTURES[self.architecture].title}, {DEFENSES[self.defense].trained}{strength}"
         name, usual = (of.split("/", 1)[1] for of in (self.id, self.recipe.checkpoint_id))
         if name == usual:
             return words
-        # A second file of one recipe has a number behind its usual name.
+        # Further checkpoints of one recipe have a number after the usual name.
         number = re.fullmatch(re.escape(usual) + r"-(\d+)", name)
         return f"{words} ({number[1]})" if number else f"{name} ({words})"
 
@@ -80,22 +80,24 @@ class Checkpoint:
         return name if self.own and isinstance(name, str) else None
 
     def require(self, images: LabeledImages) -> None:
-        """Raise CheckpointError unless the model takes these images and has an answer for each of their classes."""
+        """Raise CheckpointError unless the model takes these images and was trained on their classes."""
         if images.shape != self.shape:
             raise CheckpointError(
                 f"{self.id} takes images of {size_text(self.shape)}, but {images.dataset} has {size_text(images.shape)}; "
                 "retrain it on them."
             )
         if images.class_names != self.class_names:
-            counts = f"{len(self.class_names)} classes, not {len(images.class_names)} as {images.dataset} has"
-            pairs = zip(self.class_names, images.class_names, strict=False)
-            odd = next((f"the class '{own}' where {images.dataset} has '{other}'" for own, other in pairs if own != other), "")
-            words = counts if len(self.class_names) != len(images.class_names) else odd
+            ours, theirs = self.class_names, images.class_names
+            if len(ours) != len(theirs):
+                words = f"{len(ours)} classes, not {len(theirs)} as {images.dataset} has"
+            else:
+                own, other = next(pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1])
+                words = f"the class '{own}' where {images.dataset} has '{other}'"
             raise CheckpointError(f"{self.id} was trained on {words}; retrain it on these images.")
 
     @property
     def parameters(self) -> int:
-        """How many weights its network has, computed without reading them; raises CheckpointError if none can be built."""
+        """How many weights its network has, computed without reading them; raises CheckpointError if it cannot be built."""
         return _parameters(self.recipe, self.shape, len(self.class_names))
 
     def model(self) -> nn.Module:
@@ -154,7 +156,7 @@ def _scan(dataset: str | None) -> tuple[dict[str, Checkpoint], dict[Path, str]]:
 
 
 def _listed(path: Path, own: bool) -> Checkpoint:
-    """The checkpoint in a file whose place gives it an id; raises CheckpointError when they do not match."""
+    """The checkpoint in a file, whose path gives its id; raises CheckpointError when the two do not match."""
     if not _ID.fullmatch(f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"):
         raise CheckpointError(f"{path.name!r} cannot be a checkpoint's name; rename it with letters, digits, '.', '_' and '-'.")
     try:
@@ -166,7 +168,7 @@ def _listed(path: Path, own: bool) -> Checkpoint:
 
 @functools.lru_cache(maxsize=2048)
 def _listed_as(path: Path, own: bool, _state: tuple[int, int, int]) -> Checkpoint:
-    """The same for a file in that state: a header is read once, not at every listing."""
+    """`_listed`, cached until the file changes: a header is read once and not at every listing."""
     checkpoint = read(path, own=own)
     if checkpoint.recipe.dataset != path.parent.name:
         raise CheckpointError(f"{path.name} was trained on {checkpoint.recipe.dataset}; move it to the folder of that name.")
@@ -178,7 +180,7 @@ def _listed_as(path: Path, own: bool, _state: tuple[int, int, int]) -> Checkpoin
 
 
 def visible(known: dict[str, Checkpoint], visitor: str | None) -> dict[str, Checkpoint]:
-    """Those that a visitor of a public server may see: the shipped ones and their own; all where `visitor` is None."""
+    """The checkpoints that a visitor of a public server may see: shipped ones and their own; all when `visitor` is None."""
     if visitor is None:
         return known
     return {name: item for name, item in known.items() if not item.own or item.visitor == visitor}
@@ -187,7 +189,7 @@ def visible(known: dict[str, Checkpoint], visitor: str | None) -> dict[str, Chec
 def find(checkpoint_id: str, known: dict[str, Checkpoint] | None = None) -> Checkpoint:
     """The checkpoint with that id, among `known` if given; raises CheckpointError when there is none.
 
-    The id is only looked up, never made a path.
+    The id is only looked up and never becomes a path.
     """
     known = catalog() if known is None else known
     if checkpoint_id not in known:
@@ -203,7 +205,7 @@ def read(path: Path, *, own: bool = False) -> Checkpoint:
 
 
 def _blank(recipe: Recipe, shape: architectures.Shape, classes: int) -> nn.Module:
-    """The recipe's architecture on the meta device: shapes without memory, to compare a file's weights with."""
+    """The recipe's network on the meta device, where weights have shapes but no memory."""
     try:
         with torch.device("meta"):
             return build(recipe, shape, classes)
@@ -217,7 +219,7 @@ def _parameters(recipe: Recipe, shape: architectures.Shape, classes: int) -> int
 
 
 def build(recipe: Recipe, shape: architectures.Shape, classes: int) -> nn.Module:
-    """A fresh model as the recipe wants it, with the dataset's normalization. Raises ModelError when it cannot be built."""
+    """The recipe's model with new weights and its dataset's normalization. Raises ModelError when it cannot be built."""
     info = BUILT_IN.get(recipe.dataset)
     options = {"mean": info.mean, "std": info.std} if info else {}
     return architectures.build(recipe.architecture, shape, classes, width=recipe.width, **options)
@@ -234,9 +236,9 @@ def save(
     provenance: Mapping[str, Any],
     half: bool = True,
 ) -> None:
-    """Write the model so that the file is complete or not there at all; `half` shortens weights as `storage.as_stored` says.
+    """Write the model completely or not at all; `half` shortens the weights as `storage.as_stored` says.
 
-    Raises CheckpointError when the weights are not finite, or too large for float16 where that is asked for.
+    Raises CheckpointError when the weights are not finite or, with `half`, too large for float16.
     """
     header = headers.Header(recipe, shape, class_names, metrics, provenance)
     stored = storage.stored(model, half=half)
@@ -245,7 +247,7 @@ def save(
 
 
 def free_path(checkpoint_id: str) -> Path:
-    """Where a user's new checkpoint goes: its id below the runs, with -2, -3, … where that id is taken."""
+    """The path of a user's new checkpoint: its id below the runs, with -2, -3, … if the id is taken."""
     if not _ID.fullmatch(checkpoint_id) or max(len(part.encode()) for part in checkpoint_id.split("/")) > _MAX_NAME:
         raise CheckpointError(
             f"'{checkpoint_id[:80]}' cannot name a checkpoint; use a few letters, digits, '.', '_' and '-' after 'dataset/'."
@@ -279,5 +281,5 @@ def delete(checkpoint_id: str) -> None:
 def _own(checkpoint_id: str) -> Checkpoint:
     checkpoint = find(checkpoint_id)
     if not checkpoint.own:
-        raise CheckpointError(f"{checkpoint_id} came with the app and stays as it is; only your own can be changed.")
+        raise CheckpointError(f"{checkpoint_id} came with the app and cannot be changed; only your own can.")
     return checkpoint

@@ -25,7 +25,7 @@ _ORIGIN += ("imported", "weights", "normalization", "visitor")
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint file says of its model. `shape` is C×H×W; `metrics` and `provenance` are plain JSON values."""
+    """What a checkpoint file says about its model. `shape` is C×H×W; `metrics` and `provenance` are plain JSON values."""
 
     recipe: Recipe
     shape: Shape
@@ -89,7 +89,7 @@ def _values(path: Path) -> dict[str, Any]:
 
 
 def _is_plain(metrics: dict[str, Any]) -> bool:
-    """Whether the figures, those of unknown names too, can be copied, stored and shown: bounded depth, length and numbers."""
+    """Whether all figures, also unknown ones, can be copied, stored and shown: limited depth, length and numbers."""
     left, seen = [(metrics, 0)], 0
     while left:
         value, depth = left.pop()

@@ -1,4 +1,4 @@
-"""Weights in safetensors files: how they are shortened, written, read and put into a network. Nothing is ever unpickled."""
+"""Weights in safetensors files: shortened, written, read and loaded into a network. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from advcore.errors import CheckpointError
 from advcore.files import write_whole
 from advcore.lazy import nn, torch
 
-_SCALE = ".scale"  # of the rows of an int8 matrix, beside it in the file
+_SCALE = ".scale"  # the suffix of the tensor that holds the scale of each row of an int8 matrix
 _INT8_ABOVE = 1 << 18  # values
 _MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write the tensors so that the file is complete or not there at all."""
+    """Write the tensors completely or not at all."""
     from safetensors.torch import save as serialize
 
-    # Not save_file: it writes a temporary file with a random name, which stays behind if the process is killed.
+    # Not save_file: its temporary file has a random name and stays when the process is killed.
     write_whole(path, serialize(dict(tensors), metadata))
 
 
 def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Replace the metadata of a safetensors file; the bytes of its tensors stay as they are."""
-    read_metadata(path)  # raises CheckpointError where it is no safetensors file
+    read_metadata(path)  # raises CheckpointError when it is not a safetensors file
     content = path.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     entries = json.loads(content[8:start]) | {"__metadata__": dict(metadata)}
@@ -39,13 +39,13 @@ def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and its metadata. Raises CheckpointError when it is none."""
+    """All tensors of a safetensors file, and its metadata. Raises CheckpointError for any other file."""
     with _open(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's metadata, without its tensors. Raises CheckpointError when it is none."""
+    """The metadata of a safetensors file, without reading its tensors. Raises CheckpointError for any other file."""
     with _open(path, framework="np") as file:  # which does not import torch
         return file.metadata() or {}
 
@@ -56,7 +56,7 @@ def _open(path: Path, framework: str = "pt") -> Any:
             raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB, more than any model here; leave it out.")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-        if _MAX_HEADER < length < path.stat().st_size:  # a truncated file is refused below
+        if _MAX_HEADER < length < path.stat().st_size:  # safe_open refuses a truncated file
             raise CheckpointError(f"{path.name} has a header of more than {_MAX_HEADER >> 10} KiB; leave it out.")
         return safe_open(path, framework=framework, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
@@ -68,7 +68,7 @@ def _open(path: Path, framework: str = "pt") -> Any:
 
 
 def as_stored(model: nn.Module) -> nn.Module:
-    """A copy with the weights that its checkpoint will give back: what is measured is what is shipped.
+    """A copy with the weights that its checkpoint will hold, so that the model that is measured is the one that is saved.
 
     Weights of two and more dimensions are stored as float16; matrices of more than 2¹⁸ values as int8, with a scale for each
     row. Raises CheckpointError when the weights are not finite.
@@ -80,12 +80,12 @@ def as_stored(model: nn.Module) -> nn.Module:
 
 
 def _stored(name: str, tensor: torch.Tensor, half: bool) -> dict[str, torch.Tensor]:
-    """What the file holds of a weight; storing what `_restored` gives once more changes nothing."""
+    """The tensors in which the file holds a weight. Storing what `_restored` returns gives the same tensors again."""
     tensor = tensor.detach().cpu().contiguous()
-    # Normalization constants and batch statistics are few and precise: they stay as they are.
+    # Normalization constants and batch statistics are few and need their precision.
     shortened = half and tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
     if shortened and tensor.dim() == 2 and tensor.numel() > _INT8_ABOVE:
-        # bfloat16 has so few digits that 127 · scale is exact.
+        # A bfloat16 scale has 8 significant bits, so that 127 · scale is exact in float32.
         scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp(min=1e-30).bfloat16()
         stored = {name: (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8), name + _SCALE: scale}
     else:
@@ -102,9 +102,9 @@ def _restored(stored: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
 
 
 def stored(model: nn.Module, *, half: bool = True) -> dict[str, torch.Tensor]:
-    """What a file holds of the model's weights; `half` shortens them as `as_stored` says.
+    """The tensors in which a file holds the model's weights; `half` shortens them as `as_stored` says.
 
-    Raises CheckpointError when a weight is not finite, or too large for float16 where that is asked for.
+    Raises CheckpointError when a weight is not finite or, with `half`, too large for float16.
     """
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in model.state_dict().items():

@@ -95,7 +95,6 @@ def _samples(info: Dataset) -> list[Example]:
     for file in files[:10]:
         _, index, label = file.stem.rsplit("_", 2)
         if label.isdecimal() and int(label) < len(names):
-            found.append(
-                Example(f"{info.foolbox}-{index}", names[int(label)], names[int(label)], partial(read, file), info.credit)
-            )
+            name = names[int(label)]
+            found.append(Example(f"{info.foolbox}-{index}", name, name, partial(read, file), info.credit))
     return found
