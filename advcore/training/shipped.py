@@ -68,6 +68,13 @@ def _recipes() -> Iterator[Shipped]:
         steps=50,
         restarts=10,
     )
+    # Zhang et al.'s β for MNIST, from which clean accuracy suffers least; their run is ten times as long, in a larger network.
+    trades = {"defense": "trades", "trades_beta": 1.0, "attack_steps": 10, "averaging": 0.999}
+    yield Shipped(
+        Recipe(**srivathsav | {"held_out": 1000}, **trades, epochs=10, epsilon=0.3, learning_rate=0.003, schedule="cyclic"),
+        steps=50,
+        restarts=10,
+    )
 
     # Flips reduce the overfitting of the colour networks; the epochs are what two CPU cores do in half an hour.
     for dataset, epochs in (("cifar10", (25, 10)), ("tiny-imagenet", (14, 8))):

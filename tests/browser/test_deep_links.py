@@ -1,10 +1,12 @@
-"""A server that has just started, whose first request is a link to a page.
+"""A server that has just started, whose first request is a link to a page; then what the page owes to all its readers.
 
-Until the first session has called `st.navigation`, Streamlit itself runs the file of pages/ that the link names.
+Until the first session has called `st.navigation`, Streamlit itself runs the file of pages/ that the link names. Headings,
+names and contrast are checked in both themes, by a script of our own: no copy of axe-core comes with a package we use.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -13,22 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
-from tests.browser.conftest import REPOSITORY, answers, free_port, offline
+from tests.browser.conftest import REPOSITORY, answers, free_port, offline, settled
 
-HEADINGS = {
-    "": "How little does it take",
-    "attack": "How little does it take",
-    "learn": "Learn, a few minutes at a time",
-    "why": "Why does it work?",
-    "your_image": "Now try it with your picture",
-    "your-image": "Now try it with your picture",
-    "accuracy": "How does accuracy fall",
-    "believe": "Can it be believed?",
-    "papers": "What do the studies' numbers say",
-    "retrain": "Train a network that resists attacks",
-    "models": "The models",
+WRONG = Path(__file__).with_name("accessibility.js").read_text()
+# Title and heading of each page; the first page and Your image can be reached by two addresses.
+PAGES = {
+    "": ("Attack", "How little does it take"),
+    "attack": ("Attack", "How little does it take"),
+    "learn": ("Learn", "Learn, a few minutes at a time"),
+    "why": ("Why", "Why does it work?"),
+    "your_image": ("Your image", "Now try it with your picture"),
+    "your-image": ("Your image", "Now try it with your picture"),
+    "accuracy": ("Accuracy vs ε", "How does accuracy fall"),
+    "believe": ("Can it be believed?", "Can it be believed?"),
+    "papers": ("Papers", "What do the studies' numbers say"),
+    "retrain": ("Retrain", "Train a network that resists attacks"),
+    "models": ("Models", "The models"),
 }
 # Each server is a copy of a process that has the libraries loaded, so that eight of them start in seconds.
 SERVERS = """
@@ -48,7 +52,7 @@ for _ in sys.argv[1:]:
 def fresh_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The address of an untouched server for each path."""
     folder: Path = tmp_path_factory.mktemp("fresh")
-    ports = [str(free_port()) for _ in HEADINGS]
+    ports = [str(free_port()) for _ in PAGES]
     with (folder / "servers.log").open("wb") as log:
         parent = subprocess.Popen(
             [sys.executable, "-c", SERVERS, *ports],
@@ -59,7 +63,7 @@ def fresh_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
             start_new_session=True,
         )
         try:
-            urls = {path: f"http://127.0.0.1:{port}" for path, port in zip(HEADINGS, ports, strict=True)}
+            urls = {path: f"http://127.0.0.1:{port}" for path, port in zip(PAGES, ports, strict=True)}
             assert all(answers(url, parent) for url in urls.values()), (folder / "servers.log").read_text()[-2000:]
             yield urls
         finally:
@@ -68,12 +72,46 @@ def fresh_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="copies of a process need fork")
-@pytest.mark.parametrize("path", HEADINGS)
+@pytest.mark.parametrize("path", PAGES)
 def test_the_first_request_of_a_server_reaches_its_page(page: Page, fresh_servers: dict[str, str], path: str) -> None:
+    title, heading = PAGES[path]
+    page.emulate_media(color_scheme="light")
     page.goto(f"{fresh_servers[path]}/{path}?dataset=digits")
-    expect(page.get_by_role("heading", name=HEADINGS[path])).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
     # Nothing of the page's file is drawn above its heading.
-    expect(page.get_by_test_id("stMainBlockContainer")).to_have_text(re.compile(rf"^\s*{re.escape(HEADINGS[path])}"))
+    expect(page.get_by_test_id("stMainBlockContainer")).to_have_text(re.compile(rf"^\s*{re.escape(heading)}"))
     expect(page.get_by_role("link", name="Accuracy vs ε")).to_be_visible()
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    expect(page).to_have_title(f"{title} – Adversarial Lab")
+    if path not in ("attack", "your-image"):
+        can_be_read_by_all(page)
+
+
+def test_the_presentation_can_be_read_by_all(page: Page, app_url: str) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{app_url}/present")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page).to_have_title("Present – Adversarial Lab")
+    can_be_read_by_all(page)
+
+
+def can_be_read_by_all(page: Page) -> None:
+    settled(page)
+    assert wrong(page) == []
+    page.emulate_media(color_scheme="dark")
+    expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+    assert wrong(page) == []
+
+
+def wrong(page: Page) -> list[str]:
+    """What is wrong with the page, once what is still being measured, and so is drawn pale, has its full contrast."""
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function(f"() => !({WRONG.strip().rstrip(';')})().length", timeout=30_000)
+    return page.evaluate(WRONG)
+
+
+def test_what_is_wrong_is_found(page: Page) -> None:
+    page.set_content("<h1>One</h1><h1>Two</h1><h3>Deep</h3><button></button><p style='color: #999; background: #fff'>Faint</p>")
+    wrong = page.evaluate(WRONG)
+    assert len(wrong) == 4, wrong
