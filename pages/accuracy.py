@@ -107,12 +107,12 @@ def page() -> None:
         info.name,
         dataset=info.name,
         models="~".join(model.id for model in request.models),
-        norm=None if request.norm == "linf" else request.norm,
         reading=None if request.reading == "exact" else request.reading,
         images=request.count,
         steps=request.steps,
         published=True if request.published else None,
     )
+    remember("curve", norm=None if request.norm == "linf" else request.norm)
     remember(request.norm, attacks="~".join(spec.name for spec in request.attacks))
     remember(f"{info.name}:{request.norm}", end=request.end)
     traces = request.traces()
@@ -147,7 +147,9 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         format_func=lambda name: known[name].title,
         key=chosen_several("models", list(known), pair, key=f"models:{info.name}"),
     )
-    norm = st.radio("Norm of ε", NORMS, format_func=NORM_TITLES.get, horizontal=True, key=chosen("norm", NORMS, "linf"))
+    norm = st.radio(
+        "Norm of ε", NORMS, format_func=NORM_TITLES.get, horizontal=True, key=chosen("norm", NORMS, "linf", key="norm:curve")
+    )
     offered = {name: spec for name, spec in attacks.offered().items() if norm in spec.norms}
     names = st.pills(
         "Attacks",

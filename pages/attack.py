@@ -1,4 +1,4 @@
-"""Attack: one test image, two models, and ε as one drags it."""
+"""Attack: one test image, two models, and ε to drag."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
 _NOISE = "noise was asked for"
-"""Whether this session has looked at noise: it costs as much as the attack, and most people never do."""
+"""Whether this session has asked for noise: it takes as long as the attack, and most people do not ask."""
 
 
 def page() -> None:
@@ -111,7 +111,7 @@ def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
 
 
 def break_defense(model: Checkpoint) -> None:
-    """Show a masked model as B, on an image that FGSM leaves unharmed at the ε it claims and PGD does not."""
+    """Show a masked model as B, on an image on which, at its ε, PGD fools it and FGSM does not."""
     epsilon = claimed_epsilon(model) or model.recipe.epsilon
     standard = default_pair(load.catalog(model.dataset))[0]
     with load.interactive():
@@ -130,7 +130,7 @@ def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
-    """A note on each model that one step fools far less often than many steps."""
+    """A note on each model whose robustness is masked."""
     for model, letter in zip(models, "AB", strict=True):
         if finding := masking(model):
             try_it = " Set the attack to PGD-20 to see it." if attack_name == "fgsm" else ""
@@ -195,7 +195,7 @@ def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], lef
 
 
 def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
-    """What is true of the PNG: how far it is from the clean image in grey levels, and whether it fools the model."""
+    """How far the PNG is from the clean image, in grey levels, and whether it fools the model."""
     levels = int((outcome.saved - outcome.clean * 255).abs().max().round())
     within = f"the PNG differs from the clean image by at most {levels}/255"
     says = markdown_safe(names[int(outcome.rounded.argmax())])
@@ -212,7 +212,7 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
 
 
 def slide_of(scene: Scene, left: Scrubbed, link: str | None) -> Slide:
-    """What the page shows, to be dragged elsewhere. A model whose robustness is masked is said to be so."""
+    """What the page shows, as a living slide, with a note on each model whose robustness is masked."""
     found = (masking(model) for model in scene.models)
     notes = [f"Model {letter} {finding}." for letter, finding in zip("AB", found, strict=True) if finding]
     sides = [side(scene, model, noise=True) for model in scene.models]

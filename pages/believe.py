@@ -47,11 +47,11 @@ _CSS = """<style>
 
 
 def page() -> None:
-    """The verdict on one model, the ten checks behind it, and a comparison with published CIFAR-10 models."""
+    """The verdict on one model, its ten checks, and a comparison with published CIFAR-10 models."""
     heading("Can it be believed?")
     tell(
-        "A defended model can look robust only because the attack is too weak for it. These ten checks, from the field's own "
-        "rules, distinguish real robustness from masked robustness.",
+        "A defended model can look robust only because the attack on it is weak. These ten checks tell real robustness from "
+        "masked robustness.",
         key="believe",
     )
     with st.sidebar:
@@ -65,7 +65,7 @@ def page() -> None:
     if found := diagnosis_at(model, epsilon):
         show(found)
         share.shows(f"{model.title} at ε = {epsilon_text(epsilon)}: {found.verdict}")
-        st.caption("Measured when the model was made, and kept in its file.")
+        st.caption("Measured when the model was made; recorded in its file.")
     else:
         measure(info, images, model, epsilon)
     st.caption(UPPER_BOUND)
@@ -76,7 +76,7 @@ def page() -> None:
 
 
 def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
-    """The model to check: at first a defended one, which was checked when it was made if there is such a one."""
+    """The model to check: at first a defended one, if possible one that was checked when it was made."""
     first = min(known.values(), key=lambda item: ("diagnosis" not in item.metrics, not item.defended)).id
     key = chosen("model", list(known), first, key=f"model:{info.name}")
     return known[st.selectbox("Model", list(known), format_func=lambda name: known[name].title, key=key)]
@@ -128,8 +128,8 @@ def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnos
         text.progress(share, f"Measuring on {request.images:,} images, {100 * share:.0f} %{at}")
     elif found is None:
         text.info(
-            f"This model has not been checked at this ε. The checks run on {request.images:,} test images in the background; "
-            "you can leave the page meanwhile.",
+            f"This model has not been checked at this ε. The checks run on {request.images:,} test images in the background, "
+            "even while the page is closed.",
             icon=":material/verified:",
         )
     else:
@@ -172,7 +172,7 @@ def show(found: Diagnosis, *, complete: bool = True) -> None:
 
 
 def check_row(place: int, check: Check) -> str:
-    """A check as HTML: its number, its light (a sign and a word), what it asks and what was found."""
+    """A check as HTML: its number, its light (a sign and a word), its title and its result."""
     sign, word, colour = LIGHTS[check.light]
     return (
         f'<li style="--light: {colour}"><span class="number">{place}</span><span class="light"><i>{sign}</i>{word}</span>'
@@ -205,7 +205,7 @@ def published(model: Checkpoint) -> None:
     )
     st.caption(
         f"CIFAR-10, AutoAttack (L∞, ε = 8/255). {robustbench.SOURCE}: all {robustbench.IMAGES:,} original test images. {mine} "
-        "Compressed images make small differences: compare the two groups by points, not by tenths."
+        "JPEG changes accuracies a little: ignore differences of less than a point between the two groups."
     )
 
 

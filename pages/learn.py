@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -60,15 +61,9 @@ def overview(found: Sequence[Lesson]) -> None:
     for place, lesson in enumerate(found, 1):
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"lesson-{place}"):
             st.markdown(f"## {place}. {markdown_safe(lesson.title)}\n{markdown_safe(lesson.goal)}", width="stretch")
-            st.button(
-                "Go on" if _given(lesson)[-1] is not None else "Start",
-                icon=":material/play_arrow:",
-                type="primary" if place == 1 else "secondary",
-                key=f"start {lesson.id}",
-                help=lesson.title,
-                on_click=go_to,
-                args=(lesson, st.session_state.get(_step_key(lesson), PREDICT)),
-            )
+            label, kind = "Go on" if _given(lesson)[-1] is not None else "Start", "primary" if place == 1 else "secondary"
+            step = st.session_state.get(_step_key(lesson), PREDICT)
+            step_button(label, lesson, step, "play_arrow", type=kind, key=f"start {lesson.id}", help=lesson.title)
 
 
 def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
@@ -77,8 +72,8 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
     remember(lesson=lesson.id)
     remember(lesson.id, step=step)
     with st.container(key="aside"):
-        leave = "All lessons"
-        st.button(leave, icon=":material/arrow_back:", type="tertiary", on_click=lambda: st.session_state.update(lesson=ALL))
+        back = {"icon": ":material/arrow_back:", "type": "tertiary"}
+        st.button("All lessons", **back, on_click=lambda: st.session_state.update(lesson=ALL))
     heading(markdown_safe(lesson.title))
     share.shows(f"{lesson.title} {lesson.goal}")
     st.caption(f":material/flag: {markdown_safe(lesson.goal)}")
@@ -87,7 +82,12 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
         for place, name in enumerate(SECTIONS, 1)
     )
     st.html(f'{_CSS}<ol class="steps" aria-label="Steps of this lesson">{names}</ol>')
-    {PREDICT: predict, TRY: try_it, EXPLAIN: explain}[step](lesson)
+    if step == PREDICT:
+        predict(lesson)
+    elif step == TRY:
+        try_it(lesson)
+    else:
+        explain(lesson)
     frame.enough()
     if step == EXPLAIN:
         onward(lesson, found)
@@ -98,8 +98,13 @@ def go_to(lesson: Lesson, step: str) -> None:
     st.session_state.update({"lesson": lesson.id, _step_key(lesson): step})
 
 
+def step_button(label: str, lesson: Lesson, step: str, icon: str = "arrow_forward", **more: Any) -> None:
+    """A button that shows a step of a lesson; `more` are Streamlit's options."""
+    st.button(label, icon=f":material/{icon}:", on_click=go_to, args=(lesson, step), **more)
+
+
 def predict(lesson: Lesson) -> None:
-    """The question and its answers, before anything is seen."""
+    """The question and its answers, before anything is measured."""
     with st.container(key="question"):
         st.markdown(written(lesson, lesson.question))
     if known := ACTIVITIES[lesson.activity].before(lesson):
@@ -114,14 +119,7 @@ def predict(lesson: Lesson) -> None:
         on_change=answered,
         args=(lesson, key),
     )
-    st.button(
-        "Try it",
-        icon=":material/arrow_forward:",
-        type="primary",
-        disabled=answer is None,
-        on_click=go_to,
-        args=(lesson, TRY),
-    )
+    step_button("Try it", lesson, TRY, type="primary", disabled=answer is None)
 
 
 def answered(lesson: Lesson, key: str) -> None:
@@ -136,12 +134,12 @@ def try_it(lesson: Lesson) -> None:
     activity.act(lesson)
     ready = "primary" if activity.found(lesson) else "secondary"
     with st.container(horizontal=True):
-        st.button("Back", icon=":material/arrow_back:", on_click=go_to, args=(lesson, PREDICT))
-        st.button("Explain", icon=":material/arrow_forward:", type=ready, on_click=go_to, args=(lesson, EXPLAIN))
+        step_button("Back", lesson, PREDICT, "arrow_back")
+        step_button("Explain", lesson, EXPLAIN, type=ready)
 
 
 def explain(lesson: Lesson) -> None:
-    """What was measured, which answer that makes the right one, and why."""
+    """What was measured, which answer is right by it, and why."""
     activity = ACTIVITIES[lesson.activity]
     found = activity.found(lesson)
     if found is None:
@@ -167,7 +165,7 @@ def compare(lesson: Lesson, found: Found) -> None:
 
 
 def _row(lesson: Lesson, place: int, right: int, own: int | None, given: Sequence[int]) -> str:
-    """An answer as HTML: whether it is right and the person's own; its share, if several people answered."""
+    """An answer as HTML: whether it is right, whether it is the person's own, and its share if several people answered."""
     marks = ["✓ right"] * (place == right) + ["your answer"] * (place == own)
     bar = ""
     if len(given) > 1:
@@ -179,25 +177,19 @@ def _row(lesson: Lesson, place: int, right: int, own: int | None, given: Sequenc
 
 
 def onward(lesson: Lesson, found: Sequence[Lesson]) -> None:
-    """The full page, another answer, and the next lesson."""
+    """A link to the full page, and buttons for another person and the next lesson."""
     label, path, query = ACTIVITIES[lesson.activity].full_page(lesson)
     link(label, path, icon=":material/open_in_new:", **query)
     after = found[found.index(lesson) + 1 :]
     with st.container(horizontal=True):
-        st.button("Back", icon=":material/arrow_back:", on_click=go_to, args=(lesson, TRY))
+        step_button("Back", lesson, TRY, "arrow_back")
         st.button("Ask another person", icon=":material/group_add:", on_click=ask_again, args=(lesson,))
         if after:
-            st.button(
-                f"Next: {markdown_safe(after[0].title)}",
-                icon=":material/arrow_forward:",
-                type="primary",
-                on_click=go_to,
-                args=(after[0], PREDICT),
-            )
+            step_button(f"Next: {markdown_safe(after[0].title)}", after[0], PREDICT, type="primary")
 
 
 def ask_again(lesson: Lesson) -> None:
-    """Keep the answers so far, and ask once more."""
+    """Keep the answers so far, and ask another person."""
     if _given(lesson)[-1] is not None:
         _given(lesson).append(None)
     go_to(lesson, PREDICT)
@@ -209,7 +201,7 @@ def written(lesson: Lesson, text: str) -> str:
 
 
 def _given(lesson: Lesson) -> list[int | None]:
-    """The answers that were given in this session; the last one is the present person's, None until they answer."""
+    """The answers given in this session; the last one is the current person's, None until they answer."""
     return st.session_state.setdefault(_ANSWERS, {}).setdefault(lesson.id, [None])
 
 

@@ -34,10 +34,10 @@ OWN = "your own"
 
 
 def page() -> None:
-    """The list of all models, one of them in detail, and the import of another."""
+    """The list of all models, the details of one, and the import of another."""
     heading("The models")
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
-    message = st.empty()  # drawn with and without a message, so that what follows keeps its place and stays open
+    message = st.empty()  # always drawn: else what follows would move, and close
     if said := st.session_state.pop("models message", None):
         (message.success if said[0] else message.error)(markdown_safe(said[1]))
     if known:
@@ -78,7 +78,7 @@ def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
 
 
 def by_dataset(models: Iterable[checkpoints.Checkpoint]) -> dict[str, list[checkpoints.Checkpoint]]:
-    """The models by dataset, in the order of the datasets; of each the networks together, undefended before defended."""
+    """The models by dataset, in the order of the datasets; those of one architecture together, undefended before defended."""
     places = {name: place for place, name in enumerate(data.datasets())}
     found: dict[str, list[checkpoints.Checkpoint]] = {}
     for item in sorted(models, key=lambda item: (item.architecture, item.defended, item.recipe.epsilon or 0.0, item.id)):
@@ -118,9 +118,9 @@ def whose(item: checkpoints.Checkpoint) -> str:
 def about(known: Mapping[str, checkpoints.Checkpoint]) -> None:
     """What the figures of the list mean, and all of them as CSV."""
     st.caption(
-        "Accuracy in percent on the test split, white-box, at the model's own ε (an undefended one: the dataset's). The bar: "
-        "clean in the lightest shade, FGSM, and the strongest attack measured (PGD, AutoAttack, all checks together) in the "
-        "darkest. Masked: FGSM leaves far more than stronger attacks, or a check fails."
+        "Accuracy in percent on the test split, white-box, at the model's own ε (undefended models: the dataset's). The bar "
+        "shows clean accuracy in the lightest shade, then FGSM, then the strongest attack measured (PGD, AutoAttack or all "
+        "checks together). Masked: accuracy under FGSM is far above that under stronger attacks, or a check fails."
     )
     offer_csv("All figures (CSV)", lambda: map(row, known.values()), "models.csv")
 
@@ -145,7 +145,7 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
 
 
 def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
-    """Do it and show a message about it or its error; returns whether it succeeded."""
+    """Do it, and show the message `done` or the error; returns whether it succeeded."""
     try:
         what(*arguments)
         st.session_state["models message"] = (True, done)
@@ -207,7 +207,7 @@ def compact(count: int) -> str:
     """A count in short form: 950, 85 K, 4.7 M."""
     if count < 1000:
         return str(count)
-    return f"{count / 1000:.0f} K" if count < 1_000_000 else f"{count / 1e6:.1f} M"
+    return f"{count / 1000:.0f} K" if count < 999_500 else f"{count / 1e6:.1f} M"
 
 
 def facts(values: Mapping[str, Any]) -> None:
@@ -249,7 +249,7 @@ def rename(checkpoint_id: str) -> None:
 
 
 def upload() -> None:
-    """Import a checkpoint of this app, or plain weights with what they belong to."""
+    """Import a checkpoint of this app, or plain weights with their dataset and architecture."""
     file = st.file_uploader("Its file", type=[checkpoints.SUFFIX, *PICKLES], key=f"import {st.session_state.get('imports', 0)}")
     kind = st.radio(
         "It is",
@@ -267,14 +267,14 @@ def upload() -> None:
         values["name"] = st.text_input("Its name here", name.removeprefix(prefix), max_chars=95, key=f"name of {file.file_id}")
     st.button("Import", icon=":material/upload:", disabled=file is None, on_click=take, args=(file, values))
     st.caption(
-        "Nothing in a file is ever executed: of a pickle (.pt, .pth, .ckpt), such as RobustBench's, only the tensors are read, "
-        "in a separate process. Every weight is tried on its architecture first; plain weights "
-        f"are measured on {importing.TRIAL_IMAGES:,} test images, so that a wrong match shows."
+        "No code in a file is executed: of a pickle (.pt, .pth, .ckpt), such as RobustBench's, only the tensors are read, in a "
+        "separate process. The weights must fit the architecture. Plain weights are measured on "
+        f"{importing.TRIAL_IMAGES:,} test images, which shows a wrong match."
     )
 
 
 def named() -> dict[str, Any]:
-    """What plain weights belong to, as their owner names it."""
+    """The dataset, architecture and training of plain weights, as the person gives them."""
     one, two, three = st.columns(3)
     dataset = one.selectbox("Trained on", list(load.available()), format_func=dataset_title, key="import dataset")
     fitting = presets.architectures(dataset)
@@ -292,7 +292,7 @@ def named() -> dict[str, Any]:
     if DEFENSES[values["defense"]].epsilon != "none":
         values["epsilon"] = two.number_input("at ε", 0.001, 1.0, 0.1, step=0.01, format="%.4f", key="import epsilon")
     if ARCHITECTURES[architecture].default_width is not None:
-        values["width"] = three.number_input("Width", 4, 256, None, key="import width", placeholder="its usual one")
+        values["width"] = three.number_input("Width", 4, 256, None, key="import width", placeholder="default")
     return values
 
 
@@ -307,24 +307,26 @@ def take(file: Any, values: dict[str, Any]) -> None:
         suffix = Path(file.name).suffix.lower()
         path = Path(folder) / f"{file_stem(file)}{suffix if suffix in PICKLES else checkpoints.SUFFIX}"
         path.write_bytes(file.getvalue())
-
-        def bring() -> None:
-            mine = visitor.owner()
-            if not visitor.rules().imports:
-                raise LimitError("Importing is off on this server.")
-            if mine is not None:
-                queue.check_room(mine, jobs=False)
-            name = {"name": values.pop("name") or None, "visitor": mine}
-            with visitor.heavy("import"):
-                if values:
-                    normalization = values.pop("normalization")
-                    made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization, **name)
-                else:
-                    made = importing.import_checkpoint(path, **name)
-            st.session_state["model"] = made.id
-
-        if attempt("The model is imported, and open here.", bring):  # a refused file stays for another name
+        # A refused file stays, for another name.
+        if attempt("The model is imported and shown here.", bring_in, path, values):
             st.session_state["imports"] = st.session_state.get("imports", 0) + 1
+
+
+def bring_in(path: Path, values: dict[str, Any]) -> None:
+    """Import the file as the person describes it, and show the model; raises AdvcoreError."""
+    mine = visitor.owner()
+    if not visitor.rules().imports:
+        raise LimitError("Importing is off on this server.")
+    if mine is not None:
+        queue.check_room(mine, jobs=False)
+    name = {"name": values.pop("name") or None, "visitor": mine}
+    with visitor.heavy("import"):
+        if values:
+            normalization = values.pop("normalization")
+            made = importing.import_weights(path, Recipe.from_dict(values), normalization=normalization, **name)
+        else:
+            made = importing.import_checkpoint(path, **name)
+    st.session_state["model"] = made.id
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Papers: what four studies published, measured again, and the questions they leave open."""
+"""Papers: what four studies published, measured again, and open questions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CHARTS: dict[Chart, str] = {
 
 
 def page() -> None:
-    """A card for each study, and one for the open questions; the chosen one with its chart, and details to open."""
+    """A card for each study, and one for the open questions; the chosen one with its chart and its details."""
     heading("What do the studies' numbers say when measured again?")
     st.html(f"<style>{report.TABLE_CSS}{CARDS_CSS}</style>")
     cards = {key: card(of) for key, of in STUDIES.items() if of.claim}
     questions = [of for of in STUDIES.values() if not of.claim]
-    cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies leave open, measured here."
+    cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies do not answer, measured here."
     shown = st.pills(
         "Study",
         list(cards),
@@ -62,7 +62,7 @@ def card(of: Study) -> str:
 
 
 def recorded(of: Study, *, say: bool = True) -> Record | None:
-    """Its recorded measurements; what is wrong with them is said on the page."""
+    """Its recorded measurements; if they cannot be read, the page says why."""
     try:
         return record.read(of.key)
     except AdvcoreError as error:
@@ -163,11 +163,11 @@ def uses(of: Study, found: Record | None) -> None:
 
 
 def answers(of: Study, found: Record | None) -> None:
-    """What was found, and its claims with what the measurements say to each, case by case."""
+    """What was found, and for each claim what the measurements say, case by case."""
     st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
     st.caption(
-        "Differences in points, with 95 % intervals. They are paired over the test images that both sides share; where the "
-        "record does not say which images were right, the widest possible interval is taken."
+        "Differences in points, with 95 % intervals, paired over the test images that both sides share. Where the record does "
+        "not say which images were right, the interval is the widest possible."
     )
     told = {True: "yes", False: "no", None: "too close"}
     for answer in verdicts.answers(of, found):

@@ -1,4 +1,4 @@
-"""Retrain: choose a recipe, launch it as a job, watch its accuracies."""
+"""Retrain: choose a recipe, train with it in the background, watch the accuracies."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page() -> None:
             st.error(markdown_safe(problem))
         if deleted := st.session_state.get("deleted job"):
             offer_undo(deleted)
-    # Each view has a place of its own, and the other's is emptied first: nothing of it stays while this one is drawn.
+    # The two views have places of their own. The one that is not shown is emptied: else parts of it would stay for a moment.
     if shown == NEW:
         with st.container():
             remember(job=NEW if known else None)
@@ -65,24 +65,24 @@ def page() -> None:
 
 
 def note_shown(shown: str) -> None:
-    """Keep the order in which trainings were looked at: after a deletion the page shows the one before."""
+    """Note the order in which trainings were shown: after a deletion the page shows the one before."""
     earlier = st.session_state.get("jobs shown", [])
     if earlier[-1:] != [shown]:
         st.session_state["jobs shown"] = [*(item for item in earlier if item != shown), shown]
-        # The form's controls are set again when it is drawn again: Streamlit would show the first option of each.
+        # Else Streamlit would show the first option of each of the form's controls when it is drawn again.
         drop_controls(keep="job")
         forget()
 
 
 def offer_undo(job_id: str) -> None:
-    """Say that the training was deleted, with a button that takes it back."""
+    """Say that the training was deleted, with a button that restores it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(":material/delete: The training was deleted.", width="content")
         st.button("Undo", icon=":material/undo:", on_click=job_views.undelete, args=(job_id,))
 
 
 def one_training(job: queue.Job) -> None:
-    """A training that is watched while it runs, with its recipe."""
+    """A training with its result, its recipe and its buttons."""
     job_views.watched(job)
     if job.recipe:
         job_views.recipe_details(job.recipe)
@@ -115,7 +115,7 @@ def timed(text: str) -> estimate.Estimate:
 
 
 def estimated(recipe: Recipe) -> str:
-    """How long the recipe will take here, in a sentence; a visitor of a public server is not told what it is."""
+    """How long the recipe will take here, in a sentence; for a visitor of a public server without its hardware."""
     found = timed(recipe.to_json())
     return (found if visitor.rules().machine else replace(found, device=load.SERVER)).sentence
 
@@ -152,14 +152,14 @@ def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
         starts,
         format_func=lambda item: "from scratch" if item == SCRATCH else models[item].title,
         key=chosen("start", starts, usual, key=f"start:{recipe.dataset}:{recipe.architecture}:{preset.name}"),
-        help="Training can go on from a model of the same architecture.",
+        help="Training can continue from a model of the same architecture.",
     )
 
 
 def new_training(*, busy: bool) -> None:
     """The form: what to train, three presets, and all other settings."""
     tell(
-        "Adversarial training: at every step the network also sees images attacked with its own gradient. "
+        "Adversarial training: at every step the network is also trained on images attacked with its own gradient. "
         "Choose a preset, start it, watch its accuracies, then attack the result.",
         key="retrain",
     )
@@ -213,7 +213,7 @@ def offer(recipe: Recipe) -> DeltaGenerator:
 
 
 def say_how_long(recipe: Recipe, place: DeltaGenerator, *, busy: bool) -> None:
-    """Time a few steps and show the estimate; not while another training runs, which would falsify it."""
+    """Time a few steps and show the estimate; not while another training runs, which would slow them down."""
     if busy:
         place.caption(":material/schedule: Another training is running; this one will wait for it.")
         return

@@ -1,4 +1,4 @@
-"""Why does it work? What lies behind an attack on one image, for two models side by side."""
+"""Why does it work? Five explanations of an attack on one image, for two models side by side."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PARTS = {
     "certified": ("Certified radius", certified.draw),
 }
 SHARED = ("dataset", "a", "b", "attack", "target", "image", "epsilon", "noise", "class")
-"""What the page Attack has in its address too."""
+"""The values that the page Attack has in its address too."""
 
 
 def page() -> None:
-    """The image and the attack in hand, and one part at a time of why it works."""
+    """The image and the attack, and one of the explanations."""
     heading("Why does it work?", wide=True)
     back = st.container(horizontal=True, vertical_alignment="center", key="aside")
     with back:

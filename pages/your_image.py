@@ -1,4 +1,4 @@
-"""Your image: upload it, photograph it or draw it, and see which ε fools the models that classify it."""
+"""Your image: upload it, photograph it or draw it, and see at which ε the models are fooled."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ from ui.frame import chosen, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
-from ui.pickers import attack_picker
+from ui.pickers import ANY, attack_picker
 from ui.slides import Slide, models_shown, offer_slide
 from ui.words import OTHERS, epsilon_text, markdown_safe, percent, role, role_colour
 
 REACHES = {"view": "what the models see", "full": "the whole picture"}
 INKS = {"auto": "automatic", "dark": "dark", "bright": "bright"}
-ANY = "any"
 NONE = "none of these"
 MOST_CHIPS = 12
 """So many classes are shown side by side; more are a list to search."""
 UNSURE, CLEAR = 0.5, 0.9
-"""Below the one, an answer is called unsure; from the other on, that to a digit that was found is taken to be right."""
+"""An answer with less confidence than UNSURE is called unsure. For a digit that was found, one with CLEAR is taken as right."""
 
 
 def page() -> None:
@@ -138,15 +137,15 @@ def say_before(answers: Sequence[session.Answered], truth: str | None) -> None:
         share, name = session.own_answer(answered)
         unsure = "is unsure: " if share < UNSURE else "says "
         said.append(f"{letter} {unsure}**{markdown_safe(name)}** ({percent(share)})")
-    know = " No class of theirs fits the picture, so no answer is right." if truth == NONE else ""
+    know = " The picture shows none of their classes, so no answer is right." if truth == NONE else ""
     st.markdown(f"Before any attack, {' and '.join(said)}.{know}")
 
 
 def no_models(dataset: str) -> None:
     """What to do where none of ImageNet's models are on this machine."""
     st.info(
-        "torchvision's ImageNet models classify a photograph among 1,000 classes, but none of their weights are on this "
-        "machine. Download one here, once, or choose the models of another dataset on the left.",
+        "torchvision's ImageNet models know 1,000 classes, but none of their weights are on this machine. Download one here, "
+        "or choose the models of another dataset on the left.",
         icon=":material/cloud_off:",
     )
     offer_pretrained()
@@ -157,8 +156,8 @@ def privacy() -> None:
     """Where the person's photos are kept, and how to delete them."""
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.caption(
-        ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk, shared with other "
-        "sessions or sent anywhere else. They are deleted within two minutes of closing the page."
+        ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk or shared with other "
+        "sessions. They are deleted within two minutes after the page is closed."
     )
     if session.uploads().photos or st.session_state.get("drawn"):
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
@@ -175,7 +174,7 @@ def framing_controls(model: PhotoModel, photo: Photo) -> tuple[str, dict[str, An
             "Find the digit",
             value=True,
             key="find",
-            help=f"Look for ink and frame it as {about(model.dataset).title} does: bright on dark, centred, as large as there.",
+            help=f"Find the ink and frame it as in {about(model.dataset).title}: bright on dark, centred, of the same size.",
         )
     reach = st.radio(
         "Attack",
@@ -217,7 +216,7 @@ def attack_controls(model: PhotoModel, reach: str) -> tuple[str, str]:
     name = attack_picker(
         scope=reach,
         only=["fgsm"] if full else None,
-        help="Other attacks work on what the models see; for whole pictures they are on the command line." if full else None,
+        help="On whole pictures, other attacks can be made on the command line." if full else None,
     )
     classes = [ANY, *model.class_names]
     target = st.selectbox(
@@ -225,8 +224,7 @@ def attack_controls(model: PhotoModel, reach: str) -> tuple[str, str]:
         classes,
         format_func=lambda name: "away from its own answer" if name == ANY else name,
         key=chosen("target", classes, ANY, key=f"target:{model.dataset}"),
-        help="The true class of your picture is not known. The attack moves away from each model's own answer, or toward a "
-        "class of your choice.",
+        help="Without a target, the attack moves away from each model's own answer, since the true class is not known.",
     )
     st.caption(f"Device: {load.device_text('fp32')}")
     return name, target
@@ -246,7 +244,7 @@ def attack_photo(
         if reach == "view":
             with load.interactive(), waiting, st.spinner("Attacking …", show_time=True):
                 return session.attack_views(models, framed, attack, target, info.epsilons)
-        # Not `interactive`: nobody's curve has to wait for as long as this takes.
+        # Not `interactive`: this takes long, and curves that are measured need not wait for it.
         words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
         return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))
     finally:
@@ -254,7 +252,7 @@ def attack_photo(
 
 
 def sides(answers: Sequence[session.Answered], truth: str | None, framed: session.FramedPhoto) -> list[Side]:
-    """A card for each model. It is called fooled or held only if its answer before the attack was right, or seems so."""
+    """A card for each model. It says fooled or held only if the answer before the attack was right or is taken as right."""
     found: list[Side] = []
     for answered in answers:
         model = answered.model
@@ -288,7 +286,7 @@ def slide_of(
     left: Scrubbed,
     link: str | None,
 ) -> Slide:
-    """What the page shows, to be dragged elsewhere."""
+    """What the page shows, as a living slide."""
     return Slide(
         "scrubber",
         scrubber_data(cards, models[0].class_names, info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},
@@ -339,7 +337,7 @@ def attacked_file(
         with place, st.spinner("Packing the picture and opening it again …", show_time=True), load.interactive():
             saved = session.saved(framed, answered, attack, target, epsilon)
     if saved is None:
-        st.caption("A picture this large takes seconds to pack; then it is opened again, to check what the model says of it.")
+        st.caption("A picture this large takes seconds to pack. It is then opened again to check the model's answer.")
         return
     with place:
         offer_file(

@@ -1,4 +1,4 @@
-"""A card of a page's state: one picture (PNG, 1200 × 630) with what is shown, one sentence, the link and its QR code."""
+"""A card: one picture (PNG, 1200 × 630) with what a page shows, one sentence, the link and its QR code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EDGE, _CODE = 48, 216
 _INK, _GREY, _GROUND = "#14202b", "#55606b", "#ffffff"
 _MOST_SENTENCE = 260
 _MOST_LINK = 1200
-"""Characters of an address that a phone still reads as a QR code from a projector."""
+"""Characters: phones cannot read longer addresses as a QR code from a projector."""
 _MOST_PICTURES, _MOST_LINES = 4, 6
 
 
@@ -51,7 +51,7 @@ def card(sentence: str, drawing: Drawing | None, address: str | None) -> bytes:
     pen.text((_EDGE, SIZE[1] - 62), "Adversarial Lab", _GREY, _font(24, bold=True))
     if linked:
         found = Image.open(io.BytesIO(code(linked))).convert("RGB")
-        # Whole pixels for each module, or a phone reads it less well.
+        # Whole pixels for each module, so that phones read it.
         scale = max(1, _CODE // (found.width // 6))
         found = found.resize((found.width // 6 * scale,) * 2, Image.Resampling.NEAREST)
         whole.paste(found, (SIZE[0] - _EDGE - found.width, SIZE[1] - 24 - found.height))
@@ -178,7 +178,7 @@ def _wrapped(text: str, size: int, wide: float, most: int, *, bold: bool = True)
 
 @functools.lru_cache(maxsize=32)
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Source Sans, which Streamlit brings and which has ε, ∞ and ✓; without it Pillow's own, which has not."""
+    """Streamlit's Source Sans, which has ε, ∞ and ✓; if it is missing, Pillow's default font, which does not."""
     media = Path(st.__file__).parent / "static" / "static" / "media"
     found = next(iter(media.glob("SourceSansVF-Upright*")), None)
     if found is None:

@@ -1,6 +1,6 @@
-"""A deck: states of the app's pages that are shown one after another, as a file and as a part of an address.
+"""A deck: states of the app's pages, shown one after another. It can be written to a file and into an address.
 
-Both are untrusted: a deck is bounded in every direction, and its screens lead nowhere but to pages of this app.
+Both are untrusted: everything in a deck is limited in size, and its screens are pages of this app.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _HELD = "deck"
 
 
 class DeckError(AdvcoreError):
-    """A text is no deck, or a deck is too large."""
+    """A text is not a deck, or a deck is too large."""
 
 
 @dataclass(frozen=True)
 class Screen:
-    """A page (the name of its file) in a state, as its address writes it; a title, and the teacher's notes."""
+    """A page (the name of its file), its state as the address writes it, a title, and the teacher's notes."""
 
     page: str
     state: Mapping[str, str]
@@ -57,7 +57,7 @@ def held() -> Deck:
 
 
 def hold(deck: Deck) -> None:
-    """Make it this visitor's deck; raises DeckError for one that no address can hold, and changes nothing then."""
+    """Make it this visitor's deck; raises DeckError, and changes nothing, if it is too long for an address."""
     st.session_state[_HELD] = from_text(to_text(deck))
 
 
@@ -70,26 +70,28 @@ def to_json(deck: Deck) -> bytes:
 def from_json(text: bytes) -> Deck:
     """The deck in a file; raises DeckError, which says what is wrong with it."""
     if len(text) > MOST_BYTES:
-        raise DeckError(f"This deck is larger than {MOST_BYTES >> 10} KiB, the most that is read.")
+        raise DeckError(f"This deck is larger than {MOST_BYTES >> 10} KiB.")
     try:
         found = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
-        raise DeckError("This is no deck: it is not JSON in UTF-8.") from error
+        raise DeckError("This is not a deck: it is not JSON in UTF-8.") from error
     if not isinstance(found, dict) or set(found) != {"format", "screens"} or found["format"] != FORMAT:
-        raise DeckError(f"This is no deck: it must hold “format”, which is “{FORMAT}”, and “screens”, and nothing else.")
+        raise DeckError(
+            f"This is not a deck: it must have “format”, with the value “{FORMAT}”, and “screens”, and nothing else."
+        )
     screens = found["screens"]
     if not isinstance(screens, list) or len(screens) > MOST_SCREENS:
-        raise DeckError(f"This is no deck: “screens” must be a list of at most {MOST_SCREENS}.")
+        raise DeckError(f"This is not a deck: “screens” must be a list of at most {MOST_SCREENS}.")
     return tuple(_screen(value, place) for place, value in enumerate(screens, 1))
 
 
 def to_text(deck: Deck) -> str:
     """The deck for an address; raises DeckError for one that is too long."""
     if len(deck) > MOST_SCREENS:
-        raise DeckError(f"A deck holds at most {MOST_SCREENS} screens; remove one first.")
+        raise DeckError(f"A deck has at most {MOST_SCREENS} screens. Remove one first.")
     text = base64.urlsafe_b64encode(zlib.compress(to_json(deck), 9)).decode().rstrip("=")
     if len(text) > MOST_ADDRESS:
-        raise DeckError("This deck is too long for an address: shorten the notes or remove a screen.")
+        raise DeckError("This deck is too long for an address. Shorten the notes or remove a screen.")
     return text
 
 
@@ -103,24 +105,24 @@ def from_text(text: str) -> Deck:
         if not unpack.eof:
             raise ValueError
     except (ValueError, binascii.Error, zlib.error) as error:
-        raise DeckError("The link holds no deck that can be read; it may have been cut off when it was copied.") from error
+        raise DeckError("The deck in this link cannot be read. The link may have been cut off when it was copied.") from error
     return from_json(found)
 
 
 def _screen(value: Any, place: int) -> Screen:
     def need(right: bool, what: str) -> None:
         if not right:
-            raise DeckError(f"This is no deck: screen {place} {what}.")
+            raise DeckError(f"This is not a deck: screen {place} {what}.")
 
     need(
         isinstance(value, dict) and set(value) == {"page", "state", "title", "notes"}, "must have page, state, title and notes"
     )
     page, state = value["page"], value["state"]
-    need(isinstance(page, str) and page in _PAGES, "names no page of this app")
+    need(isinstance(page, str) and page in _PAGES, "must name a page of this app")
     need(isinstance(state, dict) and len(state) <= _MOST_VALUES, f"must have a state of at most {_MOST_VALUES} values")
     right = all(_is_text(text, _MOST_VALUE) for pair in state.items() for text in pair)
-    need(right, f"has a state that is not made of texts of up to {_MOST_VALUE} characters")
-    need(not {"embed", "embed_options"} & set(state), "sets how the page is embedded, which only the app does")
+    need(right, f"must have a state of texts of up to {_MOST_VALUE} characters")
+    need(not {"embed", "embed_options"} & set(state), "must not set how the page is embedded")
     for name, most in (("title", MOST_TITLE), ("notes", MOST_NOTES)):
         need(_is_text(value[name], most), f"must have {name} of up to {most} characters")
     return Screen(page, state, value["title"], value["notes"])

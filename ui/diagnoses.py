@@ -26,7 +26,7 @@ _MOST_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """A model at one ε (L∞, pixel space) on the first `images` test images: everything that its diagnosis depends on."""
+    """Everything that a diagnosis depends on: a model, an ε (L∞, pixel space), and the first `images` test images."""
 
     checkpoint_id: str
     changed: float
@@ -34,7 +34,7 @@ class Request:
     epsilon: float
     images: int
     other_id: str | None
-    """The model on which carried-over attacks are made."""
+    """The model on which the attacks of the transfer check are made."""
 
     @property
     def path(self) -> Path:
@@ -43,7 +43,7 @@ class Request:
 
 
 def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
-    """The diagnosis of a checkpoint, with its file and its images as they now are; raises CheckpointError if it is gone."""
+    """The request for a checkpoint, with its file and images as they are now; raises CheckpointError if it is gone."""
     source = data.find(checkpoint.recipe.dataset)
     other = other_model(checkpoint, load.catalog(checkpoint.recipe.dataset).values())
     return Request(checkpoint.id, load.written(checkpoint), source, epsilon, images, None if other is None else other.id)
@@ -69,9 +69,9 @@ def _kept(of: Request) -> dict[str, Any]:
 
 
 def start(of: Request) -> None:
-    """Measure it in the background, also when the page is closed, from the last whole check on.
+    """Measure it in the background, even while the page is closed, after the last finished check.
 
-    Of a visitor of a public server it ends another one that runs; raises LimitError where there were too many.
+    A visitor of a public server has one diagnosis at a time: another one stops. Raises LimitError after too many.
     """
     visitor.spend("check")
     checkpoint = load.find(of.checkpoint_id)
@@ -83,7 +83,7 @@ def start(of: Request) -> None:
 
 
 def stop(of: Request) -> None:
-    """Stop measuring; whole checks are kept."""
+    """Stop measuring; finished checks are kept."""
     worker().stop(_asker(of))
 
 
@@ -93,7 +93,7 @@ def running(of: Request) -> bool:
 
 
 def _asker(of: Request) -> Hashable:
-    """Who wants it measured: each visitor of a public server at most one, everybody else any number."""
+    """The worker's owner of the request: the visitor of a public server, else the request itself."""
     name = visitor.owner()
     return of if name is None else ("check", name)
 

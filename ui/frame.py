@@ -1,10 +1,9 @@
-"""What surrounds every page: its style, the last error guard, and the state that the address (URL) carries.
+"""What surrounds every page: its style, the last error guard, and its state in the address (URL).
 
 A value from the address is untrusted: it is only looked up among the values that the control offers.
 
-The address names the whole state of a page, so that Back, Forward, a reload and a copied link all return to it. It is written
-once a run, when the page is drawn: in place when the page was just opened, as a new entry of the browser's history after an
-action.
+The address names the whole state of a page: Back, Forward, a reload and a copied link return to it. It is written at the end of
+each run: in place if the page was just opened, after an action as a new entry of the browser's history.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ui.words import markdown_safe
 T = TypeVar("T")
 APP = Path(__file__).parents[1] / "app.py"
 _modules = 0
-"""The number of modules when what they hold was last left out of garbage collection."""
+"""How many modules were loaded when `gc.freeze` was called last."""
 
 
 @dataclass
@@ -95,7 +94,7 @@ def show(page: Any) -> None:
 
 
 def guard(draw: Callable[[], None], page: str = "") -> None:
-    """Draw the page; an error of the engine becomes a message. Then say what was not available, and write the address."""
+    """Draw the page, with an error of the engine as a message; then say what was not available, and write the address."""
     notice = st.empty()
     in_place = _arrive(page)
     try:
@@ -110,9 +109,9 @@ def guard(draw: Callable[[], None], page: str = "") -> None:
 
 
 def _keep_modules() -> None:
-    """Leave what loaded modules hold out of garbage collection, which Streamlit asks for after every run.
+    """Leave what loaded modules hold out of garbage collection, which Streamlit starts after every run.
 
-    It is never garbage, and looking through it costs 0.2 s, in which no other thread can do anything.
+    It is never garbage, and searching it takes 0.2 s, during which no other thread runs.
     """
     global _modules
     if len(sys.modules) != _modules:
@@ -121,13 +120,13 @@ def _keep_modules() -> None:
 
 
 def enough() -> None:
-    """End the page here where it is a screen of a presentation, which shows one idea; raises Finished then."""
+    """End the page here if it is a screen of a presentation; raises Finished then."""
     if st.context.is_embedded:
         raise Finished
 
 
 def heading(text: str, *, help: str | None = None, wide: bool = False) -> None:
-    """The page's own heading, the only one of the first level. A `wide` page uses the whole width of a projector."""
+    """The page's heading. A `wide` page uses the whole width of a projector."""
     share.shows(text)
     with st.container(key="wide" if wide else None):
         st.markdown(f"# {text}", help=help)
@@ -185,8 +184,7 @@ def _write_address(in_place: bool) -> None:
 def drop_controls(*, keep: str | None = None) -> None:
     """Drop the values of all controls that `chosen` set, except the one with the key `keep`.
 
-    For a page, or a part of one, that takes another's place: Streamlit gives a control that has the same key as an earlier one
-    its first option, not the key's value.
+    For a page that takes another's place: Streamlit shows the first option of a control whose key an earlier one had.
     """
     for key in _session().controls - {keep}:
         st.session_state.pop(key, None)
@@ -195,9 +193,8 @@ def drop_controls(*, keep: str | None = None) -> None:
 def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = None, text: Callable[[T], str] = str) -> str:
     """Set the value of the control that is drawn next and return its key; the value is one of `options`.
 
-    The first that is available of: the control's own value, the address's value of `name`, the session's last value,
-    `default`. `text` is how the address writes an option. A `key` of the form `name:scope` keeps a value for each scope (a
-    dataset).
+    It is the first available of: the control's own value, the address's value of `name`, the session's last value, `default`.
+    `text` is how the address writes an option. A `key` of the form `name:scope` keeps a value for each scope (a dataset).
     """
     key = _control(key or name)
     if st.session_state.get(key) in options:
@@ -227,7 +224,7 @@ def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *,
 
 
 def _control(key: str) -> str:
-    """The key, noted as one of this page's."""
+    """The key, noted as one of this page's controls."""
     _session().controls.add(key)
     return key
 
@@ -244,9 +241,9 @@ def _kept(key: str) -> object:
 
 
 def number(name: str, low: float, high: float, default: float, *, scope: str) -> float:
-    """The number that the address gives, or that the session last had in this scope, if within [low, high]; else the default.
+    """The number in the address, or the session's last one in this scope, if within [low, high]; else the default.
 
-    An address that gives another value is answered on the page.
+    If the address has another value, the page says so.
     """
     asked = asked_for(name)
     found = default
@@ -286,9 +283,9 @@ def keep(scope: str = "", /, **values: object) -> None:
 
 
 def remember(scope: str = "", /, **values: object) -> None:
-    """Make the values a part of the page's state: the address names them, and the session keeps them. None is left out.
+    """Put the values into the page's address, and keep them in the session; None removes one.
 
-    `chosen` and `number` find it again in the same `scope` (a dataset).
+    `chosen` and `number` find them again in the same `scope` (a dataset).
     """
     keep(scope, **values)
     state = _session().state
@@ -300,12 +297,12 @@ def remember(scope: str = "", /, **values: object) -> None:
 
 
 def remembered() -> dict[str, str]:
-    """What the page was made to remember so far, as the address writes it."""
+    """What the page has remembered so far, as the address writes it."""
     return dict(_session().state)
 
 
 def here() -> str | None:
-    """The address that opens this page as it was remembered so far; None where no browser asks."""
+    """The address that opens this page as it was remembered so far; None without a browser."""
     base = st.context.url
     return f"{base}?{urlencode(_session().state)}" if base else None
 
@@ -315,7 +312,7 @@ def _refuse(name: str, asked: str, used: str) -> None:
 
 
 def _report(notice: Any) -> None:
-    """Say once, in one sentence, which values of the link are not available and what is used instead."""
+    """Say once which values of the link are not available, and what is used instead."""
     refused, _session().refused = _session().refused, {}
     if refused:
         said = [f"{_plain(name)} “{_plain(asked)}” (used instead: {_plain(used)})" for name, (asked, used) in refused.items()]
@@ -336,7 +333,7 @@ _EMBEDDED_CSS = """
   max-width: 100rem; padding: 1rem 2rem; }
 </style>
 """
-"""A page in a frame, as the presenter view shows it: what it shows in large type, without what chooses something else."""
+"""A page in the presenter view: in large type, without the controls that choose something else."""
 
 _CSS = """
 <style>

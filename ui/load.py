@@ -35,7 +35,7 @@ def dataset(name: str, split: data.Split = "test") -> data.LabeledImages:
 
 @st.cache_data(ttl=5, show_spinner=False)
 def available() -> dict[str, data.Source]:
-    """The datasets whose test split is here."""
+    """The datasets whose test split is on this machine."""
     return data.available()
 
 
@@ -47,18 +47,18 @@ def _catalog(dataset_name: str | None) -> dict[str, checkpoints.Checkpoint]:
 def catalog(dataset_name: str | None = None) -> dict[str, checkpoints.Checkpoint]:
     """The checkpoints (of one dataset) that this page may show.
 
-    They are read again every two seconds, so that a finished training appears.
+    They are listed again after two seconds, so that a finished training appears.
     """
     return checkpoints.visible(_catalog(dataset_name), visitor.owner())
 
 
 def read_again() -> None:
-    """Have `catalog` look at the disk: a model came or went."""
+    """Have `catalog` list the files again: a model was added or removed."""
     _catalog.clear()
 
 
 def find(checkpoint_id: str) -> checkpoints.Checkpoint:
-    """The checkpoint with that id, also one younger than the listing; raises CheckpointError when it is gone.
+    """The checkpoint with that id, even if it is newer than the listing; raises CheckpointError if there is none.
 
     A visitor of a public server finds no other visitor's.
     """
@@ -133,7 +133,7 @@ def _striking(first: ImageAttack, second: ImageAttack, usual: float) -> tuple[in
 
 
 def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usual: float) -> tuple[int, float]:
-    """The test image, and the ε, to begin with: FGSM fools the first model there and not the second."""
+    """The test image and the ε that are shown first: FGSM fools the first model there and not the second."""
     fgsm = attacks.FGSM()
     return _striking(image_attack(first, 0, fgsm), image_attack(second, 0, fgsm), usual)
 
@@ -150,22 +150,19 @@ def _breaking(asked: ImageAttack, epsilon: float) -> int:
 
 
 def breaking(of: checkpoints.Checkpoint, epsilon: float) -> int:
-    """The first test image that the model knows, that FGSM does not fool it on at this ε and PGD does; 0 without one."""
+    """The first test image that the model gets right and on which PGD fools it at this ε and FGSM does not; 0 if none."""
     return _breaking(image_attack(of, 0, attacks.attack_named("pgd")), epsilon)
 
 
 @contextlib.contextmanager
 def interactive() -> Iterator[None]:
-    """Around work that a person waits for: measuring in the background pauses until it is done."""
+    """Around work that a person waits for: the background worker pauses until it is done."""
     with worker().interactive():
         yield
 
 
 def device_text(precision: Precision | None = None) -> str:
-    """The device and the precision in words; left out, it is the one that curves are measured in.
-
-    A visitor of a public server does not learn what it is.
-    """
+    """The device and the precision (by default that of curves) in words; hidden from visitors of a public server."""
     if not visitor.rules().machine:
         return SERVER
     device = pick_device()

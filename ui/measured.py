@@ -48,7 +48,7 @@ def curve(
     reading: Reading = "exact",
     precision: Precision | None = None,
 ) -> Curve:
-    """The curve of a checkpoint under an attack, on its data and its file as they now are; raises AdvcoreError if gone."""
+    """The curve of a checkpoint under an attack, with its file and data as they are now; raises AdvcoreError if gone."""
     checkpoint = load.find(checkpoint_id)
     changed, source = load.written(checkpoint), data.find(checkpoint.recipe.dataset)
     precision = precision or fastest_precision(pick_device().type)
@@ -56,7 +56,7 @@ def curve(
 
 
 def so_far(of: Curve, count: int) -> Predictions | None:
-    """What is measured of the first `count` images, by whichever session; None if nothing is."""
+    """What is measured of the first `count` images, by any session; None if nothing is."""
     seen = worker().result(of)
     return None if seen is None else seen.first(count)
 
@@ -73,7 +73,7 @@ def complete(wanted: Mapping[Curve, int]) -> bool:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far several curves are: the share of the work, how many are finished, and the seconds left; None: not known yet."""
+    """The share of the work that is done, how many curves are finished, and the seconds left (None: not known yet)."""
 
     share: float
     finished: int
@@ -81,7 +81,7 @@ class Progress:
 
 
 def progress(wanted: Mapping[Curve, int]) -> Progress:
-    """How far these curves are, by their cost: work is counted in operations of the network."""
+    """The progress of these curves; work is counted in operations of the network."""
     seen = {of: images_measured(of, count) for of, count in wanted.items()}
     whole = {of: _work(of) * count for of, count in wanted.items()}
     rest = {of: whole[of] * (1 - seen[of] / count) for of, count in wanted.items()}
@@ -94,7 +94,7 @@ def progress(wanted: Mapping[Curve, int]) -> Progress:
 
 
 _SPENT: dict[Curve, tuple[float, float]] = {}
-"""For each curve the seconds that were spent on whole pieces of it, and the operations done in them."""
+"""By curve: the seconds spent on whole pieces of it, and the operations done in them."""
 _WARM: set[str] = set()
 """The models on which a piece has been measured."""
 
@@ -112,7 +112,7 @@ def _model_operations(checkpoint_id: str, _changed: float) -> int:
 
 
 def ask(wanted: Mapping[Curve, int]) -> None:
-    """Have each curve measured on its number of images for this session; a page repeats this while it is open."""
+    """Measure each curve on its number of images in the background; a page repeats this while it is open."""
     tasks = [_task(of, count) for of, count in wanted.items() if images_measured(of, count) < count]
     worker().ask(session(), tasks, group=visitor.group())
 
@@ -141,10 +141,8 @@ def _task(of: Curve, count: int) -> Task:
         key=of,
         run=functools.partial(_measure, of, work, model, images),
         enough=lambda seen: len(seen) >= count,
-        cost=lambda seen: (
-            cheap,
-            work * (1 + len(seen or ())),
-        ),  # quick attacks are finished first; curves of one grow together
+        # Fast attacks are finished first; curves of one attack grow together.
+        cost=lambda seen: (cheap, work * (1 + len(seen or ()))),
     )
 
 
@@ -178,7 +176,7 @@ def _measure(
 
 
 def _piece(of: Curve, work: float, device: torch.device) -> tuple[int, int]:
-    """How many images a piece takes, and how many ε: by their amount of work; the speed of the machine does not count."""
+    """How many images and how many ε a piece has, by their amount of work, not by the speed of the machine."""
     passes = (_PIECE if device.type == "cpu" else _PIECE_GPU) / (work / _passes(of.attack, len(of.epsilons)))
     count = int(passes / _passes(of.attack, len(of.epsilons))) // _MULTIPLE * _MULTIPLE
     count = min(_MOST_IMAGES, max(_MULTIPLE, count))

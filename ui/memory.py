@@ -1,4 +1,4 @@
-"""A store of results with a ceiling in bytes."""
+"""A store of results that is limited in bytes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Store:
 
 
 def size_of(value: object) -> int:
-    """About how many bytes a result takes: its tensors, each once, and its files. Photos are kept elsewhere and not counted."""
+    """About how many bytes a result takes: its tensors, each once, and its files, but no photos (they are kept elsewhere)."""
     seen: dict[int, int] = {}
     left = [value]
     while left:

@@ -1,4 +1,4 @@
-"""The controls that several pages share, and the one way a page says what it cannot do."""
+"""The controls that several pages share, and what a page says when data or models are missing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
         st.warning(markdown_safe(reason))
     if not fitting:
         if info.name == "imagenet":
-            st.info("No model of its own is shipped for ImageNet; torchvision's look at photographs on the page Your image.")
+            st.info("No model for ImageNet is shipped. The page Your image has torchvision's, for photographs.")
             there = f"/your_image?dataset={pretrained.DATASET}"
             st.link_button("Attack a photo with torchvision's ImageNet models", there, icon=":material/photo_camera:")
         else:
@@ -74,7 +74,7 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
 
 
 def default_pair(known: Mapping[str, Checkpoint | pretrained.Pretrained]) -> tuple[str, str]:
-    """A standard model and a defended one, of the same architecture where there are such; the same twice if it is alone."""
+    """A standard model and a defended one, of one architecture if possible; the same model twice if there is only one."""
     standard = [item for item in known.values() if not item.defended] or list(known.values())
     for first in standard:
         for second in known.values():
@@ -114,11 +114,11 @@ def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
 
 
 MOST_PASSES = 1000
-"""Attacks that cost an image more forward passes than this are too slow to be computed while a person waits."""
+"""Attacks that take more forward passes an image are too slow for a person who waits."""
 
 
 def interactive_attacks() -> dict[str, attacks.AttackSpec]:
-    """The attacks on one image that people can choose, with a budget in L∞: fast ones, and no control."""
+    """The attacks on one image that people can choose: those with an L∞ budget, without slow ones and random noise."""
     found = {name: spec for name, spec in attacks.offered().items() if "linf" in spec.norms}
     return {name: spec for name, spec in found.items() if spec.role != "control" and spec.passes <= MOST_PASSES}
 
@@ -161,7 +161,7 @@ def _offer_fetch(info: data.Dataset, label: str = "Fetch the full set") -> None:
 
 
 def offer_missing(here: Collection[str]) -> None:
-    """Say which datasets cannot be trained on here, since only their training images are not, and offer to fetch them."""
+    """Say which datasets' training images are missing, and offer to fetch them."""
     missing = [info for info in data.BUILT_IN.values() if info.name not in here and info.torchvision]
     if missing and visitor.rules().downloads:
         titles = ", ".join(info.title for info in missing)
@@ -173,7 +173,7 @@ def offer_missing(here: Collection[str]) -> None:
 
 
 def _fetch(info: data.Dataset) -> None:
-    """Download with progress; what fails is said and changes nothing."""
+    """Download with progress; if it fails, the page says why and nothing changes."""
     bar = st.progress(0.0, f"Fetching {info.title} …")
     try:
         for done, expected in data.download(info.name):

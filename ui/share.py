@@ -15,8 +15,8 @@ from ui.downloads import offer_file
 from ui.links import link
 
 ALONE = (
-    "This address works on this machine alone. To open the app to a class, start it with make run PUBLIC=1 ADDRESS=0.0.0.0 and "
-    "open it here under the machine's name or number in the network."
+    "This address works on this machine only. To open the app to a class, start it with make run PUBLIC=1 ADDRESS=0.0.0.0 and "
+    "open it under this machine's name or IP address."
 )
 _CSS = """<style>
 .qr img { display: block; width: min(20rem, 80vw); image-rendering: pixelated; border-radius: .5rem; }
@@ -26,12 +26,12 @@ _SHOWN = "shown on this page"
 
 
 def begin(sentence: str) -> None:
-    """Forget what the page drew before; until it says more, it is called by this sentence."""
+    """Forget what the page showed before; this sentence stands for it until `shows` is called."""
     st.session_state[_SHOWN] = sentence, None
 
 
 def shows(sentence: str, drawing: Drawing | None = None) -> None:
-    """Say what the page shows in one sentence of plain text, and how it is drawn on a card; both untrusted."""
+    """Note what the page shows, in one sentence of plain text, and how it is drawn on a card; both are untrusted."""
     st.session_state[_SHOWN] = sentence, drawing
 
 
@@ -45,7 +45,7 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
             lambda: card(sentence, drawing, address),
             f"{page}-card.png",
             "image",
-            help="A picture of this state with one sentence and its link, to paste into a chat or a document",
+            help="A picture of this page with one sentence and its link",
         )
         if page != "present":
             screen = Screen(page, dict(state), sentence.split(". ")[0][:MOST_TITLE])
@@ -70,10 +70,10 @@ def _add(screen: Screen) -> None:
 
 
 def offer_code(address: str | None) -> None:
-    """A button that shows the address as a QR code; nothing where it is not known or too long for one."""
+    """A button that shows the address as a QR code; nothing if the address is unknown or too long."""
     if not fits_code(address):
         return
-    with st.popover("QR code", icon=":material/qr_code_2:", help="Opens this very state on other devices"):
+    with st.popover("QR code", icon=":material/qr_code_2:", help="Opens this page, as it is set, on other devices"):
         safe = escape(address, quote=True)
         alt = "QR code of the address below"
         alone = f"<p>{ALONE}</p>" if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""

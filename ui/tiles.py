@@ -1,4 +1,4 @@
-"""Large numbers: a row of tiles that wraps on a phone."""
+"""Tiles with large numbers, in a row that wraps on a phone."""
 
 from __future__ import annotations
 

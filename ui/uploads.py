@@ -1,7 +1,6 @@
 """What visitors may upload, each and all together, and when it is freed.
 
-Streamlit takes any number of files. It keeps them, and all that was made of them, until some later moment after the page was
-closed.
+Streamlit takes any number of files. It keeps them, and what was made of them, for a while after the page was closed.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ except ImportError:  # an earlier Streamlit, which serves through tornado
 
 VISITOR_BYTES, ALL_BYTES = 128 << 20, 1 << 30
 CLOSED_SECONDS = 110.0
-"""How long a page may be disconnected, as a phone's in the background is, before what it held is freed.
+"""How long a page may be disconnected, like one of a phone in the background, before what it held is freed.
 
-After two minutes Streamlit itself no longer lets it come back.
+After two minutes Streamlit itself does not reconnect it.
 """
 
 
 def limit() -> None:
-    """Limit what is uploaded to this server, and free what this visitor holds when they have left."""
+    """Limit what is uploaded to this server, and free what this visitor holds after they have left."""
     context = get_script_run_ctx()
     if context is not None and runtime.exists():
         _limited()

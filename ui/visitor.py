@@ -1,9 +1,8 @@
 """Who is at the page: somebody at their own machine, a visitor of a public server, or its host; and what they may do.
 
-A visitor is known by a long random key in a cookie. A cookie, because the browser sends it with its first request: a reload,
-another tab or a new connection shows the visitor's own trainings at once. It stands in no address, so that no link, QR code or
-history gives it away. It is set by the page's script, since a Streamlit page cannot send a header. Only its hash is written to
-the disk. The host's token is never kept in the browser: the server remembers whose key has shown it, until it is restarted.
+A visitor is known by a long random key in a cookie: the browser sends it with its first request, and no link, QR code or
+history contains it. A script on the page sets it, since Streamlit cannot send a header. Only its hash is written to the
+disk. The token of the host is not kept in the browser: the server remembers who has entered it, until it is restarted.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ COOKIE = "advcore_visitor"
 KEY, _COMPONENT, _PROBLEM = "visitor's key", "visitor", "problem with the token"
 _FORM = re.compile(r"[\w-]{32}", re.ASCII)
 hosts: set[str] = set()
-"""The names of the visitors who have shown the host's token."""
+"""The names of the visitors who have entered the host's token."""
 counts, _counting, _heavy = limits.Counts(), threading.Lock(), threading.Semaphore()
 
 
@@ -47,12 +46,12 @@ def owner() -> str | None:
 
 
 def group() -> str | None:
-    """Who takes a turn as one where several compute: all pages of a visitor; None: each page for itself."""
+    """Whose pages take turns together in the background worker: a visitor's; None: each page takes its own turn."""
     return _name() if limits.public() and get_script_run_ctx() is not None else None
 
 
 def spend(kind: str) -> None:
-    """Count that the person does it once more; raises LimitError where a visitor does it too often."""
+    """Count an action of this kind; raises LimitError if a visitor does it too often."""
     allowed = rules()
     if kind in allowed.rates:
         with _counting:
@@ -61,14 +60,14 @@ def spend(kind: str) -> None:
 
 @contextlib.contextmanager
 def heavy(kind: str) -> Iterator[None]:
-    """Around what computes for seconds in a page's own thread: counted as `spend` does, and one at a time on this server."""
+    """Around a computation of seconds in a page's own thread: counted as by `spend`, and one at a time on this server."""
     spend(kind)
     with _heavy:
         yield
 
 
 def _key() -> str:
-    """This browser's key: the cookie's; for a browser without one a new one, which `keep` gives it."""
+    """This browser's key, from its cookie; without a cookie a new key, which `keep` stores there."""
     state = st.session_state
     if KEY not in state:
         sent = st.context.cookies.get(COOKIE, "")
@@ -95,7 +94,7 @@ def keep() -> None:
 
 
 def foot() -> None:
-    """On a public server that has a host's token, let the host in."""
+    """On a public server that has a host's token: a form in which the host enters it."""
     if not limits.public() or not os.environ.get("ADVCORE_HOST_TOKEN"):
         return
     if _name() in hosts:
@@ -110,7 +109,7 @@ def foot() -> None:
 
 
 def _open() -> None:
-    """Open the full view to whoever shows the host's token."""
+    """Open the host's view if the token is right."""
     given, token = st.session_state.get("host token", ""), os.environ.get("ADVCORE_HOST_TOKEN", "")
     try:
         spend("token")

@@ -33,13 +33,13 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def markdown_safe(text: str) -> str:
-    """A name or an error that Markdown shows as it is; for a visitor of a public server without the server's folders."""
+    """A name or an error, escaped for Markdown; for visitors of a public server without the server's folders."""
     text = text if visitor.rules().machine else queue.without_places(text)
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-.!|~$:" else sign for sign in text)
 
 
 def role(defense: str) -> str:
-    """What a model is, in a word or two."""
+    """What kind of model it is, in a word or two."""
     return DEFENSES[defense].role
 
 

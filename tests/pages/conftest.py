@@ -33,10 +33,26 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def open_page(name: str, **query: str) -> AppTest:
-    """The page `name` after its first run, as if opened by a link with `query`."""
+    """The page `name` after its first run, as if opened by a link with `query`; no exception reached it."""
     page = AppTest.from_string(
         f"from pages import {name}\nfrom ui import frame\n\nframe.guard({name}.page)", default_timeout=60
     )
     for key, value in query.items():
         page.query_params[key] = value
-    return page.run()
+    return checked(page.run())
+
+
+def checked(page: AppTest) -> AppTest:
+    """The page, which no exception reached."""
+    assert not page.exception, (page.query_params, page.exception)
+    return page
+
+
+def press(page: AppTest, words: str) -> AppTest:
+    """The page after a click on the first button of that label or that help."""
+    return checked(next(button for button in page.button if words in (button.label, button.help)).click().run())
+
+
+def labels(page: AppTest) -> list[str]:
+    """The labels of the page's buttons."""
+    return [button.label for button in page.button]

@@ -12,18 +12,23 @@ from advcore.data import even_epsilons
 from advcore.evaluation.curves import Predictions, predictions
 from advcore.models import checkpoints
 from pages import accuracy
-from tests.pages.conftest import open_page
+from tests.pages.conftest import labels, open_page, press
 from ui import measured
 from ui.worker import worker
 
 STANDARD = "digits/digits_cnn-standard"
 
 
+def wait_for(wanted: dict[measured.Curve, int]) -> None:
+    """Until the background worker has measured that."""
+    with worker().changed:
+        assert worker().changed.wait_for(lambda: measured.complete(wanted), timeout=60)
+
+
 def measure(curve: measured.Curve, count: int) -> Predictions:
     """What the background worker gives for the first images."""
     measured.ask({curve: count})
-    with worker().changed:
-        assert worker().changed.wait_for(lambda: measured.complete({curve: count}), timeout=60)
+    wait_for({curve: count})
     found = measured.so_far(curve, count)
     assert found is not None
     return found
@@ -31,19 +36,13 @@ def measure(curve: measured.Curve, count: int) -> Predictions:
 
 def test_it_opens_and_measures_in_the_background() -> None:
     page = open_page("accuracy", dataset="digits", images="100", steps="10")
-    assert not page.exception
     assert not page.error
-    curve = measured.curve(STANDARD, attacks.FGSM(), even_epsilons(0.5, 10))
-    with worker().changed:
-        assert worker().changed.wait_for(lambda: measured.complete({curve: 100}), timeout=60)
+    wait_for({measured.curve(STANDARD, attacks.FGSM(), even_epsilons(0.5, 10)): 100})
 
 
 def test_the_grid_is_free() -> None:
-    page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", end="0.3", steps="6")
-    assert not page.exception
-    curve = measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3))
-    with worker().changed:
-        assert worker().changed.wait_for(lambda: measured.complete({curve: 100}), timeout=60)
+    open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", end="0.3", steps="6")
+    wait_for({measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)): 100})
 
 
 def test_nothing_chosen_is_said() -> None:
@@ -100,14 +99,13 @@ def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: py
     seen = measured.so_far(curve, 100)
     monkeypatch.setattr(measured, "ask", lambda wanted: None)
     page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="pgd~noise", images="100", steps="10", end="0.5")
-    next(button for button in page.button if button.label == "Stop").click().run()
-    assert not page.exception
+    press(page, "Stop")
     (table,) = page.dataframe
     assert set(table.value["attack"]) == {"random noise"}
     assert set(table.value["images"]) == {len(seen)}
     assert list(table.value["correct"]) == list(seen.curve.correct)
     assert f"n = {len(seen)}" in page.get("plotly_chart")[0].proto.spec
-    next(button for button in page.button if button.label == "Go on")
+    assert "Go on" in labels(page)
 
 
 def test_every_image_is_a_row_with_its_smallest_epsilon() -> None:

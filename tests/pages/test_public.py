@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from advcore.jobs import limits, processes, queue
 from advcore.models import checkpoints
 from tests.own_models import own
+from tests.pages.conftest import press
 from ui import load, visitor
 
 TOKEN = "a token of the host's"
@@ -53,11 +54,11 @@ def labels(page: AppTest) -> set[str]:
 
 def become_host(page: AppTest, token: str = TOKEN) -> AppTest:
     page.text_input(key="host token").set_value(token)
-    return next(button for button in page.button if button.label == "Open the host's view").click().run()
+    return press(page, "Open the host's view")
 
 
 def start(page: AppTest) -> AppTest:
-    return next(button for button in page.button if button.label == "Start training").click().run()
+    return press(page, "Start training")
 
 
 def test_a_visitor_trains_and_sees_their_own_trainings_alone() -> None:
@@ -123,7 +124,7 @@ def test_the_token_opens_the_hosts_view_and_is_not_guessed() -> None:
     host = become_host(opened("models", TWO))
     assert "Import a model" in labels(host)
     assert "Import a model" in labels(opened("models", TWO)), "a reload keeps it"
-    left = next(button for button in host.button if button.label == "Leave the host's view").click().run()
+    left = press(host, "Leave the host's view")
     assert "Import a model" not in labels(left)
 
 

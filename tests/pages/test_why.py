@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from advcore.evaluation import plane, smoothing
-from tests.pages.conftest import open_page
+from tests.pages.conftest import checked, open_page, press
 from ui.slides import Slide, slide_html
 from ui.why import certified, maps
 from ui.worker import worker
@@ -26,8 +26,7 @@ def finish(page: AppTest, part: str) -> AppTest:
         with worker().changed:
             worker().changed.wait_for(lambda: not worker().wanted(owner), 2)
         page.run()
-    assert not page.exception
-    assert not page.error
+    assert not checked(page).error
     return page
 
 
@@ -36,7 +35,6 @@ def test_the_maps_are_coarse_at_once_and_whole_afterwards(monkeypatch: pytest.Mo
     monkeypatch.setattr(plane, "SIDES", (11, 21))
     monkeypatch.setattr(maps, "offer_slide", lambda slide, _: offered.append(slide))
     page = open_page("why", **PAIR, epsilon="0.1", attack="pgd", second="other")
-    assert not page.exception
     assert not page.get("download_button")
     finish(page, "map")
     assert [button.label for button in page.get("download_button")] == ["Every point (CSV)"]
@@ -48,17 +46,27 @@ def test_the_maps_are_coarse_at_once_and_whole_afterwards(monkeypatch: pytest.Mo
 
 def test_a_new_random_direction_is_in_the_address() -> None:
     page = open_page("why", **PAIR, draw="4")
-    next(button for button in page.button if button.label == "New random direction").click().run()
-    assert not page.exception
+    press(page, "New random direction")
     assert page.session_state["address"].kept["draw:digits"] == 5
 
 
 def test_gradients_at_once_and_films_afterwards() -> None:
     page = open_page("why", **PAIR, part="looks", scale="own", norm="l2", toward="8")
-    assert not page.exception
     assert len(page.get("download_button")) == 2
     finish(page, "film")
     assert len(page.get("download_button")) == 4
+
+
+def test_the_norm_of_a_film_is_not_that_of_curves() -> None:
+    text = "from pages import accuracy, why\nfrom ui import frame\nimport streamlit as st\n"
+    page = AppTest.from_string(f"{text}name = st.session_state.get('name', 'why')\nframe.guard(globals()[name].page, name)")
+    for name, value in {**PAIR, "part": "looks", "norm": "l2"}.items():
+        page.query_params[name] = value
+    checked(page.run(timeout=60))
+    page.session_state["name"] = "accuracy"
+    page.query_params.clear()
+    checked(page.run(timeout=60))
+    assert next(radio for radio in page.radio if radio.label == "Norm of ε").value == "linf"
 
 
 def test_transfer_fills_in_and_shows_what_carries_over() -> None:
@@ -99,6 +107,4 @@ def test_colours_tell_the_classes_of_a_map_apart() -> None:
 
 @pytest.mark.parametrize("link", [{"second": "x"}, {"draw": "-1"}, {"towards": "1e99", "second": "image"}, {"image": "nan"}])
 def test_a_strange_link_shows_the_default(link: dict[str, str]) -> None:
-    page = open_page("why", dataset="digits", **link)
-    assert not page.exception
-    assert not page.error
+    assert not open_page("why", dataset="digits", **link).error

@@ -24,7 +24,7 @@ COLOURS = (STANDARD, OTHERS[0])
 
 
 class Compare(Activity):
-    """Counted on the first test images that the model gets right; shown on one that only one of the attacks fools it on."""
+    """Counted on the first test images that the model gets right; shown on one on which only one attack fools it."""
 
     settings = ("model", "epsilon", "attacks")
 
@@ -84,7 +84,7 @@ class Compare(Activity):
 
 @dataclass(frozen=True)
 class _Count:
-    """How many of the images that a model gets right an attack fools it on."""
+    """On how many of the images that a model gets right an attack fools it."""
 
     title: str
     known: int
@@ -107,7 +107,7 @@ def _count(lesson: Lesson, name: str) -> _Count:
 
 
 def _telling(lesson: Lesson) -> int:
-    """The first image that the model knows and that only one of the attacks fools it on; else the first it knows."""
+    """The first image that the model gets right and on which only one attack fools it; else the first it gets right."""
     seen = [_predictions(lesson, name) for name in lesson.attacks]
     first, second = (part.predicted == part.labels for part in seen)
     place = seen[0].epsilons.index(lesson.epsilon)

@@ -1,4 +1,4 @@
-"""The activity `eyes`: the person says from which ε they see a change, and only then what the model said at each ε."""
+"""The activity `eyes`: the person says from which ε on they see a change; then the model's answers are shown."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ui.words import epsilon_text, role, role_colour
 
 
 class Eyes(Activity):
-    """One step of FGSM on the first image that the model knows and that FGSM fools it on at the dataset's usual ε."""
+    """FGSM on the first image that the model gets right and on which FGSM fools it at the dataset's usual ε."""
 
     settings = ("model",)
 
     def act(self, lesson: Lesson) -> None:
-        """Two pictures without the model's answers and a button; after it, the answers."""
+        """Two pictures and a button; after a click, the model's answers too."""
         index, seen = _attacked(lesson)
         model, at = load.find(lesson.settings["model"]), _seen_at(lesson)
         info = data.dataset(model.dataset)
@@ -54,7 +54,7 @@ class Eyes(Activity):
         st.caption(f"Test image {index} of {info.title}, FGSM. Images: {info.credit}.")
 
     def found(self, lesson: Lesson) -> Found | None:
-        """The ε at which the person saw the change, divided by the one at which the model lost its answer."""
+        """The ε at which the person saw the change, divided by the smallest ε that fools the model."""
         at = _seen_at(lesson)
         if at is None:
             return None

@@ -11,7 +11,7 @@ from advcore.errors import AdvcoreError
 
 
 class LessonError(AdvcoreError):
-    """A lesson's file is broken: the sentence names the file and the line."""
+    """A lesson's file is broken; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson as its file says it. The texts are Markdown; `source` is the source's name and its address.
+    """A lesson from its file. The texts are Markdown; `source` is the source's name and its address.
 
     `settings` are what the activity asks for. The ranges of `answers` join: each begins where the one before ends.
     """
@@ -42,7 +42,7 @@ class Lesson:
     explanation: str
 
     def right(self, figure: float) -> int:
-        """The place of the answer that is right for the measured figure; the last one for all that lie above."""
+        """The place of the answer whose range has the measured figure; the last one for larger figures."""
         return next((place for place, answer in enumerate(self.answers) if figure < answer.high), len(self.answers) - 1)
 
     @property
@@ -70,7 +70,7 @@ class Activity(ABC):
     settings: ClassVar[tuple[str, ...]]
 
     def before(self, lesson: Lesson) -> str:
-        """What is known when the question is asked, in a sentence (Markdown), or nothing."""
+        """What is said before the question, in a sentence (Markdown), or nothing."""
         return ""
 
     @abstractmethod
@@ -79,7 +79,7 @@ class Activity(ABC):
 
     @abstractmethod
     def found(self, lesson: Lesson) -> Found | None:
-        """What was measured; None as long as the person has done nothing that it is measured on."""
+        """What was measured; None until the person has done something to measure."""
 
     def after(self, lesson: Lesson) -> None:  # noqa: B027  a lesson may have nothing to draw there
         """Draw what belongs to the explanation."""

@@ -1,6 +1,6 @@
 """Lessons from files: a header of `name: value` lines between two lines `---`, then the sections Predict, Try and Explain.
 
-The files are in `lessons/`, and in the folder that `ADVCORE_LESSONS` names: one of the same name there takes the place of ours.
+The files are in `lessons/` and in the folder that `ADVCORE_LESSONS` names, whose files replace ours of the same name.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ _ANSWER = re.compile(rf"- \[{_NUMBER} to {_NUMBER}\] (\S.*)")
 
 
 def _epsilon(text: str) -> str | None:
-    """None if the text is an ε, else what is wrong."""
-    return None if re.fullmatch(_NUMBER, text) and 0 < float(text) <= 1 else "is no number above 0 and up to 1"
+    """What is wrong with the text as an ε, or None."""
+    return None if re.fullmatch(_NUMBER, text) and 0 < float(text) <= 1 else "must be a number above 0 and up to 1"
 
 
 def _attacks(text: str) -> str | None:
-    names = [name.strip() for name in text.split(",")]
-    known = attacks.offered()
+    names, known = [name.strip() for name in text.split(",")], attacks.offered()
     if len(names) != 2 or not set(names) <= set(known):
-        return f"must name two attacks, with a comma between them, out of {', '.join(known)}"
+        return f"must name two attacks, separated by a comma, out of {', '.join(known)}"
     return None
 
 
@@ -67,7 +66,7 @@ def lessons() -> tuple[list[Lesson], list[str]]:
         if Path(own).is_dir():
             files |= {path.stem: path for path in Path(own).glob("*.md")}
         else:
-            problems.append(f"ADVCORE_LESSONS names {own}, which is no folder; its lessons are left out.")
+            problems.append(f"ADVCORE_LESSONS names {own}, which is not a folder; its lessons are left out.")
     found = []
     for name in sorted(files):
         try:
@@ -79,7 +78,7 @@ def lessons() -> tuple[list[Lesson], list[str]]:
 
 @dataclass
 class _Line:
-    """A line of a file, which can say what is wrong with it."""
+    """A line of a file."""
 
     file: str
     number: int
@@ -101,9 +100,7 @@ def read(path: Path) -> Lesson:
     lines = [_Line(path.name, number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1)]
     header, end = _header(lines or [_Line(path.name, 1, "")])
     activity = ACTIVITIES[header["activity"].text]
-    settings = {}
-    for name in activity.settings:
-        settings[name] = _value(header, name, end).text
+    settings = {name: _value(header, name, end).text for name in activity.settings}
     for name, line in header.items():
         if name not in (*_ALWAYS, *activity.settings):
             raise line.wrong(f"sets “{name}”, which the activity {header['activity'].text} does not know")
@@ -111,18 +108,9 @@ def read(path: Path) -> Lesson:
     question, answers = _question(*sections["Predict"])
     words, address = header["source"].text.rsplit(maxsplit=1)
     instructions, explanation = (_text(*sections[name]) for name in SECTIONS[1:])
-    return Lesson(
-        id=path.stem,
-        title=header["title"].text,
-        goal=header["goal"].text,
-        activity=header["activity"].text,
-        settings=settings,
-        source=(words.rstrip(","), address),
-        question=question,
-        answers=answers,
-        instructions=instructions,
-        explanation=explanation,
-    )
+    title, goal, name = (header[part].text for part in ("title", "goal", "activity"))
+    source = (words.rstrip(","), address)
+    return Lesson(path.stem, title, goal, name, settings, source, question, answers, instructions, explanation)
 
 
 def _header(lines: list[_Line]) -> tuple[dict[str, _Line], _Line]:
@@ -148,7 +136,7 @@ def _header(lines: list[_Line]) -> tuple[dict[str, _Line], _Line]:
 
 
 def _value(header: dict[str, _Line], name: str, end: _Line) -> _Line:
-    """A value of the header that must be there and make sense."""
+    """A value that must be in the header, checked."""
     if name not in header:
         raise end.wrong(f"ends the header, in which “{name}: …” is missing")
     line = header[name]

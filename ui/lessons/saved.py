@@ -1,4 +1,4 @@
-"""The activity `save`: a drawing is attacked, saved in several ways and opened again: which of the files still fool?"""
+"""The activity `save`: a drawing is attacked and saved in several ways; which of the files still fool the model?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ui.words import DEFENDED, FOOLED, epsilon_text, markdown_safe, percent
 
 
 class Saved(Activity):
-    """FGSM at the lesson's ε; where that fools nothing, at the first ε that does."""
+    """FGSM at the lesson's ε; if this does not fool the model, at the first ε that does."""
 
     settings = ("model", "epsilon")
 
@@ -49,8 +49,8 @@ class Saved(Activity):
         which = f" ({', '.join(lasting)})" if lasting else ""
         return Found(
             100 * len(lasting) / len(SAVINGS),
-            f"At ε = {epsilon_text(tried.epsilon)}, the attack outlasts **{len(lasting)} of {len(SAVINGS)}** ways of saving "
-            f"it{which}.",
+            f"At ε = {epsilon_text(tried.epsilon)}, the model is still fooled after **{len(lasting)} of {len(SAVINGS)}** ways "
+            f"of saving the picture{which}.",
         )
 
     def after(self, lesson: Lesson) -> None:
@@ -58,7 +58,7 @@ class Saved(Activity):
         _show(_tried(lesson), load.find(lesson.settings["model"]))
 
     def full_page(self, lesson: Lesson) -> tuple[str, str, dict[str, str]]:
-        """The page for own pictures, where one can photograph a print."""
+        """The picture on the page Your image."""
         model = load.find(lesson.settings["model"])
         query = {"dataset": model.dataset, "a": model.id}
         if st.session_state.get(_key(lesson)) is not None:
@@ -118,7 +118,7 @@ def _show(tried: _Tried, model: Checkpoint) -> None:
     """Every version of the picture with the model's answer."""
     names = model.class_names
     if not tried.fools:
-        st.info("FGSM fools the model on this drawing at no ε of the track. Draw another one.", icon=":material/draw:")
+        st.info("FGSM does not fool the model on this drawing at any ε. Draw another one.", icon=":material/draw:")
         return
     st.markdown(
         f"Without an attack the model says **{markdown_safe(names[tried.label])}**. Attacked with FGSM at "
@@ -131,4 +131,4 @@ def _show(tried: _Tried, model: Checkpoint) -> None:
         verdict, colour = ("✗ FOOLED", FOOLED) if tried.fooled(answer) else ("✓ HELD", DEFENDED)
         shown.append(Picture(pixels, what, f"{names[int(answer.argmax())]} · {percent(float(answer.max()))}", verdict, colour))
     pictures(shown)
-    st.caption("Simulated print: blurred by 0.6 pixels, 80 % of the contrast, grain. A real print differs: try it.")
+    st.caption("Simulated print: blurred by 0.6 pixels, 80 % of the contrast, with grain. A real print differs.")

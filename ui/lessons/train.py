@@ -1,4 +1,4 @@
-"""The activity `train`: the dataset's quick preset, trained while one watches, and its model measured before and after."""
+"""The activity `train`: a training with the dataset's quick preset, and its model measured before and after."""
 
 from __future__ import annotations
 
@@ -32,13 +32,8 @@ class Train(Activity):
             st.info("The model that this training starts from is not on this machine.", icon=":material/inventory_2:")
             return
         st.caption(preset.about)
-        st.button(
-            "Start the training",
-            icon=":material/play_arrow:",
-            type="primary",
-            on_click=_start,
-            args=(lesson, preset),
-        )
+        start = {"on_click": _start, "args": (lesson, preset)}
+        st.button("Start the training", icon=":material/play_arrow:", type="primary", **start)
         if problem := st.session_state.pop("job problem", None):
             st.error(markdown_safe(problem))
 

@@ -26,11 +26,6 @@ def colour(model: str) -> str:
     return STANDARD if model.endswith("-standard") else DEFENDED
 
 
-def short(model: str) -> str:
-    """A model's id without its dataset."""
-    return model.split("/")[1]
-
-
 def comparison(study: Study, record: Record, reading: Reading) -> None:
     """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models."""
     rows = verdicts.table(study, record)
@@ -114,13 +109,13 @@ def _curves(study: Study, record: Record, reading: Reading) -> None:
         tint = next((free for free in (colour(model), *OTHERS) if free not in taken), OTHERS[0])
         for attack, dash in ((reading.fgsm, "solid"), ("PGD", "dash")):
             if (curve := _curve(record, model, attack)) is not None:
-                title = f"{short(model)}, {'PGD-20' if attack == 'PGD' else attack}"
+                title = f"{model.split('/')[1]}, {'PGD-20' if attack == 'PGD' else attack}"
                 traces.append((charts.Trace(title, tint, dash), curve))
     points = [*_crosses(here, reading, False), *_crosses(here, reading, True)]
     charts.show(charts.accuracy_chart(traces, points), key=f"curves {study.key}")
     st.caption(
-        "Lines: measured here, with their 95 % bands. Crosses: what the study published on clean images and under FGSM, at its "
-        "ε under this reading; of a drop what it leaves of the clean accuracy, of a range its lower end."
+        "Lines: measured here, with 95 % bands. Crosses: published clean and FGSM accuracy, at the study's ε under this "
+        "reading. A published drop is subtracted from the clean accuracy; of a range the lower end is drawn."
     )
 
 
@@ -134,10 +129,6 @@ def _curve(record: Record, model: str, attack: str) -> RobustnessCurve | None:
     if len(kept) < 2:
         return None
     return RobustnessCurve(tuple(item.epsilon for item in kept), tuple(item.right for item in kept), kept[0].images)
-
-
-def _percent(found: verdicts.Value | None) -> float | None:
-    return found.percent if found else None
 
 
 def _training(study: Study) -> None:
@@ -163,14 +154,18 @@ def _models(study: Study, record: Record) -> None:
     rows = [row for row in verdicts.table(study, record) if row.cells[0].measured]
     models = list(dict.fromkeys(row.figure.model for row in rows))
     several = len(study.datasets) > 1
-    places = [short(model) + (f"<br>{model.split('/')[0]}" if several else "") for model in models]
+    places = ["<br>".join(model.split("/")[::-1] if several else model.split("/")[1:]) for model in models]
     bars = []
     accuracies = (kind for kind in MEASURES if kind != "zero gradient")
     for kind, tint in zip(accuracies, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=True):
         found = {row.figure.model: row.cells[0].measured for row in rows if row.figure.measures == kind}
         if found:
             error = tuple((one.high - one.low) / 2 if (one := found.get(model)) else 0.0 for model in models)
-            bars.append(charts.Bars(MEASURES[kind], tint, tuple(_percent(found.get(model)) for model in models), error))
+            bars.append(
+                charts.Bars(
+                    MEASURES[kind], tint, tuple(one.percent if (one := found.get(model)) else None for model in models), error
+                )
+            )
     if bars:
         charts.show(charts.bars_chart(places, bars), key=f"models {study.key}")
         st.caption("Error bars: 95 % intervals over test images and seeds.")

@@ -23,7 +23,7 @@ from ui.words import markdown_safe
 
 
 def links(of: Study) -> None:
-    """Links to its models on the Attack and Accuracy pages, at their ε (or at the end of the track, see `beyond`)."""
+    """Links to its models on the Attack and Accuracy pages, at their ε (if it is on the track, see `beyond`)."""
     known = load.catalog()
     here = {name: found for name, found in _offered(of).items() if all(model in known for model in found[0])}
     if not here:
@@ -35,14 +35,14 @@ def links(of: Study) -> None:
 
 
 def beyond(of: Study) -> None:
-    """Say it where the ε of the chosen models lies beyond the Attack page's track."""
+    """Say so if the ε of the chosen models is larger than the Attack page allows."""
     name = st.session_state.get(f"models of {of.key}")
     if name is None:
         return
     models, epsilon = _offered(of)[name]
     info = data.dataset(models[0].split("/")[0])
     if epsilon > info.epsilon_max:
-        st.caption(f"The Attack page ends at ε = {info.epsilon_max:.3f} on {info.title}; the study's {epsilon:g} lies beyond.")
+        st.caption(f"On {info.title} the Attack page ends at ε = {info.epsilon_max:.3f}; the study has ε = {epsilon:g}.")
 
 
 def _offered(of: Study) -> dict[str, tuple[tuple[str, ...], float]]:
@@ -57,14 +57,14 @@ def _offered(of: Study) -> dict[str, tuple[tuple[str, ...], float]]:
 
 
 def attack_query(models: Sequence[str], epsilon: float) -> dict[str, str]:
-    """What a link to the Attack page carries: these models, at this ε as far as its track goes."""
+    """The query of a link to the Attack page: these models at this ε, or at the largest one there."""
     dataset = models[0].split("/")[0]
     at = min(epsilon, data.dataset(dataset).epsilon_max)
     return {"dataset": dataset, "a": models[0], "b": models[-1], "epsilon": f"{at:.6g}"}
 
 
 def accuracy_query(of: Study, models: Sequence[str], epsilon: float) -> dict[str, str]:
-    """What a link to the Accuracy page carries: these models under FGSM and PGD-20, as far as the study goes."""
+    """The query of a link to the Accuracy page: these models under FGSM and PGD-20, up to the study's ε."""
     dataset = models[0].split("/")[0]
     # A study that published a curve is shown up to that curve's end.
     curves = [curve for curve in published_curves(dataset) if f"({of.key})" in curve.title and curve.literal]
@@ -82,13 +82,13 @@ def exports(of: Study, record: Record | None) -> None:
 
 
 def again(of: Study) -> None:
-    """Measure a part of it here and now, or train one of its models again as a job; not for visitors of a public server."""
+    """Measure a part of it now, or train one of its models again; not for visitors of a public server."""
     if not visitor.rules().studies:
         return
     with st.expander("Re-run on this machine", icon=":material/replay:"):
         st.caption(
-            "Measures the first 500 test images (PGD-20: 100, C&W: 10) with the shipped models. The recorded figures above "
-            f"stay; `python -m advcore papers run {of.key}` measures everything and records it."
+            "Measures the shipped models on the first 500 test images (PGD-20: 100, C&W: 10). The recorded figures above do "
+            f"not change; `python -m advcore papers run {of.key}` measures and records everything."
         )
         if st.button("Measure now", icon=":material/play_arrow:", key=f"measure {of.key}"):
             _measure(of)

@@ -1,4 +1,4 @@
-"""A person's photos: kept in their session alone, never in a cache that sessions share."""
+"""A person's photos: kept in their own session, never in a cache that sessions share."""
 
 from __future__ import annotations
 
@@ -38,19 +38,18 @@ T = TypeVar("T")
 THUMB: Shape = (3, 64, 64)
 MAX_PHOTOS = 24
 MAX_HELD = 3 * MAX_PIXELS
-"""How many pixels one session may hold: the server is shared."""
+"""The most pixels that one session may hold."""
 MAX_ALL = 8 * MAX_PIXELS
-"""How many pixels all sessions may hold together."""
+"""The most pixels that all sessions together may hold."""
 MADE_BYTES, MADE_ALL = 192 << 20, 1 << 30
-"""How many bytes of what is computed from photos are kept for one session, and for all."""
+"""The most bytes of results and files from photos that are kept for one session, and for all."""
 _everyone: weakref.WeakSet[Uploads] = weakref.WeakSet()
 _made: weakref.WeakSet[Store] = weakref.WeakSet()
 PACK_AT_ONCE = 4_000_000
-"""Photos of more pixels are encoded only when asked for: that takes seconds."""
+"""Photos of more pixels are encoded only when asked for, since that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
 _SLOW_STRIDE = 4
-_UPLOADS, _MADE, _FILES = "own pictures", "made of own pictures", "files of own pictures"
-_MOST_FILES = 4  # of a large photo each is tens of megabytes
+_UPLOADS, _MADE = "own pictures", "made of own pictures"
 
 
 # --- what the session holds --------------------------------------------------------------------------------------------
@@ -89,11 +88,11 @@ class Uploads:
     def _check_room(self, photo: Photo) -> None:
         more = photo.size[0] * photo.size[1]
         if sum(other.pixels for other in _everyone.copy()) + more > MAX_ALL:
-            raise AdvcoreError(f"{photo.name} was left out: this server holds too many pictures now; try again later.")
+            raise AdvcoreError(f"{photo.name} was left out: this server holds too many pictures now. Try again later.")
         if len(self.photos) >= MAX_PHOTOS or self.pixels + more > MAX_HELD:
             raise AdvcoreError(
-                f"{photo.name} was left out: a session holds {MAX_PHOTOS} pictures and {MAX_HELD // 10**6} megapixels; "
-                "remove some first."
+                f"{photo.name} was left out: a session holds {MAX_PHOTOS} pictures and {MAX_HELD // 10**6} megapixels at most. "
+                "Remove some first."
             )
 
 
@@ -112,26 +111,25 @@ def uploads() -> Uploads:
 
 def forget() -> None:
     """Drop every photo of this session and everything computed from them."""
-    for name in (_UPLOADS, _MADE, _FILES):
+    for name in (_UPLOADS, _MADE):
         st.session_state.pop(name, None)
 
 
 def drop(photo_id: str) -> None:
     """Drop one photo and everything computed from it."""
     uploads().photos.pop(photo_id, None)
-    for name in (_MADE, _FILES):
-        held = st.session_state.get(name)
-        for key in held or ():
-            if photo_id in key or any(isinstance(part, tuple) and photo_id in part for part in key):
-                held.drop(key)
+    held = st.session_state.get(_MADE)
+    for key in held or ():
+        if photo_id in key or any(isinstance(part, tuple) and photo_id in part for part in key):
+            held.drop(key)
 
 
-def made(key: tuple[Hashable, ...], make: Callable[[], T], *, store: str = _MADE, most: int = 24) -> T:
-    """The result of `make`, cached in this session; the least recently used is dropped."""
-    if store not in st.session_state:
-        st.session_state[store] = Store(most, MADE_BYTES, lambda: MADE_ALL - sum(other.size for other in _made.copy()))
-        _made.add(st.session_state[store])
-    held: Store = st.session_state[store]
+def made(key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+    """The result of `make`, cached in this session; the least recently used results are dropped."""
+    if _MADE not in st.session_state:
+        st.session_state[_MADE] = Store(24, MADE_BYTES, lambda: MADE_ALL - sum(other.size for other in _made.copy()))
+        _made.add(st.session_state[_MADE])
+    held: Store = st.session_state[_MADE]
     if key not in held:
         held.put(key, make())
     return held.get(key)
@@ -157,20 +155,18 @@ class Shown:
 
 
 _OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
-"""How many examples of which dataset begin the strip: a cat, a ship, a plane …"""
+"""How many examples of each dataset stand first in the strip."""
 
 
 @st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
 def example_strip(extra: str) -> tuple[tuple[Shown, ...], LabeledImages]:
     """Examples of every kind, shared by all sessions: what they are, and their thumbnails; some of the dataset `extra` too."""
-    found = [
-        (Shown(dataset, item.id, item.title, item.label, item.credit), item)
-        for dataset, most in {**_OFFERED, extra: _OFFERED.get(extra, 3)}.items()
-        for item in examples.examples(dataset)[:most]
-    ]
-    once = {shown.id: (shown, item) for shown, item in reversed(found)}
-    kept = [pair for pair in found if once[pair[0].id] == pair]
-    return tuple(shown for shown, _ in kept), strip([item.open() for _, item in kept], [item.title for _, item in kept])
+    found: dict[str, tuple[Shown, examples.Example]] = {}
+    for dataset, most in {**_OFFERED, extra: _OFFERED.get(extra, 3)}.items():
+        for item in examples.examples(dataset)[:most]:
+            found.setdefault(item.id, (Shown(dataset, item.id, item.title, item.label, item.credit), item))
+    shown, items = zip(*found.values(), strict=True)
+    return shown, strip([item.open() for item in items], [item.title for item in items])
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -281,7 +277,7 @@ def attack_whole(
 
 
 def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
-    """The first ε to show: near the usual one, where the first model is fooled and, if possible, the others hold."""
+    """The first ε to show: near the usual one, where the first model is fooled and, if possible, no other is."""
     first, others = answers[0].attack, [item.attack for item in answers[1:]]
     lost = first.answers != first.label
     held = torch.stack([other.answers == other.label for other in others]).all(0) if others else torch.ones_like(lost)
@@ -314,11 +310,11 @@ def saved(
     whole = answered.whole
     key = ("saved", framed.photo_id, framed.framing, answered.model.id, whole is None, attack, target, epsilon)
     if whole is None:
-        return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon), store=_FILES, most=_MOST_FILES)
+        return made(key, lambda: _saved_view(framed, answered.model, attack, target, epsilon))
     large = whole.photo.size[0] * whole.photo.size[1] > PACK_AT_ONCE
-    if large and not asked and key not in st.session_state.get(_FILES, ()):
+    if large and not asked and key not in st.session_state.get(_MADE, ()):
         return None
-    return made(key, lambda: _saved_whole(answered, whole, attack, epsilon), store=_FILES, most=_MOST_FILES)
+    return made(key, lambda: _saved_whole(answered, whole, attack, epsilon))
 
 
 def _saved_view(framed: FramedPhoto, model: PhotoModel, attack: Attack, target: int | None, epsilon: float) -> Saved:
@@ -382,5 +378,5 @@ def seen_words(model: PhotoModel, framing: Framing) -> str:
     """How the photo became what the models see."""
     words = [size_words(model)]
     words += ["dark made bright"] if framing.invert and model.shape[0] == 1 else []
-    words += ["paper taken off, ink centred"] if framing.ink is not None else []
+    words += ["paper removed, ink centred"] if framing.ink is not None else []
     return " · ".join(words)

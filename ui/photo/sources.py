@@ -29,13 +29,13 @@ SOURCES = {
 }
 INVITATIONS = {
     "upload": "Choose one picture or several, or drop them here. A photo from a phone works well.",
-    "camera": "Allow the camera, then take a photo: of a car, a pet, or a digit on a sheet of paper.",
+    "camera": "Allow the camera, then take a photo of a car, a pet, or a digit on paper.",
     "draw": "Draw with mouse, finger or pen. The models answer after every stroke.",
 }
 _KINDS = "kinds of own pictures"
 _CAMERA_ON = "camera on"
 _PICKED = {"upload": "picture:upload", "camera": "picture:camera"}
-"""Where the session keeps which of its own photos is shown, for each source of such photos."""
+"""By source: the key under which the session keeps which of its own photos is shown."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def photo_from(source: str, dataset: str) -> Given | None:
 
 
 def source_changed() -> None:
-    """Choose models for digits before the person draws one, or for the photo that is shown again."""
+    """Choose models that fit: for digits before a drawing, else for the photo that is shown again."""
     source = st.session_state["source"]
     if source == "draw":
         turn_to(SUBJECTS["digit"])
@@ -115,7 +115,7 @@ def _from_upload() -> Given | None:
 
 
 def _take_in(key: str) -> None:
-    """Keep the photos that the uploader holds, and those alone; the first of the new ones is shown."""
+    """Keep the photos that the uploader holds, drop all others, and show the first new one."""
     uploads, ids = session.uploads(), []
     before = st.session_state.get("uploaded", ())
     uploads.problems.clear()
@@ -175,7 +175,7 @@ def _show(source: str, photo_id: str) -> None:
 
 
 def note_kind(source: str, photo_id: str, dataset: str) -> None:
-    """Keep for which kind of picture the models are that the person sees a photo of their own with."""
+    """Note that the person looks at this photo of their own with models for this kind of picture."""
     if source in {"upload", "camera"}:
         st.session_state.setdefault(_KINDS, {})[photo_id] = kind_of(dataset)
 

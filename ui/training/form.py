@@ -20,7 +20,7 @@ _ADVANCED = ("weight_decay", "label_smoothing", "averaging", "held_out", "evalua
 
 
 def fill(recipe: Recipe) -> None:
-    """Set every control to what the recipe says."""
+    """Set every control to the recipe's value."""
     for name in Recipe.__dataclass_fields__:
         value = getattr(recipe, name)
         st.session_state[_key(name)] = list(value) if isinstance(value, tuple) else value
@@ -28,20 +28,20 @@ def fill(recipe: Recipe) -> None:
 
 
 def forget() -> None:
-    """Drop the values of the controls: the form that is drawn next fills them in again."""
+    """Drop the values of the controls; the form fills them in again when it is drawn next."""
     for name in Recipe.__dataclass_fields__:
         st.session_state.pop(_key(name), None)
 
 
 def drawn_before() -> bool:
-    """Whether the controls still hold their values: Streamlit forgets those of controls that a run does not draw."""
+    """Whether the controls have values: Streamlit drops those of controls that a run does not draw."""
     return _key("defense") in st.session_state
 
 
 def recipe_form(
     info: data.Dataset, architecture: str, known: dict[str, checkpoints.Checkpoint], warm_start: str | None
 ) -> dict[str, Any]:
-    """Draw the controls; returns the recipe's fields as they now stand."""
+    """Draw the main controls; returns their fields of the recipe."""
     values: dict[str, Any] = {"dataset": info.name, "architecture": architecture, "warm_start": warm_start}
     first, second = st.columns([2, 1])
     values["defense"] = first.selectbox(
@@ -53,14 +53,15 @@ def recipe_form(
         values["epsilon"] = _number(second, "epsilon")
         second.caption(f"ε = {epsilon_text(values['epsilon'])}")
     if defense.needs_teacher:
-        values["teacher"] = st.selectbox(
-            "Teacher", list(known), format_func=lambda name: known[name].title, key=_known("teacher", list(known))
-        )
+        names, key = list(known), _key("teacher")
+        if st.session_state.get(key) not in names and names:
+            st.session_state[key] = names[0]
+        values["teacher"] = st.selectbox("Teacher", names, format_func=lambda name: known[name].title, key=key)
     return values | _numbers(_BASIC)
 
 
 def advanced(architecture: str, defense: str) -> dict[str, Any]:
-    """Draw the controls few people need; returns the recipe's fields they stand for."""
+    """Draw the advanced controls; returns their fields of the recipe."""
     one, two, three = st.columns(3)
     values: dict[str, Any] = {
         "optimizer": _choice(one, "optimizer", OPTIMIZERS),
@@ -103,11 +104,3 @@ def _choice(place: DeltaGenerator, name: str, titles: Mapping[str, str]) -> str:
 
 def _key(name: str) -> str:
     return f"recipe {name}"
-
-
-def _known(name: str, options: list[str]) -> str:
-    """The key of a control whose options change."""
-    key = _key(name)
-    if st.session_state.get(key) not in options and options:
-        st.session_state[key] = options[0]
-    return key

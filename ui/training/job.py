@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -58,17 +59,17 @@ def option(job: queue.Job) -> str:
 
 
 def watched(job: queue.Job) -> None:
-    """Draw a training and its result, again and again while anything changes."""
+    """Draw a training and its result, and draw them again while anything changes."""
     usual = pace(job)
     st.fragment(_watch, run_every=usual)(job.id, usual)
 
 
 def pace(job: queue.Job) -> float | None:
-    """Seconds between two drawings: while it runs, while before and after are measured, and none when all is done."""
+    """Seconds between two drawings; None when it is over and its result is measured."""
     if not job.over:
         return 1.0
     made = made_by(job)
-    return None if made is None or compared(made) else 0.5
+    return None if made is None or comparison(made).done else 0.5
 
 
 def _watch(job_id: str, usual: float | None) -> None:
@@ -78,14 +79,15 @@ def _watch(job_id: str, usual: float | None) -> None:
         job = queue.find(job_id, visitor.owner())
     except AdvcoreError:
         st.rerun()
-    if pace(job) != usual:
+    now = pace(job)
+    if now != usual:
         st.rerun()  # before anything is drawn: what is opened or clicked here would be lost
     panel(job)
-    made = made_by(job)
-    if made:
-        result(made)
-        if pace(job):
-            measure(made)
+    if made := made_by(job):
+        shown = comparison(made)
+        result(shown)
+        if now:
+            measured.ask(shown.wanted)
     elif job.state == "finished":
         st.info("Its model is no longer among the models: it was deleted.", icon=":material/inventory_2:")
 
@@ -114,9 +116,9 @@ def panel(job: queue.Job) -> None:
 
 
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
-    """The share that is done, and the same in words."""
+    """The share that is done, and the state in words."""
     if job.state == "queued":
-        return 0.0, "Queued behind another training. It starts by itself, also when this page is closed."
+        return 0.0, "Queued behind another training. It starts by itself, even when this page is closed."
     if last.get("phase") == "measuring":
         done = float(last.get("done", 0.0))
         return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {done:.0%}"
@@ -150,8 +152,8 @@ def _charts(steps: Sequence[Row], job: queue.Job) -> None:
         charts.show(charts.loss_chart(steps, _colour(job)), key=f"loss {job.id}")
     if seen := next((row["evaluation"] for row in reversed(steps) if isinstance(row.get("evaluation"), dict)), None):
         st.caption(
-            f"Accuracies on {seen['images']:.0f} images held out of the training split (the test split is not touched), "
-            f"attacked at ε = {epsilon_text(seen['epsilon'])}."
+            f"Accuracy on {seen['images']:.0f} held-out images of the training split, attacked at "
+            f"ε = {epsilon_text(seen['epsilon'])}. The test split is not used."
         )
     if warning := next((row["warning"] for row in reversed(steps) if row.get("warning")), None):
         st.warning(markdown_safe(str(warning)), icon=":material/science:")
@@ -165,7 +167,7 @@ def buttons(job: queue.Job) -> None:
     """What can be done with the job in its state. A running one is stopped before it can be deleted."""
     offered = []
     if not job.over:
-        offered.append(("Stop", ":material/stop:", queue.stop, "Saves its state and ends; it can be resumed."))
+        offered.append(("Stop", ":material/stop:", queue.stop, "Saves its state and stops; it can be resumed."))
     if job.resumable:
         offered.append(("Resume", ":material/play_arrow:", queue.resume, "Continues from the saved state."))
     if job.restartable:
@@ -200,7 +202,7 @@ def delete(job_id: str) -> None:
 
 
 def undelete(job_id: str) -> None:
-    """Take back the deletion, and show the job again."""
+    """Undo the deletion, and show the job again."""
     st.session_state.pop("deleted job", None)
     if act(queue.restore, job_id):
         st.session_state["job"] = job_id
@@ -212,15 +214,15 @@ def recipe_details(recipe: Recipe) -> None:
         st.markdown(f"**{DEFENSES[recipe.defense].title}**: {markdown_safe(DEFENSES[recipe.defense].described)}")
         values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
         st.dataframe([{"setting": key, "value": value} for key, value in values.items()], hide_index=True, width="content")
-        st.caption(
-            "On the command line, on this machine or on a larger one (`torchrun --nproc-per-node N -m advcore train …`):"
-        )
+        st.caption("On the command line (on several GPUs: `torchrun --nproc-per-node N -m advcore train …`):")
         st.code(recipe.command, language="bash", wrap_lines=True)
 
 
 # --- its result --------------------------------------------------------------------------------------------------------------
 
 
+GREY_IMAGES, COLOUR_IMAGES = 500, 200
+"""How many test images before and after are compared on."""
 ATTACKS: dict[str, attacks.Attack] = {"PGD-10": attacks.PGD(steps=10), "FGSM": attacks.FGSM()}
 
 
@@ -242,9 +244,14 @@ class Comparison:
         return self.models[-1]
 
     @property
+    def wanted(self) -> dict[measured.Curve, int]:
+        """Every curve with its number of images."""
+        return {curve: self.count for curves in self.curves.values() for curve in curves}
+
+    @property
     def measured(self) -> int:
-        """The number of images that every curve has."""
-        return min(measured.images_measured(curve, self.count) for curves in self.curves.values() for curve in curves)
+        """The number of images on which every curve is measured."""
+        return min(itertools.starmap(measured.images_measured, self.wanted.items()))
 
     @property
     def done(self) -> bool:
@@ -252,7 +259,7 @@ class Comparison:
         return self.measured >= self.count
 
     def seen(self, attack: str) -> list[Predictions]:
-        """What each of the models answered under the attack, on the images that every curve has; none before the first."""
+        """Each model's answers under the attack, on the images on which every curve is measured; empty before the first."""
         found = [measured.so_far(curve, self.measured) for curve in self.curves[attack]]
         return [part for part in found if part]
 
@@ -262,7 +269,7 @@ class Comparison:
 
 
 def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
-    """The job's model, also when it has been renamed; None when it was deleted."""
+    """The job's model, even if it was renamed; None if it was deleted."""
     if job.state != "finished":
         return None
     for _ in range(2):
@@ -270,12 +277,12 @@ def made_by(job: queue.Job) -> checkpoints.Checkpoint | None:
             mine = item.own and (item.provenance.get("job") == job.id or item.id == job.checkpoint)
             if mine and item.path.exists():
                 return item
-        load.read_again()  # it may be older than the model
+        load.read_again()  # the listing may be older than the model
     return None
 
 
 def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
-    """The model to compare with: the one training started from, else the standard model of the same architecture."""
+    """The model to compare with: the one that training started from, else the standard model of the same architecture."""
     known = load.catalog(made.recipe.dataset)
     alike = [
         item
@@ -286,7 +293,7 @@ def baseline(made: checkpoints.Checkpoint) -> checkpoints.Checkpoint | None:
 
 
 def standing(made: checkpoints.Checkpoint, before: checkpoints.Checkpoint | None) -> str:
-    """What the new model is compared with, and what else than the defense differs, in a sentence of Markdown."""
+    """What the new model is compared with, and how their trainings differ, in a sentence of Markdown."""
 
     def work(recipe: Recipe) -> str:
         return f"{'all' if recipe.images is None else f'{recipe.images:,}'} images × {recipe.epochs} epochs"
@@ -308,22 +315,21 @@ def comparison(made: checkpoints.Checkpoint) -> Comparison:
     at = made.recipe.epsilon or info.epsilon
     grid = sorted({*data.even_epsilons(info.epsilon_max, 5), at})
     curves = {title: tuple(measured.curve(item.id, attack, grid) for item in models) for title, attack in ATTACKS.items()}
-    return Comparison(models, at, min(500 if info.grey else 200, len(load.dataset(info.name))), curves)
+    return Comparison(models, at, min(GREY_IMAGES if info.grey else COLOUR_IMAGES, len(load.dataset(info.name))), curves)
 
 
-def result(made: checkpoints.Checkpoint) -> None:
-    """The result of a finished job: its figures, one picture, and its curves, before and after, as far as measured."""
-    shown = comparison(made)
+def result(shown: Comparison) -> None:
+    """The result of a finished job as far as it is measured: its figures, one picture, and its curves before and after."""
     if not shown.measured:
         st.progress(0.0, f"Measuring the models on the first {shown.count} test images …")
         return
     _outcome(shown)
     before = shown.models[0] if len(shown.models) > 1 else None
     many = f"the first {shown.measured:,} test images" + ("" if shown.done else f" of {shown.count:,}, still measuring")
-    st.caption(f"{standing(made, before)} Every figure on this page is of {many}.")
+    st.caption(f"{standing(shown.made, before)} Every figure on this page was measured on {many}.")
     at = shown.epsilon
     if masked(shown.accuracy("FGSM", at)[-1], shown.accuracy("PGD-10", at)[-1]):
-        words = "Its accuracy under PGD is far below that under FGSM: a part of its robustness is masked, not real."
+        words = "Its accuracy under PGD is far below that under FGSM: part of its robustness is masked."
         st.info(words, icon=":material/science:")
     telling = _telling_image(shown)
     _links(shown, telling)
@@ -333,7 +339,7 @@ def result(made: checkpoints.Checkpoint) -> None:
 
 
 def _outcome(shown: Comparison) -> None:
-    """The figures in three lines, the most telling one first and large."""
+    """The figures in three lines, the first one large."""
     at = shown.epsilon
     lines = [
         _line(f"Under PGD-10 at ε = {at:.3g}", shown.accuracy("PGD-10", at)),
@@ -367,7 +373,7 @@ _CSS = """<style>
 
 
 def _telling_image(shown: Comparison) -> int | None:
-    """The first test image that both models know, that PGD-10 fools the baseline on and not the new model; None without."""
+    """The first test image that both get right and on which PGD-10 fools only the baseline; None if there is none."""
     seen = shown.seen("PGD-10")
     if len(seen) < 2:
         return None
@@ -389,19 +395,8 @@ def _chart(shown: Comparison) -> None:
     st.caption(f"Accuracy under {attack}; dotted: ε = {epsilon_text(shown.epsilon)}; bands 95 % (Wilson).")
 
 
-def measure(made: checkpoints.Checkpoint) -> None:
-    """Have the comparison measured in the background."""
-    shown = comparison(made)
-    measured.ask({curve: shown.count for curves in shown.curves.values() for curve in curves})
-
-
-def compared(made: checkpoints.Checkpoint) -> bool:
-    """Whether the comparison is measured."""
-    return comparison(made).done
-
-
 def _links(shown: Comparison, image: int | None) -> None:
-    """The next step, and the other pages that show the new model; all in this session."""
+    """Links to the pages that show the new model."""
     made, first = shown.made, shown.models[0]
     dataset = made.recipe.dataset
     attack = {"dataset": dataset, "a": first.id, "b": made.id, "attack": "pgd", "epsilon": f"{shown.epsilon:.6g}"}

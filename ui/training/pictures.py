@@ -26,6 +26,6 @@ def before_and_after(models: Sequence[checkpoints.Checkpoint], attack: attacks.A
         drawn.append(Picture(seen.attacked[0], f"{when}: attacked", says, verdict, colour))
     pictures(drawn)
     st.caption(
-        f"Test image {index}, the first one that {attacks.title(attack)} at ε = {epsilon:.3g} fools the model on before the "
+        f"Test image {index}: the first on which {attacks.title(attack)} at ε = {epsilon:.3g} fools the model before the "
         "training and not after it. Each model is attacked with its own gradient."
     )

@@ -94,9 +94,14 @@ def films(scene: Scene) -> None:
         key = chosen("toward", others, default, key=f"toward:{info.name}")
         toward = st.selectbox("Toward", others, key=key, width=200)
         norm: Norm = st.segmented_control(
-            "Norm of the budget", list(NORMS), format_func=NORMS.get, key=chosen("norm", list(NORMS), "linf"), required=True
+            "Norm of the budget",
+            list(NORMS),
+            format_func=NORMS.get,
+            key=chosen("norm", list(NORMS), "linf", key="norm:film"),
+            required=True,
         )
-    remember(info.name, toward=toward, norm=norm)
+    remember(info.name, toward=toward)
+    remember("film", norm=norm)
     epsilons = far_epsilons(info, norm)
     tasks = []
     for asked in map(scene.asked, scene.models):
