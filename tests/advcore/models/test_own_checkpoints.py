@@ -20,13 +20,11 @@ def test_rename() -> None:
     assert not before.path.exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", ".", "..", "../up", "a/b", "a\\b", "/etc/passwd", ".hidden", "x" * 200, "a\nb", "a\x00b", "-x"]
-)
-def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+def test_a_name_that_is_no_name_is_refused() -> None:
     own()
-    with pytest.raises(CheckpointError):
-        checkpoints.rename("digits/mine", name)
+    for name in ("", " ", ".", "..", "../up", "a/b", "a\\b", "/etc/passwd", ".hidden", "x" * 200, "a\nb", "a\x00b", "-x"):
+        with pytest.raises(CheckpointError):
+            checkpoints.rename("digits/mine", name)
     assert files() == ["models/digits/mine.safetensors"]
 
 
@@ -55,14 +53,12 @@ def test_shipped_ones_stay_as_they_are() -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "checkpoint_id", ["../models/digits/mine", "digits/../digits/mine", "", "/", "digits/mine.safetensors"]
-)
-def test_an_id_is_looked_up_and_never_a_path(checkpoint_id: str) -> None:
+def test_an_id_is_looked_up_and_never_a_path() -> None:
     own()
-    for change in (checkpoints.delete, lambda item: checkpoints.rename(item, "x")):
-        with pytest.raises(CheckpointError, match="There is no checkpoint"):
-            change(checkpoint_id)
+    for checkpoint_id in ("../models/digits/mine", "digits/../digits/mine", "", "/", "digits/mine.safetensors"):
+        for change in (checkpoints.delete, lambda item: checkpoints.rename(item, "x")):
+            with pytest.raises(CheckpointError, match="There is no checkpoint"):
+                change(checkpoint_id)
     assert len(files()) == 1
 
 

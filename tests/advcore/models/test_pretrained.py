@@ -40,18 +40,17 @@ def put(folder: Path, name: str, data: bytes) -> Path:
     return file
 
 
-def weights_of(name: str, *, legacy: bool = False, classes: int = 1000) -> bytes:
-    """A .pth file of random weights, in torch's present form or the one before 2020."""
-    torch.manual_seed(3)
-    network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+def saved(value: object, **options: bool) -> bytes:
     buffer = io.BytesIO()
-    torch.save(network.state_dict(), buffer, _use_new_zipfile_serialization=not legacy)
+    torch.save(value, buffer, **options)
     return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
 def mobile() -> bytes:
-    return weights_of("mobilenet_v3_large")
+    """A .pth file of random weights."""
+    torch.manual_seed(3)
+    return saved(torchvision.models.mobilenet_v3_large(weights=None).state_dict())
 
 
 def test_an_empty_cache_says_why_each_is_missing(cache):
@@ -91,13 +90,16 @@ def test_the_model_is_torchvisions_with_normalization_inside(cache, mobile):
     assert (attacked - images).abs().max() <= 2 / 255
 
 
-def test_files_in_torchs_old_form_are_read_too(cache):
-    put(cache, "resnet18", weights_of("resnet18", legacy=True))
-    assert probabilities(pretrained.find("imagenet/resnet18").model(), torch.rand(1, 3, 224, 224)).shape == (1, 1000)
+def test_files_in_torchs_form_before_2020_are_read_too(cache, mobile):
+    weights = torch.load(io.BytesIO(mobile), weights_only=True)
+    put(cache, "mobilenet_v3_large", saved(weights, _use_new_zipfile_serialization=False))
+    model = pretrained.find("imagenet/mobilenet_v3_large").model()
+    assert probabilities(model, torch.rand(1, 3, 224, 224)).shape == (1, 1000)
 
 
 def test_a_photo_is_attacked_at_its_own_size(cache):
-    put(cache, "resnet18", weights_of("resnet18"))
+    torch.manual_seed(3)
+    put(cache, "resnet18", saved(torchvision.models.resnet18(weights=None).state_dict()))
     model = pretrained.find("imagenet/resnet18").model()
     picture = Photo("p", "JPEG", torch.randint(0, 256, (3, 600, 800), dtype=torch.uint8))
     view = View(frame(picture, SHAPE), SHAPE)
@@ -141,46 +143,36 @@ class Exploit:
 def hostile_files() -> list[bytes]:
     files = [pickle.dumps(Exploit()), pickle.dumps({"weight": Exploit()})]
     for value in (Exploit(), {"conv1.weight": Exploit()}, {"conv1.weight": torch.zeros(1), "more": Exploit()}):
-        for new in (True, False):
-            buffer = io.BytesIO()
-            torch.save(value, buffer, _use_new_zipfile_serialization=new)
-            files.append(buffer.getvalue())
+        files += [saved(value, _use_new_zipfile_serialization=new) for new in (True, False)]
     return files
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("index", range(len(hostile_files())))
-def test_hostile_pickles_run_nothing(cache, index):
-    put(cache, "resnet18", hostile_files()[index])
-    with pytest.raises(ModelError, match="more than weights"):
-        pretrained.find("imagenet/resnet18").model()
+def test_hostile_pickles_run_nothing(cache):
+    for data in hostile_files():
+        file = put(cache, "resnet18", data)
+        with pytest.raises(ModelError, match="more than weights"):
+            pretrained.find("imagenet/resnet18").model()
+        file.unlink()
 
 
 @pytest.mark.parametrize("case", ["text", "empty", "half", "list", "numbers", "another network", "other classes", "not finite"])
-def test_files_that_are_no_weights_of_this_network_are_refused(cache, case):
-    def saved(value: object) -> bytes:
-        buffer = io.BytesIO()
-        torch.save(value, buffer)
-        return buffer.getvalue()
-
-    whole = weights_of("resnet18") if case in {"half", "not finite"} else b""
-    if case == "not finite":
-        weights = torch.load(io.BytesIO(whole), weights_only=True)
-        weights["fc.bias"][0] = torch.nan
-        whole = saved(weights)
+def test_files_that_are_no_weights_of_this_network_are_refused(cache, mobile, case):
+    weights = torch.load(io.BytesIO(mobile), weights_only=True)
+    bias = "classifier.3.bias"
     data = {
-        "text": b"<html>404</html>",
-        "empty": b"",
-        "half": whole[: len(whole) // 2],
-        "list": saved([torch.zeros(1)]),
-        "numbers": saved({"fc.bias": 3}),
-        "another network": saved({"fc.bias": torch.zeros(1000)}),
-        "other classes": weights_of("resnet18", classes=10) if case == "other classes" else b"",
-        "not finite": whole,
-    }[case]
-    put(cache, "resnet18", data)
-    with pytest.raises(ModelError, match=r"^ResNet-18: .*\.$"):
-        pretrained.find("imagenet/resnet18").model()
+        "text": lambda: b"<html>404</html>",
+        "empty": lambda: b"",
+        "half": lambda: mobile[: len(mobile) // 2],
+        "list": lambda: saved([torch.zeros(1)]),
+        "numbers": lambda: saved({bias: 3}),
+        "another network": lambda: saved({bias: torch.zeros(1000)}),
+        "other classes": lambda: saved(weights | {name: weights[name][:10] for name in (bias, "classifier.3.weight")}),
+        "not finite": lambda: saved(weights | {bias: torch.full((1000,), torch.nan)}),
+    }[case]()
+    put(cache, "mobilenet_v3_large", data)
+    with pytest.raises(ModelError, match=r"^MobileNetV3-Large: .*\.$"):
+        pretrained.find("imagenet/mobilenet_v3_large").model()
 
 
 def test_without_torchvision_the_list_says_so(monkeypatch):
