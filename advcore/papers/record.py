@@ -203,17 +203,16 @@ def value(record: Record | None, of: Sum) -> Value | None:
         return None
     each = [100 * sum(weight * item.share for weight, item in parts) for parts in whole]
     mean, images = statistics.mean(each), min(item.images for parts in whole for _, item in parts)
-    if list(of.values()) == [1.0]:
-        low, high = (100 * end for end in wilson_interval(round(mean * images / 100), images))
-    else:
-        # The seeds share their test images: more seeds do not lessen this part.
-        half = 196 * math.sqrt(statistics.mean(_variance(parts) for parts in whole))
-        low, high = mean - half, mean + half
     spread = statistics.stdev(each) if len(each) > 1 else None
     by_seed = _T.get(len(each) - 1, _T[5]) * spread / math.sqrt(len(each)) if spread is not None else 0.0
-    return Value(
-        mean, mean - math.hypot(mean - low, by_seed), mean + math.hypot(high - mean, by_seed), spread, len(each), images
-    )
+    if list(of.values()) == [1.0]:  # an accuracy, which lies between 0 and 100
+        low, high = (100 * end for end in wilson_interval(round(mean * images / 100), images))
+        low, high = max(0.0, mean - math.hypot(mean - low, by_seed)), min(100.0, mean + math.hypot(high - mean, by_seed))
+    else:
+        # The seeds share their test images: more seeds do not lessen this part.
+        half = math.hypot(196 * math.sqrt(statistics.mean(_variance(parts) for parts in whole)), by_seed)
+        low, high = mean - half, mean + half
+    return Value(mean, low, high, spread, len(each), images)
 
 
 def _variance(parts: list[tuple[float, Measurement]]) -> float:

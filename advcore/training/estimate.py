@@ -124,7 +124,7 @@ def _unfilled(recipe: Recipe, few: data.LabeledImages) -> nn.Module:
 def operations(network: nn.Module, image: torch.Tensor) -> int:
     """The floating-point operations of the network's convolutions and linear layers on one image 1×C×H×W, at least 1.
 
-    Both may be on the meta device. The network is hooked meanwhile: no other thread may use it.
+    Both may be on the meta device. Forward hooks count: no other thread may use the network meanwhile.
     """
     counts = [1]
 
@@ -155,7 +155,7 @@ def work(recipe: Recipe) -> tuple[float, int]:
 
 
 def _watching_passes() -> float:
-    """Gradients that an image held out costs each time: FGSM, PGD, and a prediction for each accuracy."""
+    """The cost of evaluating a held-out image, in gradients: FGSM, PGD, and a prediction for each accuracy."""
     return 1 + watch.EVALUATION_STEPS + 3 * _FORWARD
 
 

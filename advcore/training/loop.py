@@ -37,7 +37,7 @@ _FITTED = 5000  # training images that the whitening filters of a network are ta
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands. `evaluation` is set when one was just made, `model` and `history` once it is finished.
+    """The progress of a training. `evaluation` is set when one was just made, `model` and `history` once it is finished.
 
     `precision` is what the steps are computed in; `history` holds every evaluation of the run, in order.
     """

@@ -78,9 +78,9 @@ def orthogonalized(matrix: Tensor, steps: int = 3) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/): steps along orthogonalized gradients.
 
-    That is for filters O×I×h×w, which keep the norm √O; all else (biases, linear layers) takes Nesterov momentum. `lr` is the
-    rate of the filters (0.24 for batches of 2,000). `weight_decay` is the share that a step at the full rate takes off the
-    other weights.
+    Filters O×I×h×w take such steps and are rescaled to the norm √O; all other parameters (biases, linear layers) take Nesterov
+    momentum. `lr` is the rate of the filters (0.24 for batches of 2,000). `weight_decay` is the share by which a step at the
+    full rate shrinks the other parameters.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0) -> None:

@@ -69,6 +69,11 @@ def test_pgd_leaves_no_more_than_its_runs_at_every_epsilon(model: nn.Module, dig
     assert all(mine <= theirs + 1 for mine, theirs in zip(ours.curve.correct, each.curve.correct, strict=True))
 
 
+def test_what_is_computed_between_two_batches_has_its_gradients(model: nn.Module, digits: LabeledImages) -> None:
+    for _ in worst_case(model, digits[:20], PGD(steps=1), GRID, batch_size=10):
+        assert torch.is_grad_enabled()
+
+
 def test_an_attack_with_one_run_is_read_from_its_predictions(model: nn.Module, digits: LabeledImages) -> None:
     exact = functools.reduce(operator.add, predictions(model, digits, FGSM(), GRID, precision="fp32"))
     assert torch.equal(measured(model, digits, FGSM(), precision="fp32").predicted, exact.worst_case().predicted)

@@ -133,6 +133,9 @@ def test_seeds_are_averaged_and_widen_the_interval() -> None:
     assert several is not None
     assert (several.percent, several.spread, several.seeds, several.images) == (91.0, 1.0, 3, 1000)
     assert several.low < one.low < one.high < several.high
+    near = made(*(measurement(ONE, images((True, right), (False, 1000 - right)), seed=right) for right in (980, 1000)))
+    assert (found := value(near, {ONE: 1.0})) is not None
+    assert found.low < found.percent < found.high == 100, "an accuracy is never above 100 %"
     assert value(made(), {ONE: 1.0}) is None
     assert value(None, {ONE: 1.0}) is None
 

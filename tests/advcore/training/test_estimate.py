@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], float]]:
 @pytest.mark.parametrize("defense", ["standard", "fgsm", "trades"])
 def test_an_estimate_is_near_the_time_it_takes(defense: str, clock: Callable[[], float]) -> None:
     values = {"defense": defense, "epsilon": 0.0 if defense == "standard" else 0.1}
-    recipe = replace(TINY, images=None, epochs=2, evaluations=0, **values)
+    recipe = replace(TINY, evaluations=0, **values)
     told = estimate.estimate(recipe, device=CPU, precision="fp32")
     began = clock()
     *_, last = loop.train(recipe, device=CPU, precision="fp32")
