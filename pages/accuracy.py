@@ -23,7 +23,7 @@ from ui import charts, frame, load, measured, share
 from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
 from ui.downloads import offer_csv
-from ui.frame import chosen, chosen_number, chosen_several, heading, here, remember
+from ui.frame import choose, chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
 from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import curve_command
@@ -147,9 +147,8 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         format_func=lambda name: known[name].title,
         key=chosen_several("models", list(known), pair, key=f"models:{info.name}"),
     )
-    norm = st.radio(
-        "Norm of ε", NORMS, format_func=NORM_TITLES.get, horizontal=True, key=chosen("norm", NORMS, "linf", key="norm:curve")
-    )
+    norms = {norm: NORM_TITLES[norm] for norm in NORMS}
+    norm = choose(st.radio, "Norm of ε", "norm", norms, key="norm:curve", horizontal=True)
     offered = {name: spec for name, spec in attacks.offered().items() if norm in spec.norms}
     names = st.pills(
         "Attacks",
@@ -159,19 +158,18 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         key=chosen_several("attacks", list(offered), ["fgsm", "noise"], key=f"attacks:{norm}"),
         help="PGD-20 takes about twenty times as long as FGSM, AutoAttack thousands of times.",
     )
-    reading = st.radio(
+    reading = choose(
+        st.radio,
         "Accuracy",
-        list(READINGS),
-        format_func=READINGS.get,
-        key=chosen("reading", list(READINGS), "exact"),
+        "reading",
+        READINGS,
         help="At exactly ε: under the attack with that budget. Worst case up to ε: an image on which the model is fooled at a "
         "smaller ε counts as fooled too. This is what robust accuracy at ε means; the curve never rises.",
     )
     counts = sorted({min(count, len(images)) for count in COUNTS})
     usual = counts[min(2, len(counts) - 1)]
-    count = st.select_slider(
-        "Test images", counts, key=chosen("images", counts, usual, key=f"images:{info.name}"), format_func="{:,}".format
-    )
+    titles = {count: f"{count:,}" for count in counts}
+    count = choose(st.select_slider, "Test images", "images", titles, usual, key=f"images:{info.name}")
     # On colour images every ε of the usual grid is a whole or half number of grey levels.
     usual_end, usual_steps = (info.epsilon_max, 20.0 if info.grey else 16.0) if norm == "linf" else (4 * info.l2_budget, 20.0)
     left, right = st.columns(2)

@@ -19,7 +19,7 @@ from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
 from ui.downloads import offer_file
-from ui.frame import chosen, go, heading, here, keep, number, remember, remembered, turn
+from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
 from ui.pickers import (
     about_images,
@@ -151,9 +151,7 @@ def pick_image(scene: Scene) -> None:
         about_images(images, "fp32")
     choice, surprise, more = st.columns([2, 1, 1], vertical_alignment="bottom")
     classes = ["all classes", *images.class_names]
-    only = choice.selectbox(
-        "Class", classes, key=chosen("class", classes, classes[0], key=f"class:{info.name}"), label_visibility="collapsed"
-    )
+    only = choose(choice.selectbox, "Class", "class", classes, key=f"class:{info.name}", bare=True)
     remember(info.name, **{"class": None if only == classes[0] else only})
     of_class = images.labels == classes.index(only) - 1
     matching = list(range(len(images))) if only == classes[0] else of_class.nonzero().flatten().tolist()

@@ -13,7 +13,7 @@ from advcore.evaluation.figures import claimed_epsilon
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load, share
-from ui.frame import chosen, chosen_number, heading, remember
+from ui.frame import choose, chosen_number, heading, remember
 from ui.glossary import tell
 from ui.pickers import about_images, dataset_picker, images_and_models
 from ui.tiles import Tile, tiles
@@ -78,8 +78,8 @@ def page() -> None:
 def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
     """The model to check: at first a defended one, if possible one that was checked when it was made."""
     first = min(known.values(), key=lambda item: ("diagnosis" not in item.metrics, not item.defended)).id
-    key = chosen("model", list(known), first, key=f"model:{info.name}")
-    return known[st.selectbox("Model", list(known), format_func=lambda name: known[name].title, key=key)]
+    titles = {name: item.title for name, item in known.items()}
+    return known[choose(st.selectbox, "Model", "model", titles, first, key=f"model:{info.name}")]
 
 
 def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
@@ -96,9 +96,8 @@ def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
 def measure(info: data.Dataset, images: data.LabeledImages, model: Checkpoint, epsilon: float) -> None:
     """Run the checks: progress, a button to start, stop or continue, and the results so far."""
     counts = sorted({min(count, len(images)) for count in COUNTS})
-    count = st.sidebar.select_slider(
-        "Test images", counts, key=chosen("images", counts, counts[min(1, len(counts) - 1)], key=f"believe images:{info.name}")
-    )
+    usual, key = counts[min(1, len(counts) - 1)], f"believe images:{info.name}"
+    count = choose(st.sidebar.select_slider, "Test images", "images", counts, usual, key=key)
     remember(info.name, images=count)
     request = diagnoses.request(model, epsilon, count)
     running = diagnoses.running(request)

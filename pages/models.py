@@ -24,7 +24,7 @@ from advcore.training import presets
 from ui import frame, load, visitor
 from ui.components.model_list import Line, model_list
 from ui.downloads import offer_csv, offer_file
-from ui.frame import chosen, heading, remember
+from ui.frame import choose, chosen, heading, remember
 from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
@@ -55,15 +55,8 @@ def page() -> None:
 def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
     """The list, of one dataset or all, and beside it the model chosen."""
     groups = by_dataset(known.values())
-    here = [EVERY, *groups]
-    only = st.pills(
-        "Dataset",
-        here,
-        format_func=lambda name: "All" if name == EVERY else dataset_title(name),
-        key=chosen("of", here, EVERY),
-        label_visibility="collapsed",
-        required=True,
-    )
+    titles = {EVERY: "All"} | {name: dataset_title(name) for name in groups}
+    only = choose(st.pills, "Dataset", "of", titles, bare=True, required=True)
     shown = {name: of for name, of in groups.items() if only in (EVERY, name)}
     ids = [item.id for of in shown.values() for item in of]
     name = st.session_state[chosen("model", ids, ids[0])]

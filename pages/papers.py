@@ -11,7 +11,7 @@ from advcore.papers.studies import STUDIES
 from advcore.papers.study import Chart, Study
 from ui import frame
 from ui.downloads import offer_file
-from ui.frame import chosen, heading, remember
+from ui.frame import choose, heading, remember
 from ui.papers import drawings, report, sections
 from ui.words import markdown_safe
 
@@ -30,25 +30,10 @@ def page() -> None:
     cards = {key: card(of) for key, of in STUDIES.items() if of.claim}
     questions = [of for of in STUDIES.values() if not of.claim]
     cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies do not answer, measured here."
-    shown = st.pills(
-        "Study",
-        list(cards),
-        format_func=cards.get,
-        key=chosen("study", list(cards), next(iter(cards))),
-        label_visibility="collapsed",
-        required=True,
-    )
-    asked = None
+    shown, asked = choose(st.pills, "Study", "study", cards, bare=True, required=True), None
     if shown == OPEN:
-        keys = [of.key for of in questions]
-        asked = st.pills(
-            "Question",
-            keys,
-            format_func=lambda key: f"{key} · {markdown_safe(STUDIES[key].title)}",
-            key=chosen("question", keys, keys[0]),
-            label_visibility="collapsed",
-            required=True,
-        )
+        titles = {of.key: f"{of.key} · {markdown_safe(of.title)}" for of in questions}
+        asked = choose(st.pills, "Question", "question", titles, bare=True, required=True)
         question(STUDIES[asked])
     else:
         study(STUDIES[shown])
@@ -77,17 +62,10 @@ def study(of: Study) -> None:
     source = f" · [arXiv {of.arxiv}](https://arxiv.org/abs/{of.arxiv})" if of.arxiv else ""
     st.markdown(f"## {markdown_safe(of.title)}")
     st.markdown(f"**It claims:** {markdown_safe(of.claim)} :small[:gray[{markdown_safe(of.authors)}{source}]]")
-    places = list(range(len(of.readings)))
     reading = of.readings[0]
-    if len(places) > 1:
-        place = st.pills(
-            "Read its ε as",
-            places,
-            format_func=lambda place: markdown_safe(of.readings[place].words),
-            key=chosen("read", places, 0, key=f"read:{of.key}"),
-            required=True,
-        )
-        reading = of.readings[place]
+    if len(of.readings) > 1:
+        words = {place: markdown_safe(each.words) for place, each in enumerate(of.readings)}
+        reading = of.readings[choose(st.pills, "Read its ε as", "read", words, key=f"read:{of.key}", required=True)]
     if found:
         drawings.comparison(of, found, reading)
         st.caption(

@@ -14,7 +14,7 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load, visitor
-from ui.frame import chosen, drop_controls, heading, remember
+from ui.frame import choose, chosen, drop_controls, heading, remember
 from ui.glossary import tell
 from ui.pickers import offer_missing
 from ui.training import job as job_views
@@ -38,13 +38,8 @@ def page() -> None:
         heading("Train a network that resists attacks")
     shown = NEW
     if known:
-        shown = choice.selectbox(
-            "Training",
-            [NEW, *known],
-            format_func=lambda item: "+ New training" if item == NEW else job_views.option(known[item]),
-            key=chosen("job", [NEW, *known], running or NEW),
-            label_visibility="collapsed",
-        )
+        titles = {NEW: "+ New training"} | {item: job_views.option(job) for item, job in known.items()}
+        shown = choose(choice.selectbox, "Training", "job", titles, running, bare=True)
     note_shown(shown)
     with st.container():
         if problem := st.session_state.pop("job problem", None):
@@ -123,18 +118,19 @@ def estimated(recipe: Recipe) -> str:
 def what_to_train() -> tuple[data.Dataset, str, DeltaGenerator]:
     """The dataset, the architecture, and the place beside them for the starting point."""
     trainable = [item for item in data.datasets() if item in data.available("train") and item in load.available()]
-    titles = {item: info.title for item, info in data.datasets().items()}
+    titles = {item: data.datasets()[item].title for item in trainable}
     first = next(item for item in ("mnist", "digits") if item in trainable)
     one, two, three = st.columns(3)
-    name = one.selectbox("Dataset", trainable, format_func=titles.get, key=chosen("dataset", trainable, first))
+    name = choose(one.selectbox, "Dataset", "dataset", titles, first)
     offer_missing(trainable)
     fitting = presets.architectures(name)
-    architecture = two.selectbox(
+    architecture = choose(
+        two.selectbox,
         "Architecture",
-        fitting,
-        format_func=lambda item: ARCHITECTURES[item].title,
+        "architecture",
+        {item: ARCHITECTURES[item].title for item in fitting},
+        key=f"architecture:{name}",
         help="  \n".join(f"**{ARCHITECTURES[item].title}**: {ARCHITECTURES[item].about}" for item in fitting),
-        key=chosen("architecture", fitting, fitting[0], key=f"architecture:{name}"),
     )
     return data.dataset(name), architecture, three
 
@@ -142,16 +138,15 @@ def what_to_train() -> tuple[data.Dataset, str, DeltaGenerator]:
 def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
     """The checkpoint to start from, or SCRATCH; the preset's own until another is chosen."""
     recipe = preset.recipe
-    models = {
-        item.id: item for item in load.catalog(recipe.dataset).values() if item.recipe.architecture == recipe.architecture
-    }
-    starts = [SCRATCH, *models]
-    usual = recipe.warm_start if recipe.warm_start in models else SCRATCH
-    return place.selectbox(
+    fitting = [item for item in load.catalog(recipe.dataset).values() if item.architecture == recipe.architecture]
+    starts = {SCRATCH: "from scratch"} | {item.id: item.title for item in fitting}
+    return choose(
+        place.selectbox,
         "Starting point",
+        "start",
         starts,
-        format_func=lambda item: "from scratch" if item == SCRATCH else models[item].title,
-        key=chosen("start", starts, usual, key=f"start:{recipe.dataset}:{recipe.architecture}:{preset.name}"),
+        recipe.warm_start if recipe.warm_start in starts else SCRATCH,
+        key=f"start:{recipe.dataset}:{recipe.architecture}:{preset.name}",
         help="Training can continue from a model of the same architecture.",
     )
 

@@ -7,7 +7,7 @@ import streamlit as st
 from advcore import attacks
 from advcore.errors import AdvcoreError
 from ui import frame
-from ui.frame import chosen, heading, remember, remembered
+from ui.frame import choose, heading, remember, remembered
 from ui.links import link
 from ui.pickers import about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
 from ui.scene import open_scene
@@ -40,14 +40,8 @@ def page() -> None:
         target_name = pick_target(info, images)
     scene = open_scene(info, images, known, models, attack_name, target_name)
     remember(info.name, epsilon=scene.epsilon)
-    part = st.segmented_control(
-        "Part",
-        list(PARTS),
-        format_func=lambda name: PARTS[name][0],
-        key=chosen("part", list(PARTS), "map"),
-        required=True,
-        label_visibility="collapsed",
-    )
+    titles = {name: title for name, (title, _) in PARTS.items()}
+    part = choose(st.segmented_control, "Part", "part", titles, bare=True, required=True)
     remember(part=part)
     try:
         PARTS[part][1](scene)

@@ -20,7 +20,7 @@ from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
 from ui.downloads import offer_file
-from ui.frame import chosen, heading, here, number, remember, turn
+from ui.frame import choose, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
 from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
@@ -41,13 +41,8 @@ def page() -> None:
     """The photo, what it is, what the models say of it, the attack on it, and the attacked picture to download."""
     heading("Now try it with your picture", wide=True)
     with st.container(horizontal=True, vertical_alignment="bottom", key="ask"):
-        source = st.segmented_control(
-            "Where is the picture?",
-            list(SOURCES),
-            format_func=SOURCES.get,
-            key=chosen("source", list(SOURCES), "examples"),
-            on_change=source_changed,
-        )
+        where = "Where is the picture?"
+        source = choose(st.segmented_control, where, "source", SOURCES, on_change=source_changed)
         dataset = ask_kind(st.container(width="content"))
     beside = source in {"draw", "camera"}  # these stand in the picture's own column
     given = None if beside else photo_from(source, dataset)
@@ -176,13 +171,8 @@ def framing_controls(model: PhotoModel, photo: Photo) -> tuple[str, dict[str, An
             key="find",
             help=f"Find the ink and frame it as in {about(model.dataset).title}: bright on dark, centred, of the same size.",
         )
-    reach = st.radio(
-        "Attack",
-        list(REACHES),
-        format_func=REACHES.get,
-        captions=[size_words(model), f"all its {photo.size[0]}×{photo.size[1]} pixels"],
-        key=chosen("reach", list(REACHES), "view"),
-    )
+    captions = [size_words(model), f"all its {photo.size[0]}×{photo.size[1]} pixels"]
+    reach = choose(st.radio, "Attack", "reach", REACHES, captions=captions)
     return reach, {"invert": invert, "plain": plain}
 
 
@@ -218,12 +208,12 @@ def attack_controls(model: PhotoModel, reach: str) -> tuple[str, str]:
         only=["fgsm"] if full else None,
         help="On whole pictures, other attacks can be made on the command line." if full else None,
     )
-    classes = [ANY, *model.class_names]
-    target = st.selectbox(
+    target = choose(
+        st.selectbox,
         "Target class",
-        classes,
-        format_func=lambda name: "away from its own answer" if name == ANY else name,
-        key=chosen("target", classes, ANY, key=f"target:{model.dataset}"),
+        "target",
+        {ANY: "away from its own answer"} | {name: name for name in model.class_names},
+        key=f"target:{model.dataset}",
         help="Without a target, the attack moves away from each model's own answer, since the true class is not known.",
     )
     st.caption(f"Device: {load.device_text('fp32')}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,6 +205,29 @@ def chosen(name: str, options: Sequence[T], default: T, *, key: str | None = Non
     if asked is not None and asked not in by_text:
         _refuse(name, asked, text(st.session_state[key]))
     return key
+
+
+def choose(
+    widget: Callable[..., Any],
+    label: str,
+    name: str,
+    options: Iterable[T],
+    default: T | None = None,
+    *,
+    key: str | None = None,
+    bare: bool = False,
+    **more: Any,
+) -> Any:
+    """Draw a control (`st.selectbox`, `st.pills` …) whose value `chosen` sets; returns the value.
+
+    `options` are the values, or by value how each is shown. The default is the first. `bare`: without a visible label.
+    """
+    values = list(options)
+    if isinstance(options, Mapping):
+        more["format_func"] = options.get
+    if bare:
+        more["label_visibility"] = "collapsed"
+    return widget(label, values, key=chosen(name, values, values[0] if default is None else default, key=key), **more)
 
 
 def chosen_several(name: str, options: Sequence[str], default: Sequence[str], *, key: str | None = None) -> str:

@@ -12,7 +12,7 @@ from advcore.errors import AdvcoreError
 from advcore.models import pretrained
 from advcore.models.checkpoints import Checkpoint
 from ui import load, visitor
-from ui.frame import Finished, chosen
+from ui.frame import Finished, choose, chosen
 from ui.words import markdown_safe
 
 ANY = "any"
@@ -27,21 +27,11 @@ def dataset_picker(*, bare: bool = False) -> data.Dataset:
     def rank(name: str) -> tuple[bool, bool]:
         return name not in known, name not in compared
 
-    order = sorted(here, key=rank)
-    titles = {name: info.title for name, info in data.datasets().items()}
-
-    def label(name: str) -> str:
-        return (
-            titles.get(name, name) + ("" if name in known else " · no model yet") + (" · samples" if here[name].samples else "")
-        )
-
-    name = st.selectbox(
-        "Dataset",
-        order,
-        format_func=label,
-        key=chosen("dataset", order, order[0]),
-        label_visibility="collapsed" if bare else "visible",
-    )
+    titles = {}
+    for name in sorted(here, key=rank):
+        notes = [" · no model yet"] * (name not in known) + [" · samples"] * here[name].samples
+        titles[name] = data.datasets()[name].title + "".join(notes)
+    name = choose(st.selectbox, "Dataset", "dataset", titles, bare=bare)
     return data.dataset(name)
 
 
@@ -88,13 +78,9 @@ def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> tuple[Check
     """Models A and B."""
 
     def pick(letter: str, default: str) -> Checkpoint:
-        name = st.selectbox(
-            f"Model {letter.upper()}",
-            list(known),
-            format_func=lambda name: f"{letter.upper()}: {known[name].title}",
-            key=chosen(letter, list(known), default, key=f"{letter}:{info.name}"),
-            label_visibility="collapsed",
-        )
+        titles = {name: f"{letter.upper()}: {item.title}" for name, item in known.items()}
+        label, key = f"Model {letter.upper()}", f"{letter}:{info.name}"
+        name = choose(st.selectbox, label, letter, titles, default, key=key, bare=True)
         return known[name]
 
     a, b = default_pair(known)
@@ -103,14 +89,8 @@ def pick_models(info: data.Dataset, known: dict[str, Checkpoint]) -> tuple[Check
 
 def pick_target(info: data.Dataset, images: data.LabeledImages) -> str:
     """The name of the class to reach (ANY: untargeted)."""
-    classes = [ANY, *images.class_names]
-    return st.selectbox(
-        "Target class",
-        classes,
-        format_func=lambda name: "Any wrong class" if name == ANY else f"Toward {name}",
-        key=chosen("target", classes, ANY, key=f"target:{info.name}"),
-        label_visibility="collapsed",
-    )
+    titles = {ANY: "Any wrong class"} | {name: f"Toward {name}" for name in images.class_names}
+    return choose(st.selectbox, "Target class", "target", titles, key=f"target:{info.name}", bare=True)
 
 
 MOST_PASSES = 1000
@@ -126,16 +106,10 @@ def interactive_attacks() -> dict[str, attacks.AttackSpec]:
 def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help: str | None = None, bare: bool = False) -> str:
     """The attack on one image: the name of its entry, among those in `only`. `bare`: without a visible label."""
     found = interactive_attacks()
-    names = [name for name in found if only is None or name in only]
-    key = chosen("attack", names, names[0], key=f"attack:{scope}" if scope else None)
-    return st.selectbox(
-        "Attack",
-        names,
-        format_func=lambda name: attacks.title(found[name].kind()),
-        key=key,
-        help=help or found[st.session_state[key]].about,
-        label_visibility="collapsed" if bare else "visible",
-    )
+    titles = {name: attacks.title(spec.kind()) for name, spec in found.items() if only is None or name in only}
+    key = chosen("attack", list(titles), next(iter(titles)), key=f"attack:{scope}" if scope else None)
+    help = help or found[st.session_state[key]].about
+    return choose(st.selectbox, "Attack", "attack", titles, key=key, help=help, bare=bare)
 
 
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:

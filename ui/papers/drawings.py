@@ -14,7 +14,7 @@ from advcore.papers.record import Record, value
 from advcore.papers.studies import FEWEST
 from advcore.papers.study import Chart, Figure, Reading, Study
 from ui import charts, load
-from ui.frame import chosen
+from ui.frame import choose
 from ui.papers.report import MEASURES
 from ui.words import DEFENDED, FOOLED, OTHERS, STANDARD, markdown_safe
 
@@ -100,8 +100,8 @@ def _curves(study: Study, record: Record, reading: Reading) -> None:
         return
     dataset = names[0]
     if len(names) > 1:
-        key = chosen("data", names, names[0], key=f"data:{study.key}")
-        dataset = st.selectbox("Dataset", names, format_func=lambda name: data.dataset(name).title, key=key)
+        titles = {name: data.dataset(name).title for name in names}
+        dataset = choose(st.selectbox, "Dataset", "data", titles, key=f"data:{study.key}")
     here = [figure for figure in study.figures if figure.dataset == dataset]
     traces: list[tuple[charts.Trace, RobustnessCurve]] = []
     for model in dict.fromkeys(reading.model(figure) for figure in here):

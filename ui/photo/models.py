@@ -14,7 +14,7 @@ from advcore.models.checkpoints import Checkpoint
 from advcore.models.pretrained import Pretrained
 from advcore.photos.subjects import SUBJECTS
 from ui import load, visitor
-from ui.frame import chosen
+from ui.frame import choose, chosen
 from ui.pickers import default_pair
 from ui.words import markdown_safe
 
@@ -102,10 +102,9 @@ def model_pickers(dataset: str) -> list[PhotoModel]:
     st.selectbox("Trained on", group, format_func=titles.get, key="dataset")
     pair = dict.fromkeys(default_pair(models)) if models else ()
     for letter, default in zip("ab", pair, strict=False):
-        options = [name for name, item in models.items() if not picked or item.shape == picked[0].shape]
-        key = chosen(letter, options, default if default in options else options[0], key=f"{letter}:{dataset}")
-        name = st.selectbox(f"Model {letter.upper()}", options, format_func=lambda name: models[name].title, key=key)
-        picked.append(models[name])
+        options = {name: item.title for name, item in models.items() if not picked or item.shape == picked[0].shape}
+        label, default = f"Model {letter.upper()}", default if default in options else None
+        picked.append(models[choose(st.selectbox, label, letter, options, default, key=f"{letter}:{dataset}")])
     return picked
 
 

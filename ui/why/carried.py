@@ -16,7 +16,7 @@ from advcore.models import checkpoints
 from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
 from ui.downloads import offer_csv
-from ui.frame import chosen, chosen_number, remember
+from ui.frame import choose, chosen_number, remember
 from ui.pictures import Picture, pictures
 from ui.scene import Scene
 from ui.why import results, wait
@@ -105,10 +105,8 @@ def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[flo
         epsilon = st.number_input("ε (L∞)", 0.001, info.epsilon_max, step=step, format="%.4f", key=key, width=150)
         places = []
         for label, name, default in zip(("Made on", "Tried on"), ("source", "victim"), scene.models, strict=True):
-            at = st.selectbox(
-                label, ids, format_func=titles.get, key=chosen(name, ids, default.id, key=_key(scene, name)), width=300
-            )
-            places.append(ids.index(at))
+            key = _key(scene, name)
+            places.append(ids.index(choose(st.selectbox, label, name, titles, default.id, key=key, width=300)))
     remember(info.name, epsilon=epsilon, source=ids[places[0]], victim=ids[places[1]])
     return epsilon, places[0], places[1]
 

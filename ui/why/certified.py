@@ -13,7 +13,7 @@ from advcore.evaluation.smoothing import ALPHA, Bracket, attack_sizes, bracket
 from advcore.models.checkpoints import Checkpoint
 from ui import charts
 from ui.downloads import offer_csv
-from ui.frame import chosen, chosen_number, remember, remembered
+from ui.frame import choose, chosen_number, remember, remembered
 from ui.links import link
 from ui.scene import Scene
 from ui.tiles import Tile, tiles
@@ -62,13 +62,10 @@ def _controls(scene: Scene) -> tuple[float, int]:
     with st.container(horizontal=True):
         key = chosen_number("sigma", 0.05, 1.0, 0.25, scope=scene.info.name, key=f"sigma:{scene.info.name}")
         sigma = st.slider("σ of the noise (pixel space)", 0.05, 1.0, step=0.05, key=key, width=420)
-        by_text = {str(count): count for count in SAMPLES}
-        key = chosen("samples", list(by_text), str(SAMPLES[0]))
-        samples = st.segmented_control(
-            "Votes", list(by_text), format_func=lambda text: f"{by_text[text]:,}", key=key, required=True
-        )
+        counts = {count: f"{count:,}" for count in SAMPLES}
+        samples = choose(st.segmented_control, "Votes", "samples", counts, required=True)
     remember(scene.info.name, sigma=sigma, samples=samples)
-    return sigma, by_text[samples]
+    return sigma, samples
 
 
 def _offer_noise(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from advcore.images.encode import png, to_bytes
 from advcore.models.checkpoints import Checkpoint
 from ui import load
 from ui.downloads import offer_csv, offer_file
-from ui.frame import chosen, remember
+from ui.frame import choose, remember
 from ui.pictures import Picture, pictures
 from ui.scene import Scene
 from ui.why import results, wait
@@ -34,15 +34,7 @@ def draw(scene: Scene) -> None:
 
 def gradients(scene: Scene) -> None:
     """The image and the input gradient of A and of B, with figures."""
-    scales = list(SCALES)
-    scale = st.segmented_control(
-        "Scale of the gradients",
-        scales,
-        format_func=SCALES.get,
-        key=chosen("scale", scales, scales[0]),
-        required=True,
-        label_visibility="collapsed",
-    )
+    scale = choose(st.segmented_control, "Scale of the gradients", "scale", SCALES, bare=True, required=True)
     remember(scale=scale)
     with load.interactive():
         found = [_gradient(scene.asked(model), scene.label) for model in scene.models]
@@ -91,15 +83,9 @@ def films(scene: Scene) -> None:
     others = [name for place, name in enumerate(names) if place != scene.label]
     default = names[scene.target] if scene.target is not None else others[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = chosen("toward", others, default, key=f"toward:{info.name}")
-        toward = st.selectbox("Toward", others, key=key, width=200)
-        norm: Norm = st.segmented_control(
-            "Norm of the budget",
-            list(NORMS),
-            format_func=NORMS.get,
-            key=chosen("norm", list(NORMS), "linf", key="norm:film"),
-            required=True,
-        )
+        toward = choose(st.selectbox, "Toward", "toward", others, default, key=f"toward:{info.name}", width=200)
+        control = st.segmented_control
+        norm: Norm = choose(control, "Norm of the budget", "norm", NORMS, key="norm:film", required=True)
     remember(info.name, toward=toward)
     remember("film", norm=norm)
     epsilons = far_epsilons(info, norm)

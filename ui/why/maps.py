@@ -28,7 +28,7 @@ from ui import load, share
 from ui.card import pictures_row
 from ui.components.plane import Side, plane_data, plane_maps
 from ui.downloads import offer_csv
-from ui.frame import chosen, chosen_number, enough, here, keep, number, remember, turn
+from ui.frame import choose, chosen_number, enough, here, keep, number, remember, turn
 from ui.pictures import Picture
 from ui.scene import Scene
 from ui.slides import Slide, licence, models_shown, offer_slide
@@ -138,13 +138,14 @@ def _slide(scene: Scene, shown: dict[str, Any], link: str | None) -> Slide:
 def pick_second(scene: Scene) -> tuple[str, int]:
     """The second direction, and the number of its draw or of its image."""
     scope, last = scene.info.name, len(scene.images) - 1
-    options = [name for name in SECOND if scene.different or name != "other"]
+    options = {name: title for name, title in SECOND.items() if scene.different or name != "other"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        second = st.segmented_control(
+        second = choose(
+            st.segmented_control,
             "Second direction",
+            "second",
             options,
-            format_func=SECOND.get,
-            key=chosen("second", options, options[0], key=f"second:{scope}"),
+            key=f"second:{scope}",
             required=True,
             help="The attack's direction is horizontal, this one vertical. *Random* has the attack's values in a random order "
             "with random signs, and so the same size in every norm.",
