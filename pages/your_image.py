@@ -129,7 +129,7 @@ def say_before(answers: Sequence[session.Answered], truth: str | None) -> None:
     """What the models say before any attack."""
     said = []
     for answered, letter in zip(answers, "AB", strict=False):
-        share, name = session.own_answer(answered)
+        share, name = answered.own
         unsure = "is unsure: " if share < UNSURE else "says "
         said.append(f"{letter} {unsure}**{markdown_safe(name)}** ({percent(share)})")
     know = " The picture shows none of their classes, so no answer is right." if truth == NONE else ""
@@ -249,7 +249,7 @@ def sides(answers: Sequence[session.Answered], truth: str | None, framed: sessio
         colour = role_colour(model.defense)
         colour = OTHERS[0] if found and found[0].colour == colour else colour
         name = role(model.defense) if model.defended or not isinstance(model, pretrained.Pretrained) else "Pretrained"
-        share, own = session.own_answer(answered)
+        share, own = answered.own
         clear_digit = framed.framing.ink is not None and share >= CLEAR
         judged = own == truth if truth else clear_digit
         began = ""

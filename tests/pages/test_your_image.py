@@ -194,7 +194,7 @@ def test_a_downloaded_picture_opens_as_it_was_saved() -> None:
     _, data = attack_own(checkpoint.model(), picture, framing, checkpoint.shape, "digits", FGSM(), 0.3, full=True)
     page = uploaded(("attacked.png", data))
     made = page.session_state[session._MADE]
-    framed = next(made.get(key) for key in made if key[0] == "look")
+    framed = next(made.get(key) for key in made if key[0] == "frame")
     assert framed.framing == framing
 
 

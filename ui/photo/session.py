@@ -209,7 +209,7 @@ def frame_photo(
         framing = frame(photo, model.shape, model.dataset, crop=crop, invert=invert, plain=plain)
         return FramedPhoto(photo_id, photo, framing, view_of(photo, framing, model.shape))
 
-    return made(("look", photo_id, model.dataset, model.shape, crop, invert, plain), take)
+    return made(("frame", photo_id, model.dataset, model.shape, crop, invert, plain), take)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,11 +221,10 @@ class Answered:
     noise: scrub.Scrub
     whole: fullsize.FullSize | None = None
 
-
-def own_answer(answered: Answered) -> tuple[float, str]:
-    """What the model says before any attack: its confidence and the name of the class."""
-    seen = answered.attack
-    return float(seen.shares[0, seen.label]), answered.model.class_names[seen.label]
+    @property
+    def own(self) -> tuple[float, str]:
+        """What the model says before any attack: its confidence and the name of the class."""
+        return float(self.attack.shares[0, self.attack.label]), self.model.class_names[self.attack.label]
 
 
 def attack_views(
@@ -251,29 +250,21 @@ def attack_whole(
     """FGSM on the whole photo for each model, up to ε = `end`; `tell` is called with the share that is done."""
     shape = models[0].shape
     levels = fullsize.level_grid(end, fullsize.MAX_STEPS if shape[1] <= _SLOW_SIDE else fullsize.MAX_STEPS // 2)
-    key = ("whole", framed.photo_id, framed.framing, levels)
-    view = View(framed.framing, shape)
-    parts = len(models) + 1
+    key, view = ("whole", framed.photo_id, framed.framing, levels), View(framed.framing, shape)
 
-    def attack(model: PhotoModel, number: int) -> fullsize.FullSize:
+    def answer(model: PhotoModel, number: int) -> Answered:
         result = None
         with visitor.heavy("whole picture"):
             for step in fullsize.full_size(network(model), framed.photo, view, levels, target=target):
                 share, result = step
-                tell((number + share) / parts)
-        assert result is not None  # the last step brings it
-        return result
-
-    results = [made((*key, target, item.id), partial(attack, item, number)) for number, item in enumerate(models)]
-    noise = made((*key, "noise"), lambda: fullsize.full_noise(framed.photo, view, levels))
-    tell(1.0)
-
-    def answer(model: PhotoModel, result: fullsize.FullSize) -> Answered:
-        under = result.scrub()
+                tell((number + share) / (len(models) + 1))
+        assert result is not None  # that of the last step
+        noise, under = made((*key, "noise"), lambda: fullsize.full_noise(framed.photo, view, levels)), result.scrub()
         return Answered(model, under, noise.scrub(network(model), under), result)
 
-    pairs = zip(models, results, strict=True)
-    return [made((*key, target, item.id, "answers"), partial(answer, item, result)) for item, result in pairs]
+    answers = [made((*key, target, item.id), partial(answer, item, number)) for number, item in enumerate(models)]
+    tell(1.0)
+    return answers
 
 
 def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
