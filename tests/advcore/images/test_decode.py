@@ -133,10 +133,9 @@ def test_a_heavy_file_is_not_read(tmp_path, monkeypatch):
         read(file)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(33, 21), (1400, 1200)])
-def test_png_goes_out_and_comes_back(channels, size):
-    pixels = torch.randint(0, 256, (channels, *size), dtype=torch.uint8)
+@pytest.mark.parametrize("shape", [(1, 33, 21), (3, 33, 21), (3, 1001, 1000)])  # the last is large enough for a lower level
+def test_png_goes_out_and_comes_back(shape):
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     back = decode(encode_png(pixels, {"framing": {"box": [1, 2]}}))
     assert torch.equal(back.pixels, pixels)
     assert back.note == {"framing": {"box": [1, 2]}}

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from advcore.evaluation import figures
+from advcore.jobs import processes
+from tests.advcore.jobs.folders import claim
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +20,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("ADVCORE_JOBS", raising=False)
     monkeypatch.setattr(os, "setpriority", lambda *_: None)  # a job run in the tests' own process leaves its priority alone
-    monkeypatch.setattr(figures, "PGD_IMAGES", 40)
+    monkeypatch.setattr(figures, "PGD_IMAGES", 10)
 
 
 @pytest.fixture
@@ -29,3 +32,16 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders whose processes would have been started: they seem to run in this process."""
+    started: list[str] = []
+
+    def launch(folder: Path, *_: str) -> None:
+        started.append(folder.name)
+        claim(folder, os.getpid())
+
+    monkeypatch.setattr(processes, "launch", launch)
+    return started

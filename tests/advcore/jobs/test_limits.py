@@ -11,25 +11,12 @@ from pathlib import Path
 import pytest
 
 from advcore.errors import CheckpointError, LimitError
-from advcore.jobs import limits, processes, queue, worker
+from advcore.jobs import limits, queue, worker
 from advcore.models import checkpoints
 from advcore.training import estimate
 from tests.advcore.jobs.folders import TINY, claim, make
 from tests.makers import REPOSITORY
 from tests.own_models import own
-
-
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The folders whose processes would have been started: they seem to run in this process."""
-    started: list[str] = []
-
-    def launch(folder: Path, *_: str) -> None:
-        started.append(folder.name)
-        claim(folder, os.getpid())
-
-    monkeypatch.setattr(processes, "launch", launch)
-    return started
 
 
 def of_visitor(folder: Path, owner: str = "one") -> Path:

@@ -63,19 +63,6 @@ def test_the_waiting_process_does_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The folders whose processes would have been started: they seem to run in this process."""
-    started: list[str] = []
-
-    def launch(folder: Path, *words: str) -> None:
-        started.append(folder.name)
-        claim(folder, os.getpid())
-
-    monkeypatch.setattr(processes, "launch", launch)
-    return started
-
-
 def test_many_servers_start_each_job_once_and_in_order(launched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     folders = [make(number=number) for number in range(4)]
     servers = [threading.Thread(target=queue.advance) for _ in range(8)]
@@ -99,10 +86,10 @@ def test_the_waiting_process_is_started_again_when_it_was_killed(launched: list[
     assert launched.count(queue.root().name) == 2
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("2", 2), ("0", 1), ("-3", 1), ("many", 1), ("", 1)])
-def test_the_limit_comes_from_the_environment(text: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADVCORE_JOBS", text)
-    assert turns.limit() == wanted
+def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, wanted in (("2", 2), ("0", 1), ("-3", 1), ("many", 1), ("", 1)):
+        monkeypatch.setenv("ADVCORE_JOBS", text)
+        assert turns.limit() == wanted
 
 
 def test_a_waiting_job_is_stopped_resumed_and_deleted(launched: list[str]) -> None:
@@ -174,12 +161,9 @@ def test_a_process_that_nobody_asked_about_has_ended(sleeper: subprocess.Popen[b
     assert processes.running(folder) is None
 
 
-@pytest.mark.parametrize(
-    "record",
-    [{}, {"pid": 0, "created": 1}, {"pid": -1, "created": 1}, {"pid": 2**40, "created": 1}, {"pid": True, "created": 1}],
-)
-def test_a_number_that_no_process_has(record: dict[str, object]) -> None:
+def test_a_number_that_no_process_has() -> None:
     folder = make()
-    (folder / "process.json").write_text(json.dumps(record))
-    assert processes.running(folder) is None
-    processes.end(folder, gently=False)
+    for record in ({}, *({"pid": pid, "created": 1} for pid in (0, -1, 2**40, True))):
+        (folder / "process.json").write_text(json.dumps(record))
+        assert processes.running(folder) is None
+        processes.end(folder, gently=False)

@@ -10,7 +10,6 @@ import torch
 
 from advcore.attacks import FGSM, PGD, predict
 from advcore.cli.main import main
-from advcore.errors import AdvcoreError
 from advcore.images.decode import Photo, PhotoError, decode
 from advcore.models import architectures, checkpoints
 from advcore.photos.attack import attack_own, crop_from
@@ -74,17 +73,19 @@ def test_toward_a_class():
     assert outcome.fooled(outcome.rounded)
 
 
-@pytest.mark.parametrize(
-    ("text", "box"), [("10,20,60,60", (10, 20, 60, 60)), ("0,0,100,60", (20, 0, 60, 60)), ("-5,-5,30,90", (-5, 25, 30, 30))]
-)
-def test_a_crop_is_cut_to_the_models_proportions(text, box):
-    assert crop_from(text, (3, 32, 32)) == box
+def test_a_crop_is_cut_to_the_models_proportions():
+    assert crop_from("10,20,60,60", (3, 32, 32)) == (10, 20, 60, 60)
+    assert crop_from("0,0,100,60", (3, 32, 32)) == (20, 0, 60, 60)
+    assert crop_from("-5,-5,30,90", (3, 32, 32)) == (-5, 25, 30, 30)
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,0,0,5", "0,0,-3,5", "0,0,1e3,5", "9" * 9 + ",0,5,5"])
-def test_a_strange_crop_is_refused(text):
-    with pytest.raises(PhotoError):
-        crop_from(text, (3, 32, 32))
+def test_a_strange_crop_is_refused():
+    for text in ("", "1,2,3", "a,b,c,d", "0,0,1e3,5"):
+        with pytest.raises(PhotoError, match="is not a crop"):
+            crop_from(text, (3, 32, 32))
+    for text in ("0,0,0,5", "0,0,-3,5", "999999999,0,5,5"):
+        with pytest.raises(PhotoError, match="empty or far too large"):
+            crop_from(text, (3, 32, 32))
 
 
 # --- command line --------------------------------------------------------------------------------------------------------
@@ -133,28 +134,25 @@ def test_a_class_to_move_toward(drawing, tmp_path, capsys):
     assert record["after_8bit"]["class"] == "8"
 
 
-SOME_BAD = [file for file in bad_files() if file.name in {"empty.png", "drawing.svg", "bomb.png", "half.jpg"}]
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_bad_files_end_with_one_sentence(tmp_path, capsys):
+    for file in bad_files():
+        path = tmp_path / file.name
+        path.write_bytes(file.data)
+        common = ["--checkpoint", DIGITS, "--image", str(path), "--epsilon", "0.1", "--out", str(tmp_path / "out")]
+        assert main(["attack", *common]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith(f"advcore: {file.name} ")
+        assert printed.err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("file", SOME_BAD, ids=lambda file: file.name)
-def test_bad_files_end_with_one_sentence(file, tmp_path, capsys):
-    path = tmp_path / file.name
-    path.write_bytes(file.data)
-    common = ["--checkpoint", DIGITS, "--image", str(path), "--epsilon", "0.1", "--out", str(tmp_path / "out")]
-    assert main(["attack", *common]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith(f"advcore: {file.name} ")
-    assert printed.err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("extra", [["--full"], ["--small"], ["--plain"], ["--invert"], ["--crop", "0,0,5,5"]])
-def test_what_is_for_pictures_of_ones_own_is_refused_elsewhere(extra, tmp_path, capsys):
+def test_what_is_for_pictures_of_ones_own_is_refused_elsewhere(tmp_path, capsys):
     common = ["--checkpoint", DIGITS, "--index", "0", "--epsilon", "0.1", "--out", str(tmp_path / "out")]
-    assert main(["attack", *common, *extra]) == 2
-    assert "--image" in capsys.readouterr().err
-    assert issubclass(PhotoError, AdvcoreError)
+    for extra in (["--full"], ["--small"], ["--plain"], ["--invert"], ["--crop", "0,0,5,5"]):
+        assert main(["attack", *common, *extra]) == 2
+        assert "--image" in capsys.readouterr().err
 
 
 def test_full_and_small_exclude_each_other(drawing, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,10 +118,10 @@ def test_beyond_the_picture_there_is_only_background():
     assert torch.allclose(seen[..., 30:], torch.ones(1))
 
 
-@pytest.mark.parametrize("box", [(0, 0, 0, 5), (500, 0, 20, 20), (-50, 0, 20, 20), (0, 0, 10**9, 5)])
-def test_a_crop_outside_the_picture_is_refused(box):
-    with pytest.raises(PhotoError):
-        Framing.from_dict(Framing((60, 60), box).to_dict())
+def test_a_crop_outside_the_picture_is_refused():
+    for box in ((0, 0, 0, 5), (500, 0, 20, 20), (-50, 0, 20, 20), (0, 0, 10**9, 5)):
+        with pytest.raises(PhotoError):
+            Framing.from_dict(Framing((60, 60), box).to_dict())
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,8 @@ def fifty_photos() -> list[tuple[int, Photo]]:
     generator, faces, found = np.random.default_rng(2024), fonts(), []
     for digit in range(10):
         for photo in (False, False, True, True):
-            found.append((digit, picture_of(digit, random_hand(generator, photo=photo), len(found))))
+            hand = replace(random_hand(generator, photo=photo), size=300)
+            found.append((digit, picture_of(digit, hand, len(found))))
         hand = Hand(height=0.5, turn=generator.uniform(-4, 4))
         found.append((digit, printed(digit, faces[digit % len(faces)], hand)))
     return [(digit, decode(png_of(photo))) for digit, photo in found]

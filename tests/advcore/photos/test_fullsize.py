@@ -202,18 +202,16 @@ PHOTO = """
     rough = Image.fromarray(generator.integers(0, 256, (60, 80, 3), dtype=np.uint8))
     buffer = io.BytesIO()
     rough.resize((4000, 3000), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=92)
-    models = [checkpoints.find(f"digits/digits_cnn-{kind}") for kind in ("standard", "fgsm-0.2")]
-    networks = [checkpoint.model() for checkpoint in models]
-    shape, steps = models[0].shape, 0
+    checkpoint = checkpoints.find("digits/digits_cnn-standard")
+    network, shape, steps = checkpoint.model(), checkpoint.shape, 0
     photo = decode.decode(buffer.getvalue(), "photo.jpg")
     framing = views.frame(photo, shape, "digits")
-    for network in networks:
-        view = views.View(framing, shape)
-        for share, result in fullsize.full_size(network, photo, view, fullsize.level_grid(0.5)):
-            steps += 1
+    view = views.View(framing, shape)
+    for share, result in fullsize.full_size(network, photo, view, fullsize.level_grid(0.5)):
+        steps += 1
     attacked = fullsize.attacked_pixels(photo, view, result.direction, 8)
     data = views.saved_png(attacked, framing, "digits")
-    error = (fullsize.answer_to_file(networks[1], data, shape, "digits") - result.shares[2]).abs().max()
+    error = (fullsize.answer_to_file(network, data, shape, "digits") - result.shares[2]).abs().max()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
     print(peak, steps, float(error), *attacked.shape)
 """
@@ -226,7 +224,7 @@ def test_a_photo_of_twelve_megapixels_is_answered_in_little_memory():
     assert done.returncode == 0, done.stderr
     gibibytes, steps, error, *size = map(float, done.stdout.split())
     assert gibibytes < 2
-    assert steps > 10
+    assert steps > 5
     assert error < 1e-5
     assert size == [3, 3000, 4000]
 
