@@ -174,7 +174,7 @@ def pick_image(scene: Scene) -> None:
 
 def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], left: Scrubbed) -> None:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
-    st.markdown("## Take it with you")
+    st.markdown("## Download")
     images, index, target = scene.images, scene.index, scene.target
     for column, model, letter in zip(st.columns(2), scene.models, "AB", strict=True):
         with load.interactive():

@@ -254,9 +254,9 @@ def sides(answers: Sequence[session.Answered], truth: str | None, framed: sessio
         judged = own == truth if truth else clear_digit
         began = ""
         if truth and truth != own:
-            began = "It was wrong from the start."
+            began = "It was wrong before the attack."
         elif share < UNSURE:
-            began = "It was unsure from the start."
+            began = "It was unsure before the attack."
         found.append(Side(name, model.title, colour, answered.attack, answered.noise, judged, began))
     return found
 
@@ -297,7 +297,7 @@ def take_away(
     options: dict[str, Any],
 ) -> None:
     """For each model, the attacked picture as a PNG, what the model says of that file, and the command that makes it."""
-    st.markdown("## Take it with you")
+    st.markdown("## Download")
     for column, answered, letter in zip(st.columns(len(answers)), answers, "AB", strict=False):
         with column:
             attacked_file(framed, answered, letter, attack, target, left.epsilon)

@@ -243,7 +243,7 @@ def test_only_an_answer_that_was_right_is_called_fooled_or_held(
     page = open_page(NAME, dataset="cifar10", example=example)
     assert (truths(page).value != "none of these") == known
     assert [side.judged for side in cards] == [known, known]
-    assert all(("wrong from the start" in side.began) != known for side in cards)
+    assert all(("wrong before the attack" in side.began) != known for side in cards)
 
 
 def test_a_photo_is_judged_once_the_person_said_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

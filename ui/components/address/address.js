@@ -1,10 +1,10 @@
-// The address of the page: completed without a new entry in the history; reports when the person went Back or Forward.
+// The address of the page: completed without a new entry in the history; Back and Forward are reported.
 let turn = null;
 let page = null;
 let report = null;
 
-// Streamlit's own listener was added first: its request is on the way before this one. A move to another page is Streamlit's
-// alone, since a report would ask for this page again. One listener for all pages: a page that is left is not told so.
+// Streamlit's own listener was added first and sends its request before this one. A move to another page is not reported: that
+// would request this page again. There is one listener for all pages, since a page that is left is not notified.
 window.addEventListener("popstate", () => {
   if (window.location.pathname === page) report("moved", { at: Date.now(), query: window.location.search.slice(1) });
 });

@@ -1,4 +1,4 @@
-// The camera: a photo of the video's own size is sent to the server when the button is pressed.
+// The camera: a click sends a photo in the size of the video to the server.
 const CAMERAS = new WeakMap();
 
 export default function (component) {

@@ -86,7 +86,7 @@ class Chart {
     this.move();
   }
 
-  // The chart with its lines' names and their figures at the present ε.
+  // The chart with the names of its lines and their figures at the current ε.
   picture() {
     const names = this.data.lines.map((line, number) => `${line.name}: ${this.figures[number].figure.textContent}`);
     const whole = svg("svg", { viewBox: `0 0 ${this.wide} ${HIGH + 34 + 22 * names.length}`, "font-size": 13 });

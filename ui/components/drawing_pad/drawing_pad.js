@@ -43,9 +43,9 @@ class Pad {
     tools.setAttribute("aria-label", "Drawing tools");
     const tool = (text, title, act) => Object.assign(button(tools, text, act), { title });
     this.pen = tool("Pen", "Draw", () => this.use("pen"));
-    this.eraser = tool("Eraser", "Rub out", () => this.use("eraser"));
-    this.back = tool("Undo", "Take the last stroke back (Ctrl+Z)", () => this.undo());
-    this.clear = tool("Clear", "A fresh sheet", () => this.wipe());
+    this.eraser = tool("Eraser", "Erase", () => this.use("eraser"));
+    this.back = tool("Undo", "Undo the last stroke (Ctrl+Z)", () => this.undo());
+    this.clear = tool("Clear", "Clear the drawing", () => this.wipe());
     const size = tools.appendChild(el("label", "size"));
     size.appendChild(el("span", "", "Thickness"));
     const input = size.appendChild(el("input"));

@@ -1,4 +1,4 @@
-// Decision maps side by side. Pointing at a map shows the image at that point, x + a·u + b·v cut to [0, 1], and the answer there.
+// Decision maps side by side. Pointing at a map shows the image at that point, x + a·u + b·v clipped to [0, 1], and its answer.
 const LAST = new WeakMap();
 const SIZE = 400; // the drawing's own units for each side of a map
 const EDGE = { left: 30, right: 8, top: 8, bottom: 34 };
@@ -54,7 +54,7 @@ class Maps {
     this.point(null);
   }
 
-  // Show the same place of both planes; null is where the attack stands.
+  // Show the same place of both planes; null is the attack at the current ε.
   point(place) {
     this.cards.forEach((card) => card.point(place ?? card.model.path[this.index], place !== null));
   }
@@ -108,7 +108,7 @@ class Card {
 
   draw() {
     const [left, right, top, bottom] = [this.x(-this.data.reach[0]), this.x(this.data.reach[0]), this.y(this.data.reach[1]), this.y(-this.data.reach[1])];
-    // The answers are those of the points: each fills the square around it, so that the picture is a half square wider.
+    // Each answer fills the square around its point: the picture is half a square wider than the grid on each side.
     const cell = [(right - left) / (this.model.side - 1), (bottom - top) / (this.model.side - 1)];
     const clip = `map${this.letter}`;
     const defs = this.svg.appendChild(svg("defs", {}));
@@ -197,7 +197,7 @@ class Card {
       largest = Math.max(largest, Math.abs(value - maps.clean[at]));
       return value;
     });
-    // On the track the answer is the model's own to that image; elsewhere that of the nearest point of the grid.
+    // On the attack's path the answer is the model's to that image, elsewhere that at the nearest point of the grid.
     const [column, row] = [a / reach[0], b / reach[1]].map((share) => Math.round(((share + 1) / 2) * (model.side - 1)));
     const cell = row * model.side + column;
     const answer = chosen ? this.classes[cell] : model.answers[maps.index];

@@ -1,7 +1,7 @@
-// The presenter view. Each screen is a page of this app in a frame of its own, live, with a session of its own; the screens of
-// one lesson share a frame. The screens before and after the present one are loaded already.
+// The presenter view. Each screen is a live page of this app in a frame and a session of its own; the screens of one lesson share
+// a frame. The screens before and after the current one are loaded in advance.
 const LAST = new WeakMap();
-// What uses the arrow keys itself. Page Up and Page Down, which a clicker sends, always turn the page.
+// Controls that use the arrow keys themselves. Page Up and Page Down, which a clicker sends, always change the screen.
 const USES_ARROWS = "input, textarea, select, [contenteditable], [role=radio], [role=tab], [role=slider], [role=listbox], svg[tabindex]";
 
 export default function (component) {
@@ -97,7 +97,7 @@ class Show {
     this.report("left", { token: this.token, at });
   }
 
-  // Have a screen ready in its frame; one that waits for its turn does not disturb what its frame shows now.
+  // Load a screen into its frame; if it is not shown now, only into a frame that is not used yet.
   load(place, now) {
     const { session, address } = this.screens[place];
     let frame = this.frames.get(session);
@@ -115,7 +115,7 @@ class Show {
     frame.src = address;
   }
 
-  // Ask the page in a frame for another state of it, in the same session; false where it does not listen yet.
+  // Ask the page in a frame to show another state in the same session; false if it does not listen yet.
   moved(frame, address) {
     const query = new URL(address, window.location.href).searchParams;
     ["embed", "embed_options"].forEach((name) => query.delete(name));
@@ -127,7 +127,7 @@ class Show {
     const target = event.composedPath()[0];
     const uses = target.closest?.(USES_ARROWS);
     if (uses) this.used = Date.now();
-    // A control that is drawn again has lost the focus for a moment: a key held down there does not turn the page.
+    // A control that is drawn again loses the focus for a moment: a key held down on it must not change the screen.
     const free = Date.now() - this.used > 1500;
     const turn = { PageDown: 1, PageUp: -1, ...(free ? { ArrowRight: 1, ArrowLeft: -1 } : {}) }[event.key];
     if (turn) this.go(this.at + turn);
@@ -158,7 +158,7 @@ class Show {
 
   wholeScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else this.stage.requestFullscreen?.().catch(() => {}); // where the browser allows none, it stays in the window
+    else this.stage.requestFullscreen?.().catch(() => {}); // where the browser does not allow it, the view stays in the window
   }
 
   openNotes() {

@@ -20,7 +20,7 @@ class Side:
     """One model of the comparison: what it is called, its colour, and its answers under the attack and under noise.
 
     `judged` says whether its answer without an attack is known to be right or wrong: only then is it called fooled or held.
-    `began` is what is to be said of that answer, such as "It was unsure from the start."
+    `began` is a sentence about that answer, such as "It was unsure before the attack."
     """
 
     role: str

@@ -1,4 +1,4 @@
-// Drag ε: images, bars and verdicts of all models are updated in the browser, from the data of one message.
+// Drag ε: the images, bars and verdicts of all models are updated in the browser.
 const LAST = new WeakMap();
 
 export default function (component) {
@@ -18,13 +18,13 @@ export default function (component) {
 }
 
 const floats = (text) => new Float32Array(bytes(text).buffer);
-// A button's words, shorter where there is little room; it is called by the long ones.
+// A button's text, and a shorter one for small screens; the long one is its name for screen readers.
 const label = (button, long, short = long) => {
   button.setAttribute("aria-label", long);
   button.replaceChildren(el("span", "long", long), el("span", "short", short));
 };
 const written = (x, y, words, more) => svg("text", { x, y, fill: "#14202b", ...more }, words);
-// A small picture with its hard pixel edges, also where a program smooths what it enlarges.
+// A small picture enlarged with hard pixel edges: some programs smooth what they enlarge.
 const enlarged = (canvas) => {
   const factor = Math.ceil(400 / Math.max(canvas.width, canvas.height));
   const large = el("canvas");
@@ -52,7 +52,7 @@ class Lab {
     if (before?.waits) this.toggle?.focus({ preventScroll: true });
   }
 
-  // Stand where the server says, until the person moves something.
+  // Take the position from the server, until the person moves something.
   turnTo(data) {
     this.stop();
     this.turn = data.turn;
@@ -83,7 +83,7 @@ class Lab {
         this.released();
       });
       label(this.toggle, "Same ε, random noise", "Noise");
-      this.toggle.title = "Replace the attack by random noise of the same size: does it fool the models too?";
+      this.toggle.title = "Show random noise of the same size instead of the attack";
     }
     if (this.data.link && window.parent === window) { // the address of a page in a frame is not one to pass on
       this.link = button(row, "", () => this.copyLink());
@@ -331,7 +331,7 @@ class Card {
     const { judged } = this.model;
     const wrong = this.wrong[index];
     this.verdict.className = `verdict ${judged ? (wrong ? "fooled" : "held") : "open"}`;
-    // No attack fools what was wrong before.
+    // An answer that was wrong before the attack is not called fooled.
     const [bad, good] = !judged ? ["answer changed", "answer unchanged"]
       : this.wrong[0] ? ["✗ WRONG", "✓ RIGHT"] : ["✗ FOOLED", "✓ HELD"];
     this.verdict.textContent = wrong ? bad : good;
@@ -350,17 +350,17 @@ class Card {
     return `${this.letter} ${how} ${name}${beside}.${this.model.began ? ` ${this.model.began}` : ""}`;
   }
 
-  // Up to which ε the class to lose is still the answer.
+  // Up to which ε the answer stays.
   limit() {
     const { epsilons } = this.lab;
     const first = this.wrong.indexOf(true);
     const [lost, kept] = this.model.judged ? ["fooled", "holds"] : ["changes", "unchanged"];
     if (first === 0) return "wrong even without an attack";
     if (first > 0) return `${lost} from ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
-    return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the end of the track`;
+    return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the largest one here`;
   }
 
-  // From which ε the target class is reached, where there is one.
+  // From which ε on the target class is the answer, if there is a target.
   aim() {
     const { data, epsilons } = this.lab;
     if (data.target === null) return [];
