@@ -165,7 +165,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Any) -> Recipe:
-        """The recipe those values describe; raises RecipeError for an unknown field, a wrong type or a missing value."""
+        """The recipe described by `values`; raises RecipeError for an unknown field, a wrong type or a missing value."""
         if not isinstance(values, Mapping):
             raise RecipeError("A recipe is a JSON object of fields and values; write it as {…}.")
         kinds = {item.name: item.type for item in fields(cls)}
@@ -178,7 +178,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Recipe:
-        """The recipe in a JSON text, or in the bytes of a file; raises RecipeError when it is none."""
+        """The recipe in a JSON text, or in the bytes of a file; raises RecipeError when it does not hold one."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -28,7 +28,7 @@ def _checkpoints(steps: int) -> set[int]:
 
 @dataclass
 class _State:
-    """Where the images of a batch that still hold are: tensors whose first dimension is the image."""
+    """The state of the images that are not fooled yet: tensors whose first dimension is the image."""
 
     attacked: Tensor
     before: Tensor  # one step earlier

@@ -40,7 +40,7 @@ class Option:
 
 @dataclass(frozen=True)
 class AttackSpec:
-    """All that the program knows of one attack.
+    """The entry of one attack.
 
     `name` is what links and commands call it, `kind()` the configuration that pages offer, `title` its name in words, `about`
     one sentence. `paper` names authors and year, `arxiv` its number; only controls and study faults have none. `label` gives a

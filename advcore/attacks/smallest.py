@@ -22,9 +22,7 @@ class SmallestAttack(Attack):
 
     single_run: ClassVar[bool] = True
 
-    def closest(
-        self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, indices: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def closest(self, model: nn.Module, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(nearest images found that fool the model N×C×H×W, their distances from `images` in the attack's norm, float64 N).
 
         The distance is 0 where the model is wrong about the clean image, and ∞ where nothing was found; the image is then the

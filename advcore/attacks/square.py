@@ -69,16 +69,14 @@ class Square(Attack):
         return self.fooled(model, images, logits, labels), self.sign * margin(logits, labels)
 
     def _candidate(self, batch: Batch, best: Tensor, numbers: Tensor, query: int) -> Tensor:
-        budget = Budget(batch.images, batch.epsilon, self.norm)
-        if self.norm == "linf":
-            return (
-                self._stripes(batch, budget)
-                if query == 0
-                else self._square(batch, budget, best, numbers, self._side(best, query))
-            )
+        """What a query asks about, N×C×H×W within the budget. `numbers` are the query's random numbers, N×(5 + C)."""
+        budget, linf = Budget(batch.images, batch.epsilon, self.norm), self.norm == "linf"
         if query == 0:
-            return budget.project(batch.images + batch.epsilon * self._tiles(batch))
-        return self._windows(batch, budget, best - batch.images, numbers, self._side(best, query))
+            return budget.project(batch.images + batch.epsilon * (self._stripes(batch) if linf else self._tiles(batch)))
+        side = self._side(best, query)
+        if linf:
+            return self._square(batch, budget, best, numbers, side)
+        return self._windows(batch, budget, best - batch.images, numbers, side)
 
     def _side(self, images: Tensor, query: int) -> int:
         """The side of the square of a query, in pixels; odd and at least 3 in L2, as far as the image allows."""
@@ -92,11 +90,10 @@ class Square(Attack):
 
     # --- L∞ ---
 
-    def _stripes(self, batch: Batch, budget: Budget) -> Tensor:
-        """Vertical stripes, one value wide, of +ε or −ε."""
+    def _stripes(self, batch: Batch) -> Tensor:
+        """Vertical stripes, one value wide, of +1 or −1: N×C×1×W."""
         _, channels, _, width = batch.images.shape
-        signs = _signs(draws.uniform(batch.indices, (channels, 1, width), seed=self.seed)).to(batch.images)
-        return budget.project(batch.images + batch.epsilon * signs)
+        return _signs(draws.uniform(batch.indices, (channels, 1, width), seed=self.seed)).to(batch.images)
 
     def _square(self, batch: Batch, budget: Budget, best: Tensor, numbers: Tensor, side: int) -> Tensor:
         """`best` with one square at +ε or −ε, by channel."""

@@ -86,7 +86,7 @@ class Defense:
 
     `losses(step, images, labels)` yields the losses of a batch (images N×C×H×W in [0, 1], labels int64 N); the training
     loop backpropagates each before it asks for the next. `trained` describes such a model in its title (“FGSM-trained”); `role`
-    is what the screens call it where two are compared, and `defended` says whether it has the colour of defended models.
+    is its name where two models are compared, and `defended` says whether it has the colour of defended models.
     `settings` are the fields of the recipe that it reads besides ε. `strength` is what it trains against, as a sign and a field
     of the recipe: such a model's id and title end with it.
     """

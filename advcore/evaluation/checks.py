@@ -347,7 +347,7 @@ def _judge_deterministic(check: Check) -> Judgement:
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """A check: what it asks, the names of its counts, what it does, how its counts are judged, and its cost.
+    """A check: its title, the names of its counts, how it is run, how its counts are judged, and its cost.
 
     The cost is per image in forward passes; a gradient counts three.
     """

@@ -221,16 +221,15 @@ def predictions(
     attack: Attack,
     epsilons: Sequence[float],
     *,
-    targets: Tensor | None = None,
     device: torch.device | None = None,
     precision: Precision | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Predictions]:
     """What the model answers to the attacked images, one batch after another (disjoint; add them up).
 
-    `epsilons` are in pixel space and in the attack's norm; `targets` (int64 N) are the wanted classes of a targeted attack.
-    Without `device` the model's own is taken, without `precision` the fastest one there. Raises AttackError for an ε out of
-    range. On a CPU the answers do not depend on the batch size or on the order of the images.
+    `epsilons` are in pixel space and in the attack's norm; the attack moves away from the images' own labels. Without `device`
+    the model's own is taken, without `precision` the fastest one there. Raises AttackError for an ε out of range. On a CPU the
+    answers do not depend on the batch size or on the order of the images.
 
     `precision` is that of the answers. Those in bf16 whose two best logits are close are computed again in fp32, so that they
     are nearly always fp32's. The attack itself is always made in fp32: enough signs of a bf16 gradient are wrong to weaken it
@@ -244,8 +243,7 @@ def predictions(
     for start in range(0, len(data), batch_size):
         part = data[start : start + batch_size]
         images = part.pixels(device).contiguous(memory_format=torch.channels_last)
-        aim = part.labels if targets is None else targets[start : start + batch_size]
-        attacked = attack.sweep(exact, images, aim.to(device), grid, indices=part.indices)
+        attacked = attack.sweep(exact, images, part.labels.to(device), grid, indices=part.indices)
         answers = _answers(quick, exact, _grouped(attacked, group))
         yield Predictions(grid, part.labels, answers.view(len(grid), len(part)).cpu(), attack.norm)
 
@@ -279,7 +277,7 @@ def _answers(quick: nn.Module, exact: nn.Module, batches: Iterator[Tensor]) -> T
 
 
 def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    # Around the model alone: the attack, a generator that goes on later, needs its gradients.
+    # no_grad around the model alone: the attack is a generator, which still needs gradients for its next ε.
     with torch.no_grad():
         return halve_when_full(lambda part: model(part).float(), images)
 

@@ -26,7 +26,7 @@ UPPER_BOUND = (
 )
 
 
-# --- what a header says ----------------------------------------------------------------------------------------------
+# --- the figures in a header -----------------------------------------------------------------------------------------
 
 
 def masking(checkpoint: Checkpoint) -> str | None:
@@ -146,7 +146,7 @@ class Diagnosis:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Diagnosis:
-        """The diagnosis that `to_dict` gave; raises AdvcoreError when the values are none. Unknown checks are left out."""
+        """The diagnosis that `to_dict` gave; raises AdvcoreError for invalid values. Unknown checks are left out."""
         try:
             epsilon, norm = check_epsilon(float(values["epsilon"]), values["norm"]), values["norm"]
             images, classes = int(values["images"]), int(values["classes"])

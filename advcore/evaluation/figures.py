@@ -25,12 +25,12 @@ def claimed_epsilon(checkpoint: Checkpoint) -> float | None:
     return checkpoint.recipe.epsilon or next((row["epsilon"] for row in rows_in(checkpoint.metrics)), None)
 
 
-def rows_in(metrics: Mapping[str, Any], norm: attacks.Norm = "linf") -> list[dict[str, Any]]:
-    """The rows of a header for attacks in one norm, AutoAttack's last; a row that names no norm is in L∞."""
+def rows_in(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a header for attacks in L∞, AutoAttack's last; a row that names no norm is in L∞."""
     found, last = metrics.get("autoattack"), []
     if found:
         last = [{"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "norm", "images", "accuracy")}}]
-    return [row for row in [*metrics.get("attacks", []), *last] if row.get("norm", "linf") == norm]
+    return [row for row in [*metrics.get("attacks", []), *last] if row.get("norm", "linf") == "linf"]
 
 
 def strongest(metrics: Mapping[str, Any], epsilon: float | None) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ TRIAL_IMAGES = 1000
 def import_checkpoint(source: Path, *, name: str | None = None, visitor: str | None = None) -> Checkpoint:
     """Add a checkpoint in this app's format to the user's own, after its weights have been tried on its recipe.
 
-    `visitor` is the visitor of a public server whose model it becomes.
+    `visitor` becomes its owner on a public server.
     Raises CheckpointError when the file is not a checkpoint, is damaged, or its weights do not fit its header.
     """
     found = checkpoints.read(source)

@@ -89,7 +89,7 @@ def _hull(points: np.ndarray) -> np.ndarray:
 
 
 def attack_direction(seen: Scrub, epsilon: float) -> Tensor:
-    """Where an attack on one image goes, C×H×W within [−1, 1]: at (ε, 0) of a plane lies the attacked image.
+    """The direction of an attack on one image, C×H×W within [−1, 1]: the point (ε, 0) of the plane is the attacked image.
 
     For an attack without one direction for all ε it is the one at the ε of its grid that is nearest to `epsilon` and not 0.
     Raises AttackError where the attack changed nothing.

@@ -62,9 +62,8 @@ class Scrub:
 def coarse(epsilons: Sequence[float]) -> tuple[float, ...]:
     """Every k-th ε of a fine grid, ends included and at most twenty steps, for attacks that run again at every ε."""
     steps = len(epsilons) - 1
-    stride = next(
-        stride for stride in range(1, steps + 2) if stride > steps or (steps % stride == 0 and steps // stride <= COARSE_STEPS)
-    )
+    divisors = (stride for stride in range(1, steps + 1) if steps % stride == 0)
+    stride = next((stride for stride in divisors if steps // stride <= COARSE_STEPS), 1)
     return tuple(epsilons[::stride])
 
 

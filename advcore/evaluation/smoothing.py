@@ -7,7 +7,7 @@ not clipped. Distances are in pixel space.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -123,7 +123,6 @@ def bracket(
     samples: int,
     classes: int,
     *,
-    sizes: Sequence[float] | None = None,
     seed: int = 0,
     index: int = 0,
 ) -> Iterator[Bracket]:
@@ -141,7 +140,7 @@ def bracket(
     averaged = _Averaged(model, sigma * draws.normal(place, (_ATTACK_SAMPLES, *shape), seed=seed, stream=-1000)[0].to(image))
     label = torch.tensor([found.votes.answer], device=image.device)
     attack = PGD(norm="l2", steps=_ATTACK_STEPS, random_start=False)
-    for size in attack_sizes(sigma) if sizes is None else sizes:
+    for size in attack_sizes(sigma):
         attacked = attack.perturb(averaged, image, label, size, indices=place)
         *_, check = count_votes(model, attacked, sigma, _CHECK, classes, seed=seed + 1, index=index)
         fooled = check.radius is not None and check.answer != found.votes.answer

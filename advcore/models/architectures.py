@@ -159,7 +159,7 @@ def airbench(shape: Shape, classes: int, width: int) -> list[nn.Module]:
 
 
 def fit_to_images(model: nn.Module, images: torch.Tensor) -> None:
-    """Set what a fresh model takes from its training images N×C×H×W in [0, 1]: the filters of a `Whitening` layer."""
+    """Fit a fresh model to its training images N×C×H×W in [0, 1]: set the filters of a `Whitening` layer."""
     from advcore.models.layers import Whitening
 
     layers = list(model.children())
@@ -170,7 +170,7 @@ def fit_to_images(model: nn.Module, images: torch.Tensor) -> None:
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that the program knows of a network.
+    """The entry of a network.
 
     `layers(shape, classes)` returns its layers; with `default_width` also takes `width`. `about` is one sentence, `study` the
     study that it comes from (P1 to P4), if any. `smallest` is the smallest image side in pixels. `normalization` is the mean

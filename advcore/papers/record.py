@@ -21,7 +21,7 @@ from advcore.files import write_whole
 
 PRECISION: Precision = "fp32"  # as the headers' figures: the same model shows the same number on every page
 FIRST = 1000
-"""Of how many of the first images a measurement says which ones were right."""
+"""For how many of the first images a measurement stores which ones were right."""
 # Student's t for a two-sided 95 % interval, by degrees of freedom; more seeds than six take the last.
 _T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571}
 

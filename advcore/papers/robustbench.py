@@ -34,7 +34,7 @@ class PublishedModel:
 
 
 def comparable(found: Mapping[str, Any]) -> bool:
-    """Whether an AutoAttack result as a header holds it is at this ε: 0.031, as Zhang et al. have it, counts; 0.03 does not."""
+    """Whether an AutoAttack result in a header was measured at this ε: 0.031, as in Zhang et al., counts; 0.03 does not."""
     return found["norm"] == "linf" and abs(found["epsilon"] - EPSILON) < 5e-4
 
 

@@ -76,7 +76,7 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     """Time a few steps of the recipe on a few of its images, in about two seconds, and extrapolate.
 
     Of an attack of many steps a few are timed, and a very large network is replaced by a smaller one and its time multiplied,
-    so that an estimate takes neither minutes nor gigabytes.
+    so that an estimate takes seconds and little memory.
     Raises as `loop.train` does for a recipe that cannot be carried out.
     """
     keep_freed_memory()

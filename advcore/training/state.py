@@ -99,7 +99,7 @@ def load(folder: Path | None, recipe: Recipe) -> State | None:
 
 
 def state_step(folder: Path) -> int:
-    """How many steps the state saved in `folder` has behind it, from the file's header alone; 0 when there is none.
+    """The step of the state saved in `folder`, read from the file's header alone; 0 when there is none.
 
     Raises DamagedState when the file is damaged.
     """
@@ -157,7 +157,7 @@ def _evaluation(values: Any) -> Evaluation:
 
 
 def _facts(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What a state's header says of the run."""
+    """The description of the run in a state's header."""
     try:
         facts = json.loads(metadata["training"])
         if not {"recipe", "step", "seconds", "precision", "history"} <= set(facts) or type(facts["step"]) is not int:

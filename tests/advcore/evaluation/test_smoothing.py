@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 from advcore.errors import AdvcoreError
+from advcore.evaluation import smoothing
 from advcore.evaluation.smoothing import ALPHA, Votes, bracket, count_votes, lower_bound
 from tests.makers import linear
 
@@ -47,10 +48,11 @@ def test_a_linear_model_is_certified_up_to_its_distance_from_the_boundary() -> N
     assert 0.9 * MARGIN < votes.radius < MARGIN
 
 
-def test_the_attack_closes_the_bracket_of_a_linear_model() -> None:
+def test_the_attack_closes_the_bracket_of_a_linear_model(monkeypatch: pytest.MonkeyPatch) -> None:
     # At 1.1 of the margin the other class has 51.6 % of the votes: too few to prove it by 500. At 4 it has 89 %.
     sizes = (0.5 * MARGIN, 0.9 * MARGIN, 1.1 * MARGIN, 4 * MARGIN)
-    *_, found = bracket(linear(WEIGHTS, [0.0, -2.0]), IMAGE, 0.25, 2000, 2, sizes=sizes)
+    monkeypatch.setattr(smoothing, "attack_sizes", lambda sigma: sizes)
+    *_, found = bracket(linear(WEIGHTS, [0.0, -2.0]), IMAGE, 0.25, 2000, 2)
     assert found.complete
     assert found.fooled_at == pytest.approx(4 * MARGIN)
     assert found.votes.radius < MARGIN < found.fooled_at
