@@ -91,7 +91,7 @@ def _bytes_below(folder: Path) -> int:
 
 def why_not_fetched(error: BaseException) -> str:
     """Why a download failed, in words: an address that cannot be resolved means that there is no network."""
-    text = first_line(getattr(error, "reason", error))
+    text = first_line(getattr(error, "reason", None) or error)
     if any(sign in text for sign in ("Name or service not known", "name resolution", "nodename nor servname", "getaddrinfo")):
         return "this machine has no connection to the internet"
     return text

@@ -112,10 +112,12 @@ def evaluated(
     world = distributed.world()
     share = test[world.rank :: world.size]
     path = state_path("evaluate", checkpoint, test, attack, at, precision)
-    known = read_object(path, _MOST_BYTES).get("fooled_by", [])
-    done = known[: len(share)] if isinstance(known, list) else []
+    known = read_object(path, _MOST_BYTES).get("fooled_by")
+    most = 1 + (len(attack.components) if isinstance(attack, attacks.AutoAttack) else 1)
+    if not isinstance(known, list) or not all(type(place) is int and 0 <= place <= most for place in known):
+        known = []  # no saved state, or a damaged one
     found = None
-    options = {"device": device, "precision": precision, "batch_size": _BATCH, "done": done}
+    options = {"device": device, "precision": precision, "batch_size": _BATCH, "done": known[: len(share)]}
     for found in robust_accuracy(checkpoint.model(), share, attack, at, **options):
         if len(found.fooled_by) > len(known):
             write_whole(path, json.dumps({"fooled_by": found.fooled_by}))

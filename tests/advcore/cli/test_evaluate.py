@@ -62,6 +62,16 @@ def test_evaluate_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], m
     assert (again["points"], again["survivors"]) == (whole["points"], whole["survivors"])
 
 
+@pytest.mark.parametrize("state", [{"fooled_by": 7}, {"fooled_by": ["one", None]}, {"fooled_by": [-1, 99]}, []])
+def test_evaluate_starts_again_from_an_unusable_state(state: object, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--checkpoint", STANDARD, "--attack", "pgd", "--steps", "3", "--epsilon", "0.1", "--json"]
+    (whole,) = result_of(capsys, *words, "--limit", "4")["results"]
+    (path,) = (checkpoints.runs_root() / "evaluations").iterdir()
+    path.write_text(json.dumps(state))
+    (again,) = result_of(capsys, *words, "--limit", "4")["results"]
+    assert (again["points"], again["survivors"]) == (whole["points"], whole["survivors"])
+
+
 def test_evaluate_in_words_names_its_norm(capsys: pytest.CaptureFixture[str]) -> None:
     run("evaluate", "--checkpoint", STANDARD, "--attack", "fgsm", "--norm", "l2", "--epsilon", "0.5", "--limit", "10")
     assert "L2" in capsys.readouterr().out

@@ -200,9 +200,16 @@ def test_what_torchvision_does_not_bring_cannot_be_fetched(name: str, data_folde
     assert list(data_folder.iterdir()) == []
 
 
-def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+class Refused(OSError):
+    """As an SSLError that gives no reason."""
+
+    reason = None
+
+
+@pytest.mark.parametrize("kind", [OSError, Refused])
+def test_a_failed_download_says_why(kind: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(stored: readers.TorchvisionFiles, root: Path) -> None:
-        raise OSError("no route to host\nand a second line")
+        raise kind("no route to host\nand a second line")
 
     monkeypatch.setattr(readers, "_fetch", fail)
     with pytest.raises(DataError) as caught:
