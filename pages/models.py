@@ -12,7 +12,7 @@ import streamlit as st
 
 from advcore import data
 from advcore.defenses import DEFENSES
-from advcore.errors import AdvcoreError, LimitError
+from advcore.errors import LimitError
 from advcore.evaluation import figures, importing
 from advcore.evaluation.diagnosis import masking
 from advcore.jobs import queue
@@ -22,6 +22,7 @@ from advcore.models.pickles import SUFFIXES as PICKLES
 from advcore.recipe import Recipe
 from advcore.training import presets
 from ui import frame, load, visitor
+from ui.actions import attempt
 from ui.components.model_list import Line, model_list
 from ui.downloads import offer_csv, offer_file
 from ui.frame import choose, chosen, heading, remember
@@ -39,7 +40,7 @@ def page() -> None:
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
     message = st.empty()  # always drawn: else what follows would move, and close
     if said := st.session_state.pop("models message", None):
-        (message.success if said[0] else message.error)(markdown_safe(said[1]))
+        message.success(markdown_safe(said))
     if known:
         list_and_detail(known)
     else:
@@ -137,15 +138,13 @@ def row(item: checkpoints.Checkpoint) -> dict[str, Any]:
     }
 
 
-def attempt(done: str, what: Callable[..., object], *arguments: object) -> bool:
-    """Do it, and show the message `done` or the error; returns whether it succeeded."""
-    try:
-        what(*arguments)
-        st.session_state["models message"] = (True, done)
-    except (AdvcoreError, OSError) as error:
-        st.session_state["models message"] = (False, str(error))
+def carry_out(done: str, what: Callable[..., object], *arguments: object) -> bool:
+    """Do it, and show the message `done` or why it failed; returns whether it succeeded."""
+    succeeded = attempt(what, *arguments)
+    if succeeded:
+        st.session_state["models message"] = done
     load.read_again()
-    return st.session_state["models message"][0]
+    return succeeded
 
 
 def detail(item: checkpoints.Checkpoint) -> None:
@@ -228,7 +227,7 @@ def actions(item: checkpoints.Checkpoint) -> None:
         st.form_submit_button("Rename it", on_click=rename, args=(item.id,))
     with st.popover("Delete", icon=":material/delete:"):
         st.write("The file is removed from the disk. This cannot be undone.")
-        st.button("Delete it", type="primary", on_click=attempt, args=(f"{item.id} is deleted.", checkpoints.delete, item.id))
+        st.button("Delete it", type="primary", on_click=carry_out, args=(f"{item.id} is deleted.", checkpoints.delete, item.id))
 
 
 def rename(checkpoint_id: str) -> None:
@@ -238,7 +237,7 @@ def rename(checkpoint_id: str) -> None:
     def change() -> None:
         st.session_state["model"] = checkpoints.rename(checkpoint_id, wanted).id
 
-    attempt(f"Renamed to {wanted}.", change)
+    carry_out(f"Renamed to {wanted}.", change)
 
 
 def upload() -> None:
@@ -301,7 +300,7 @@ def take(file: Any, values: dict[str, Any]) -> None:
         path = Path(folder) / f"{file_stem(file)}{suffix if suffix in PICKLES else checkpoints.SUFFIX}"
         path.write_bytes(file.getvalue())
         # A refused file stays, for another name.
-        if attempt("The model is imported and shown here.", bring_in, path, values):
+        if carry_out("The model is imported and shown here.", bring_in, path, values):
             st.session_state["imports"] = st.session_state.get("imports", 0) + 1
 
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import streamlit as st
 
-from advcore.errors import AdvcoreError
 from ui import frame
+from ui.actions import attempt, problem
 from ui.components.presenter import presenter
 from ui.deck import MOST_BYTES, MOST_NOTES, MOST_TITLE, Deck, Screen, from_json, from_text, held, hold, to_json, to_text
 from ui.downloads import offer_file
@@ -19,7 +19,6 @@ from ui.lessons.screens import screens
 from ui.words import markdown_safe
 
 _REVISION = "revision of the deck"
-_PROBLEM = "problem of the deck"
 _OPENED = "uploaded deck"
 
 
@@ -31,11 +30,9 @@ def page() -> None:
         "pages in large type: ε can be dragged in front of the class.",
         key="present",
     )
-    if text := asked_for("deck"):
-        put(lambda: from_text(text))
+    if (text := asked_for("deck")) and not put(lambda: from_text(text)):
+        st.error(markdown_safe(problem() or ""))
     place = int(number("at", 0, 1000, 0, scope="deck"))
-    if problem := st.session_state.pop(_PROBLEM, None):
-        st.error(markdown_safe(problem))
     deck = held()
     at = None
     if deck:
@@ -93,14 +90,12 @@ def files(deck: Deck) -> None:
     st.file_uploader("Open a list from a file", type="json", max_upload_size=1, key=_OPENED, on_change=opened)
 
 
-def put(make: Callable[[], Deck], *, fresh: bool = True) -> None:
-    """Make a deck and show it, with `fresh` controls. If it is broken or too long, the page says so and the list stays."""
-    try:
-        hold(make())
-    except AdvcoreError as error:
-        st.session_state[_PROBLEM] = str(error)
-    else:
-        st.session_state[_REVISION] = st.session_state.get(_REVISION, 0) + fresh
+def put(make: Callable[[], Deck], *, fresh: bool = True) -> bool:
+    """Make a deck and show it, with `fresh` controls; a broken or too long one changes nothing. Returns whether it worked."""
+    done = attempt(lambda: hold(make()))
+    if done and fresh:
+        st.session_state[_REVISION] = st.session_state.get(_REVISION, 0) + 1
+    return done
 
 
 def opened() -> None:

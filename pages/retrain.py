@@ -14,6 +14,7 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load, visitor
+from ui.actions import attempt
 from ui.frame import choose, chosen, drop_controls, heading, remember
 from ui.glossary import tell
 from ui.pickers import offer_missing
@@ -42,8 +43,6 @@ def page() -> None:
         shown = choose(choice.selectbox, "Training", "job", titles, running, bare=True)
     note_shown(shown)
     with st.container():
-        if problem := st.session_state.pop("job problem", None):
-            st.error(markdown_safe(problem))
         if deleted := st.session_state.get("deleted job"):
             offer_undo(deleted)
     # The two views have places of their own. The one that is not shown is emptied: else parts of it would stay for a moment.
@@ -94,12 +93,8 @@ def ask(job_id: str) -> None:
 
 
 def launch(recipe: Recipe) -> None:
-    """Make a job of the recipe and look at it."""
-    try:
-        visitor.spend("training")
-        ask(queue.start(recipe, visitor.owner()).id)
-    except (AdvcoreError, OSError) as error:
-        st.session_state["job problem"] = f"The training could not be started: {error}"
+    """Make a job of the recipe and show it."""
+    attempt(lambda: ask(job_views.start(recipe)), failed="The training could not be started: ")
 
 
 @st.cache_data(ttl=600, show_spinner=False, max_entries=50)

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from advcore.errors import AdvcoreError
-from ui import glossary, share, visitor
+from ui import actions, glossary, share, visitor
 from ui.components.address import address, moved_to
 from ui.words import markdown_safe
 
@@ -96,6 +96,8 @@ def show(page: Any) -> None:
 def guard(draw: Callable[[], None], page: str = "") -> None:
     """Draw the page, with an error of the engine as a message; then say what was not available, and write the address."""
     notice = st.empty()
+    if problem := actions.problem():
+        notice.error(markdown_safe(problem))
     in_place = _arrive(page)
     try:
         draw()

@@ -18,7 +18,7 @@ from advcore.defenses.base import ATTACK_STEPS
 from advcore.jobs import processes, queue, worker
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from tests.pages.conftest import labels, open_page, press
+from tests.pages.conftest import checked, labels, open_page, press
 from ui import measured
 from ui.training import job as job_views
 from ui.words import DEFENDED, percent, role, role_colour
@@ -274,3 +274,25 @@ def test_a_job_whose_state_is_damaged_can_start_again() -> None:
     page = open_page("retrain", job=folder.name)
     assert "Start again" in labels(page)
     assert "Resume" not in labels(page)
+
+
+def test_a_refused_action_is_said_although_the_training_alone_is_drawn_again() -> None:
+    """A button of a fragment draws the fragment alone; what went wrong is said by the page."""
+    folder = queue.root() / "20260102-030405-000001"
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text("{")
+    text = f"""
+import streamlit as st
+from advcore.jobs import queue
+from ui import actions
+from ui.training import job
+
+if st.session_state.setdefault("runs", 0) == 0:
+    actions.attempt(queue.resume, "20000101-000000-000000", None)
+    st.session_state["runs"] = 1
+    job._watch("{folder.name}", None)
+else:
+    st.error(actions.problem())
+"""
+    page = AppTest.from_string(text).run(timeout=60)
+    assert ["There is no job" in error.value for error in checked(page).error] == [True]

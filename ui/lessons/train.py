@@ -9,9 +9,10 @@ from advcore.errors import AdvcoreError
 from advcore.jobs import queue
 from advcore.training import presets
 from ui import visitor
+from ui.actions import attempt
 from ui.lessons.lesson import Activity, Found, Lesson
 from ui.training import job as job_views
-from ui.words import epsilon_text, markdown_safe, percent
+from ui.words import epsilon_text, percent
 
 ATTACK = "PGD-10"
 
@@ -34,8 +35,6 @@ class Train(Activity):
         st.caption(preset.about)
         start = {"on_click": _start, "args": (lesson, preset)}
         st.button("Start the training", icon=":material/play_arrow:", type="primary", **start)
-        if problem := st.session_state.pop("job problem", None):
-            st.error(markdown_safe(problem))
 
     def found(self, lesson: Lesson) -> Found | None:
         """The accuracy of the new model under PGD-10 at the ε that it was trained at, in percent."""
@@ -62,11 +61,10 @@ class Train(Activity):
 
 
 def _start(lesson: Lesson, preset: presets.Preset) -> None:
-    try:
-        visitor.spend("training")
-        st.session_state[_key(lesson)] = queue.start(preset.recipe, visitor.owner()).id
-    except (AdvcoreError, OSError) as error:
-        st.session_state["job problem"] = f"The training could not be started: {error}"
+    def start() -> None:
+        st.session_state[_key(lesson)] = job_views.start(preset.recipe)
+
+    attempt(start, failed="The training could not be started: ")
 
 
 def _key(lesson: Lesson) -> str:

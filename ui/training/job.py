@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -21,6 +21,7 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, load, measured, visitor
+from ui.actions import attempt, failed
 from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
@@ -80,7 +81,7 @@ def _watch(job_id: str, usual: float | None) -> None:
     except AdvcoreError:
         st.rerun()
     now = pace(job)
-    if now != usual:
+    if now != usual or failed():
         st.rerun()  # before anything is drawn: what is opened or clicked here would be lost
     panel(job)
     if made := made_by(job):
@@ -175,26 +176,30 @@ def buttons(job: queue.Job) -> None:
     with st.container(horizontal=True):
         for label, icon, what, help in offered:
             key = f"{label} {job.id}"
-            st.button(label, icon=icon, key=key, on_click=act, args=(what, job.id), disabled=job.stopping, help=help)
+            st.button(
+                label,
+                icon=icon,
+                key=key,
+                on_click=attempt,
+                args=(what, job.id, visitor.owner()),
+                disabled=job.stopping,
+                help=help,
+            )
         if job.state != "running":
             with st.popover("Delete", icon=":material/delete:"):
                 st.write("Removes this training from the list; a model it made stays.")
                 st.button("Delete this training", key=f"Delete {job.id}", type="primary", on_click=delete, args=(job.id,))
 
 
-def act(what: Callable[[str, str | None], None], job_id: str) -> bool:
-    """Stop, resume, delete or restore a job; an error is shown when the page is drawn next. Returns whether it was done."""
-    try:
-        what(job_id, visitor.owner())
-    except (AdvcoreError, OSError) as error:
-        st.session_state["job problem"] = str(error)
-        return False
-    return True
+def start(recipe: Recipe) -> str:
+    """Make a job of the recipe; returns its id. Raises AdvcoreError or OSError."""
+    visitor.spend("training")
+    return queue.start(recipe, visitor.owner()).id
 
 
 def delete(job_id: str) -> None:
     """Delete a job, offer to undo it, and show what was shown before."""
-    if act(queue.delete, job_id):
+    if attempt(queue.delete, job_id, visitor.owner()):
         seen = st.session_state.get("jobs shown", [])
         st.session_state["jobs shown"] = seen = [item for item in seen if item != job_id]
         st.session_state["job"] = seen[-1] if seen else "new"
@@ -204,7 +209,7 @@ def delete(job_id: str) -> None:
 def undelete(job_id: str) -> None:
     """Undo the deletion, and show the job again."""
     st.session_state.pop("deleted job", None)
-    if act(queue.restore, job_id):
+    if attempt(queue.restore, job_id, visitor.owner()):
         st.session_state["job"] = job_id
 
 
