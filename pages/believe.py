@@ -7,12 +7,12 @@ from html import escape
 import streamlit as st
 
 from advcore import data
-from advcore.errors import LimitError
-from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis, diagnosis_at
+from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis, Progress, diagnosis_at
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load, share
+from ui.actions import attempt, failed
 from ui.frame import choose, chosen_number, heading, remember
 from ui.glossary import tell
 from ui.pickers import about_images, dataset_picker, images_and_models
@@ -105,25 +105,25 @@ def measure(info: data.Dataset, images: data.LabeledImages, model: Checkpoint, e
     @st.fragment(run_every=SECONDS if running else None)
     def watch() -> None:
         found = diagnoses.progress(request)
-        complete = found is not None and found[1] is None
+        complete = found is not None and found.check is None
+        if failed() or running != diagnoses.running(request):
+            st.rerun()
         if not complete:
             controls(request, found, running)
         if error := worker().error(request):
             st.error(markdown_safe(error))
-        if found is not None and found[2].counts:
-            show(found[2], complete=complete)
-        if running and complete:
-            st.rerun()
+        if found is not None and found.diagnosis.counts:
+            show(found.diagnosis, complete=complete)
 
     watch()
 
 
-def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnosis] | None, running: bool) -> None:
+def controls(request: diagnoses.Request, found: Progress | None, running: bool) -> None:
     """The progress of the checks, and the button."""
     text, button = st.columns([4, 1], vertical_alignment="center")
-    share, check, _ = found or (0.0, None, None)
+    share = found.share if found else 0.0
     if running:
-        at = f": {CHECKS[check].title}" if check else ""
+        at = f": {CHECKS[found.check].title}" if found and found.check else ""
         text.progress(share, f"Measuring on {request.images:,} images, {100 * share:.0f} %{at}")
     elif found is None:
         text.info(
@@ -135,13 +135,8 @@ def controls(request: diagnoses.Request, found: tuple[float, str | None, Diagnos
         text.progress(share, f"Stopped at {100 * share:.0f} %; finished checks are kept")
     label, icon = ("Stop", "stop") if running else ("Run the checks" if found is None else "Go on", "play_arrow")
     kind = "secondary" if running else "primary"
-    if button.button(label, icon=f":material/{icon}:", type=kind, width="stretch"):
-        try:
-            (diagnoses.stop if running else diagnoses.start)(request)
-        except LimitError as error:
-            st.error(markdown_safe(str(error)))
-            return
-        st.rerun()
+    act = diagnoses.stop if running else diagnoses.start
+    button.button(label, icon=f":material/{icon}:", type=kind, width="stretch", on_click=attempt, args=(act, request))
 
 
 def show(found: Diagnosis, *, complete: bool = True) -> None:

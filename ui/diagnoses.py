@@ -8,7 +8,6 @@ import json
 from collections.abc import Hashable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -49,23 +48,16 @@ def request(checkpoint: Checkpoint, epsilon: float, images: int) -> Request:
     return Request(checkpoint.id, load.written(checkpoint), source, epsilon, images, None if other is None else other.id)
 
 
-def progress(of: Request) -> tuple[float, str | None, Diagnosis] | None:
-    """The share that is done, the check under way (None: complete) and the diagnosis so far; None if nothing is done."""
+def progress(of: Request) -> Progress | None:
+    """How far it is: in memory, else on the disk; None if nothing is done or the file cannot be read."""
     if found := worker().result(of):
-        return found.share, found.check, found.diagnosis
-    kept = _kept(of)
-    return (kept["share"], kept["check"], Diagnosis.from_dict(kept["state"]["diagnosis"])) if kept else None
-
-
-def _kept(of: Request) -> dict[str, Any]:
-    """What is on the disk: `share`, `check` and `state`; empty where there is nothing that can be read."""
-    found = read_object(of.path, _MOST_BYTES)
+        return found
+    kept = read_object(of.path, _MOST_BYTES)
     try:
-        Diagnosis.from_dict(found["state"]["diagnosis"])
-        readable = 0 <= found["share"] <= 1 and (found["check"] is None or found["check"] in CHECKS)
+        found = Progress(kept["share"], kept["check"], Diagnosis.from_dict(kept["state"]["diagnosis"]), kept["state"])
+        return found if 0 <= found.share <= 1 and found.check in (None, *CHECKS) else None
     except (KeyError, TypeError, AdvcoreError):
-        readable = False
-    return found if readable else {}
+        return None
 
 
 def start(of: Request) -> None:
@@ -101,10 +93,12 @@ def _asker(of: Request) -> Hashable:
 def _run(
     of: Request, model: nn.Module, other: nn.Module | None, images: data.LabeledImages, defended: bool, _: Progress | None
 ) -> Iterator[Progress]:
-    state = _kept(of).get("state")
+    kept = progress(of)
     other = None if other is None else pausing(other)
     whole = -1
-    for found in diagnose(pausing(model), images, of.epsilon, defended=defended, other=other, state=state):
+    for found in diagnose(
+        pausing(model), images, of.epsilon, defended=defended, other=other, state=kept.state if kept else None
+    ):
         if len(found.diagnosis.counts) > whole:
             whole = len(found.diagnosis.counts)
             of.path.parent.mkdir(parents=True, exist_ok=True)

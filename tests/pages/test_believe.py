@@ -31,8 +31,8 @@ def finish(request: diagnoses.Request) -> Diagnosis:
         assert worker().changed.wait_for(lambda: not worker().wanted(request), timeout=120), worker().error(request)
     found = diagnoses.progress(request)
     assert found is not None
-    assert found[1] is None
-    return found[2]
+    assert found.check is None
+    return found.diagnosis
 
 
 def start(page: AppTest) -> None:
@@ -61,7 +61,7 @@ def test_the_checks_run_in_the_background_and_are_kept() -> None:
     worker.cache_clear()
     kept = diagnoses.progress(request)
     assert kept is not None
-    assert kept[2] == found
+    assert kept.diagnosis == found
 
 
 def test_a_stopped_run_goes_on_after_its_last_whole_check() -> None:
@@ -71,7 +71,7 @@ def test_a_stopped_run_goes_on_after_its_last_whole_check() -> None:
         assert worker().changed.wait_for(lambda: request.path.exists(), timeout=60)
     diagnoses.stop(request)
     page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")
-    if diagnoses.progress(request)[1] is not None:
+    if diagnoses.progress(request).check is not None:
         start(page)
     assert set(finish(request).counts) == set(CHECKS)
 
