@@ -234,14 +234,13 @@ def save(
     class_names: tuple[str, ...],
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    half: bool = True,
 ) -> None:
-    """Write the model completely or not at all; `half` shortens the weights as `storage.as_stored` says.
+    """Write the model completely or not at all, its weights shortened as `storage.as_stored` says.
 
-    Raises CheckpointError when the weights are not finite or, with `half`, too large for float16.
+    Raises CheckpointError when the weights are not finite, or too large for float16.
     """
     header = headers.Header(recipe, shape, class_names, metrics, provenance)
-    stored = storage.stored(model, half=half)
+    stored = storage.stored(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage.write_safetensors(path, stored, header.to_metadata())
 

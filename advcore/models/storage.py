@@ -74,16 +74,15 @@ def as_stored(model: nn.Module) -> nn.Module:
     row. Raises CheckpointError when the weights are not finite.
     """
     twin = copy.deepcopy(model)
-    weights = model.state_dict()
-    twin.load_state_dict({name: _restored(_stored(name, tensor, half=True), name) for name, tensor in weights.items()})
+    twin.load_state_dict({name: _restored(_stored(name, tensor), name) for name, tensor in model.state_dict().items()})
     return twin
 
 
-def _stored(name: str, tensor: torch.Tensor, half: bool) -> dict[str, torch.Tensor]:
+def _stored(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     """The tensors in which the file holds a weight. Storing what `_restored` returns gives the same tensors again."""
     tensor = tensor.detach().cpu().contiguous()
     # Normalization constants and batch statistics are few and need their precision.
-    shortened = half and tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
+    shortened = tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
     if shortened and tensor.dim() == 2 and tensor.numel() > _INT8_ABOVE:
         # A bfloat16 scale has 8 significant bits, so that 127 · scale is exact in float32.
         scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp(min=1e-30).bfloat16()
@@ -101,14 +100,14 @@ def _restored(stored: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
     return stored[name] if scale is None else stored[name].float() * scale.float()
 
 
-def stored(model: nn.Module, *, half: bool = True) -> dict[str, torch.Tensor]:
-    """The tensors in which a file holds the model's weights; `half` shortens them as `as_stored` says.
+def stored(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors in which a file holds the model's weights, shortened as `as_stored` says.
 
-    Raises CheckpointError when a weight is not finite or, with `half`, too large for float16.
+    Raises CheckpointError when a weight is not finite, or too large for float16.
     """
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in model.state_dict().items():
-        weights |= _stored(name, tensor, half)
+        weights |= _stored(name, tensor)
     return weights
 
 

@@ -133,11 +133,11 @@ def attacked_pixels(photo: Photo, view: View, direction: Tensor, level: int) -> 
     return torch.from_numpy(attacked).permute(2, 0, 1)
 
 
-def noisy_pixels(photo: Photo, view: View, level: int, seed: int = 0) -> Tensor:
+def noisy_pixels(photo: Photo, view: View, level: int) -> Tensor:
     """The photo with every pixel of the crop moved by random noise up to `level`, as `full_noise` draws it: uint8 C×H×W."""
     noisy = photo.pixels.permute(1, 2, 0).numpy().copy()
     inside = noisy[view.rows, view.columns]
-    _add_noise(inside, _draw(inside.shape, seed), level, inside)
+    _add_noise(inside, _draw(inside.shape), level, inside)
     return torch.from_numpy(noisy).permute(2, 0, 1)
 
 
@@ -173,14 +173,14 @@ def attack_whole(
     return (photo.pixels + moved[0].clamp_(-most, most).to(torch.int16).cpu()).clamp_(0, 255).to(torch.uint8)
 
 
-def full_noise(photo: Photo, view: View, levels: Sequence[int], *, seed: int = 0, longest: int = PREVIEW) -> FullNoise:
+def full_noise(photo: Photo, view: View, levels: Sequence[int], *, longest: int = PREVIEW) -> FullNoise:
     """Random noise on every pixel of the crop, computed at five of the levels.
 
     In between, the blocks' means are interpolated: averaged over a block, the error is far less than one level.
     """
     blocks = block_means(photo.pixels, view.rows, view.columns, view.factor)
     inside = photo.pixels.permute(1, 2, 0).numpy()[view.rows, view.columns]
-    draw = _draw(inside.shape, seed)
+    draw = _draw(inside.shape)
     knots = sorted({levels[round(at * (len(levels) - 1))] for at in (0, 0.25, 0.5, 0.75, 1)})
     at_knots = torch.cat([_noisy_means(inside, draw, knot, view.factor) if knot else blocks for knot in knots])
     with torch.no_grad():
@@ -266,9 +266,9 @@ def _moved(pixels: Tensor, view: View, direction: Tensor, levels: Sequence[int],
     moved *= direction
 
 
-def _draw(shape: Sequence[int], seed: int) -> np.ndarray:
-    """Uniform integers, −127…127: the noise at its largest."""
-    return np.random.default_rng(seed).integers(-127, 128, shape, np.int8)
+def _draw(shape: Sequence[int]) -> np.ndarray:
+    """Uniform integers, −127…127: the noise at its largest, the same in every call."""
+    return np.random.default_rng(0).integers(-127, 128, shape, np.int8)
 
 
 def _add_noise(inside: np.ndarray, draw: np.ndarray, level: int, noisy: np.ndarray) -> None:

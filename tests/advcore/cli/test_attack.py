@@ -14,7 +14,7 @@ from PIL import Image
 from advcore import attacks, data
 from advcore.models import checkpoints
 from tests.advcore.cli.commands import STANDARD, refused, result_of
-from tests.makers import RECIPE, pictures, save_checkpoint, write_folder, write_picture
+from tests.makers import RECIPE, pictures, save_checkpoint, write_folder
 
 
 def pixels_of(path: Path) -> torch.Tensor:
@@ -88,22 +88,6 @@ def test_fgsm_fools_the_standard_model_and_noise_does_not(tmp_path: Path, capsys
     assert result_of(capsys, *common)["fooled"]
     assert not result_of(capsys, *common, "--attack", "noise")["fooled"]
     assert not result_of(capsys, *common[:6], "0", *common[7:])["fooled"]
-
-
-def test_an_attacked_picture_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write_picture(tmp_path / "mine.png", pictures(1, 8)[0])
-    out = tmp_path / "out"
-    common = ["attack", "--checkpoint", STANDARD, "--image", str(file), "--epsilon", "8/255", "--out", str(out)]
-    printed = result_of(capsys, *common)
-    assert (printed["label"], printed["source"], printed["samples"]) == (None, str(file), False)
-    assert printed["epsilon"] == 8 / 255
-    clean, attacked = pixels_of(out / "clean.png"), pixels_of(out / "attacked.png")
-    assert tuple(clean.shape) == (1, 1, 8, 8)
-    assert (attacked - clean).abs().max() <= 8 / 255 + 1 / 255 + 1e-6  # both were rounded
-    model = checkpoints.find(STANDARD).model()
-    assert printed["before"]["class"] == str(int(attacks.predict(model, clean)))
-    again = result_of(capsys, *common, "--target", "2")
-    assert again["target"] == "2"
 
 
 def test_a_class_may_be_named_or_numbered(own_checkpoints: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

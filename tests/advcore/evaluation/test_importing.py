@@ -84,13 +84,11 @@ def test_a_broken_or_hostile_upload_is_refused_and_leaves_nothing(kind: str, tmp
 
 def test_a_model_that_answers_with_no_number_is_refused(tmp_path: Path) -> None:
     model = architectures.build("digits_cnn", (1, 8, 8), 10)
-    for parameter in model.parameters():
-        nn.init.constant_(parameter, 6e4)
     upload = tmp_path / "upload.safetensors"
     names = data.dataset("digits").class_names
-    huge = {name: value.double() * 1e30 if "weight" in name else value for name, value in model.state_dict().items()}
-    model.load_state_dict({name: value.float() for name, value in huge.items()})
-    checkpoints.save(upload, model, RECIPE, shape=(1, 8, 8), class_names=names, metrics={}, provenance={}, half=False)
+    checkpoints.save(upload, model, RECIPE, shape=(1, 8, 8), class_names=names, metrics={}, provenance={})
+    huge = {name: torch.full_like(value, 6e34) if "weight" in name else value for name, value in model.state_dict().items()}
+    storage.write_safetensors(upload, huge, storage.read_metadata(upload))
     with pytest.raises(CheckpointError, match="not a finite number"):
         importing.import_checkpoint(upload)
     assert files() == []

@@ -29,9 +29,7 @@ def model_of(owner: str, name: str) -> checkpoints.Checkpoint:
     made = own(name)
     provenance = {"visitor": owner}
     shape, names = made.shape, made.class_names
-    checkpoints.save(
-        made.path, made.model(), made.recipe, shape=shape, class_names=names, metrics={}, provenance=provenance, half=False
-    )
+    checkpoints.save(made.path, made.model(), made.recipe, shape=shape, class_names=names, metrics={}, provenance=provenance)
     return checkpoints.read(made.path, own=True)
 
 

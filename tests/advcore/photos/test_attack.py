@@ -94,13 +94,16 @@ def test_a_strange_crop_is_refused():
 def test_the_command_attacks_the_small_view(drawing, tmp_path, capsys):
     common = ["--checkpoint", DIGITS, "--image", str(drawing), "--epsilon", "0.3"]
     record = run(capsys, *common, "--out", str(tmp_path / "out"))
-    assert record["full"] is False
+    assert (record["full"], record["samples"], record["label"], record["source"]) == (False, False, None, str(drawing))
     assert record["framing"]["invert"] is True
     assert record["before"]["class"] == "3"
     assert record["fooled_8bit"] is True
     assert json.loads((tmp_path / "out" / "attack.json").read_text()) == record
-    for name in ("clean", "perturbation", "attacked"):
-        assert decode((tmp_path / "out" / f"{name}.png").read_bytes()).size == (8, 8)
+    clean, _, attacked = (
+        decode((tmp_path / "out" / f"{name}.png").read_bytes()) for name in ("clean", "perturbation", "attacked")
+    )
+    assert clean.size == attacked.size == (8, 8)
+    assert (attacked.pixels.int() - clean.pixels.int()).abs().max() <= 0.3 * 255 + 1  # both were rounded
     again = opened_again(tmp_path, capsys)
     assert again["before"]["class"] == record["after_8bit"]["class"]
     assert again["before"]["confidence"] == pytest.approx(record["after_8bit"]["confidence"], abs=1e-5)
