@@ -70,7 +70,7 @@ def page() -> None:
     waiting.empty()
     if target_name == images.class_names[scene.label]:
         st.info(
-            f"“{markdown_safe(target_name)}” is the image's true class: the attack may move to any other class.",
+            f"This image is a “{markdown_safe(target_name)}” itself, so the attack may move to any other class.",
             icon=":material/my_location:",
         )
     left = scrubber(
