@@ -29,15 +29,12 @@ def _run(options: argparse.Namespace) -> None:
     info = data.dataset(options.dataset)
     at = info.epsilon if options.epsilon is None else options.epsilon
     attack = chosen_attack(options, [at])
-    if options.limit < 1:
-        raise AdvcoreError("--limit must be at least 1; 200 images tell much.")
     test, device = data.load(info.name, "test", limit=options.limit), pick_device(options.device)
-    chosen = options.checkpoint or list(checkpoints.catalog(info.name))
     models = {}
-    for name in chosen:
+    for name in options.checkpoint or checkpoints.catalog(info.name):
         checkpoint = checkpoints.find(name)
         checkpoint.require(test)
-        models[name] = checkpoint.model().to(device).eval()
+        models[name] = checkpoint.model().to(device)
     if not models:
         raise AdvcoreError(f"There is no model of {info.title}; train one first.")
     found = None
@@ -58,7 +55,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     print(f"{attacks.title(attack)} at ε = {at:.4g} on {len(test)} test images: % right; rows the source, columns the victim")
     print(" " * 34 + "".join(f"{place + 1:>6}" for place in range(len(models))))
-    for source in (None, *range(len(models))):
-        name = "no attack" if source is None else f"{source + 1} {chosen[source].split('/', 1)[1]}"
+    titles = [f"{place} {name.split('/', 1)[1]}" for place, name in enumerate(models, 1)]
+    for source, name in ((None, "no attack"), *enumerate(titles)):
         shares = [correct / images for correct, images in (found.left(source, victim) for victim in range(len(models)))]
         print(f"{name:<34}" + "".join(f"{100 * share:>6.1f}" for share in shares))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.advcore.cli.commands import STANDARD, refused, result_of
+from tests.advcore.cli.commands import STANDARD, refused, result_of, run
 
 DEFENDED = "digits/digits_cnn-fgsm-0.2"
 
@@ -36,6 +36,12 @@ def test_the_table_of_transfer(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["images"] for row in found["pairs"]} == {40}
     assert left[STANDARD, STANDARD]["correct"] < left["", STANDARD]["correct"]
     assert "at least 1" in refused(capsys, "transfer", "digits", "--limit", "0")
+
+
+def test_a_model_that_is_named_twice_is_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    run("transfer", "digits", "--limit", "10", "--checkpoint", STANDARD, STANDARD, DEFENDED)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split()[:2] for row in rows[1:]] == [["1", STANDARD.split("/")[1]], ["2", DEFENDED.split("/")[1]]]
 
 
 def test_a_gradient_and_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
