@@ -37,12 +37,6 @@ def test_the_precision_that_is_named_is_the_one_it_computes_in(monkeypatch: pyte
         assert "bf16" not in captions
 
 
-def test_every_dataset_that_is_listed_opens() -> None:
-    page = open_page("attack")
-    for name in page.selectbox(key="dataset").options:
-        open_page("attack", dataset=name.split(" ·")[0].lower())
-
-
 def test_a_dataset_without_a_model_says_where_to_go() -> None:
     page = open_page("attack", dataset="imagenet")
     assert "Your image" in page.info[0].value

@@ -22,12 +22,11 @@ class Brighten(Attack):
         return Budget(batch.images, batch.epsilon).project(batch.images + batch.epsilon)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _brighten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ATTACKS, "brighten", AttackSpec("brighten", Brighten, "brightening", "Every value ε brighter."))
 
 
-@pytest.mark.usefixtures("_brighten")
 @pytest.mark.parametrize("name", ["attack", "your_image"])
 def test_an_attack_can_be_chosen_for_an_image(name: str) -> None:
     page = open_page(name, dataset="digits", attack="brighten")
@@ -40,13 +39,11 @@ def test_an_attack_can_be_chosen_for_an_image(name: str) -> None:
     assert "attack_named('brighten')" in page.code[0].value or "--attack brighten" in page.code[0].value
 
 
-@pytest.mark.usefixtures("_brighten")
 def test_an_attack_can_be_drawn_as_a_curve() -> None:
     page = open_page("accuracy", dataset="digits", attacks="brighten")
     assert page.session_state["attacks:linf"] == ["brighten"]
 
 
-@pytest.mark.usefixtures("_brighten")
 def test_an_attack_is_a_choice_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["curve", "--help"])

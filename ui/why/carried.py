@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
@@ -28,17 +27,6 @@ QUICK = ("fgsm", "pgd")
 """The attacks that are fast enough for the table; any other is replaced by the last of them."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A table: everything that it depends on. Its images are the first ones of the test split."""
-
-    models: tuple[tuple[str, float], ...]
-    source: data.Source
-    attack: attacks.Attack
-    epsilon: float
-    images: int
-
-
 def draw(scene: Scene) -> None:
     """The table, which is measured in the background, and the images of one of its cells."""
     models = _models(scene)
@@ -48,16 +36,17 @@ def draw(scene: Scene) -> None:
     few = scene.images[:IMAGES]
     epsilon, source, victim = _controls(scene, usual, models)
     files = tuple((model.id, load.written(model)) for model in models)
-    request = Request(files, data.find(scene.info.name), attack, epsilon, len(few))
-    task = Task(request, functools.partial(_run, request, few), lambda each: each.share == 1)
+    key = ("transfer", files, data.find(scene.info.name), attack, epsilon, len(few))
+    ids = [model.id for model in models]
+    task = Task(key, functools.partial(_run, ids, few, attack, epsilon), lambda each: each.share == 1)
     (found,) = results([task])
-    drawn: Transfer = found or nothing(tuple(model.id for model in models), few.labels)
+    drawn: Transfer = found or nothing(tuple(ids), few.labels)
 
     def picked() -> None:
         points = st.session_state["transfer chart"].selection.points
         pair = [int(at) for at in points[0]["customdata"]] if points else []
         if len(pair) == 2 and 0 <= pair[0] < len(models) and 0 <= pair[1] < len(models):
-            st.session_state[_key(scene, "source")], st.session_state[_key(scene, "victim")] = (models[at].id for at in pair)
+            st.session_state[_key(scene, "source")], st.session_state[_key(scene, "victim")] = (ids[at] for at in pair)
 
     figure = charts.transfer_chart(drawn, names, (source, victim))
     charts.show(figure, key="transfer chart", on_select=picked, selection_mode="points")
@@ -111,10 +100,12 @@ def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[flo
     return epsilon, places[0], places[1]
 
 
-def _run(request: Request, few: data.LabeledImages, found: Transfer | None) -> Iterator[Transfer]:
+def _run(
+    ids: Sequence[str], few: data.LabeledImages, attack: attacks.Attack, epsilon: float, found: Transfer | None
+) -> Iterator[Transfer]:
     """Loads the models itself: the pages' cache does not hold all models of a dataset."""
-    models = {name: pausing(prepared(checkpoints.find(name).model(), pick_device(), "fp32")) for name, _ in request.models}
-    return transfer(models, few, request.attack, request.epsilon, found)
+    models = {name: pausing(prepared(checkpoints.find(name).model(), pick_device(), "fp32")) for name in ids}
+    return transfer(models, few, attack, epsilon, found)
 
 
 def _show(
