@@ -120,30 +120,26 @@ def test_a_part_of_labeled_images_keeps_what_they_are(digits: data.LabeledImages
 # --- names that are none --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["nothing", "", "../mnist", "/etc", "MNIST", "mnist/"])
-def test_an_unknown_dataset_is_refused_with_those_there_are(name: str) -> None:
-    with pytest.raises(DataError, match=r"There is no dataset .*choose one of mnist, fashion-mnist"):
-        data.load(name)
-
-
-def test_an_unknown_split_is_refused() -> None:
+def test_an_unknown_dataset_split_or_limit_is_refused() -> None:
+    for name in ("nothing", "", "../mnist", "/etc", "MNIST", "mnist/"):
+        with pytest.raises(DataError, match=r"There is no dataset .*choose one of mnist, fashion-mnist"):
+            data.load(name)
     with pytest.raises(DataError, match="There is no split 'valid'"):
         data.load("digits", "valid")  # type: ignore[arg-type]
+    for limit in (0, -1):
+        with pytest.raises(DataError, match=f"at least 1, not {limit}"):
+            data.load("digits", limit=limit)
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(limit: int) -> None:
-    with pytest.raises(DataError, match=f"at least 1, not {limit}"):
-        data.load("digits", limit=limit)
-
-
-@pytest.mark.parametrize("name", ["shapes", "my.pets-2", "Blumen", "Ünïcode"])
-def test_a_folder_of_ones_own_is_a_dataset(name: str, data_folder: Path) -> None:
-    write_folder(data_folder / name / "test", {"cat": pictures(2, 16), "dog": pictures(1, 16)})
-    assert list(data.datasets())[-1] == name
-    assert data.dataset(name).shape is None
-    assert data.load(name).class_names == ("cat", "dog")
-    assert data.available()[name].kind == "folder"
+def test_a_folder_of_ones_own_is_a_dataset(data_folder: Path) -> None:
+    names = ["Blumen", "my.pets-2", "shapes", "Ünïcode"]
+    for name in names:
+        write_folder(data_folder / name / "test", {"cat": pictures(2, 16), "dog": pictures(1, 16)})
+    assert list(data.datasets()) == [*data.BUILT_IN, *names]
+    for name in names:
+        assert data.dataset(name).shape is None
+        assert data.load(name).class_names == ("cat", "dog")
+        assert data.available()[name].kind == "folder"
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)<∕script>", "a b", ".hidden", "-rf", "two\nlines", "x" * 65, "a'b", "a%2F"])
