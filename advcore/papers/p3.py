@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advcore.papers.study import Claim, Figure, Reading, Study, more, quantity
+from advcore.papers.study import Claim, Figure, Reading, Study, confirmed, more, quantity
 
 STANDARD, HALF, QUARTER, USUAL = (
     f"cifar10/even_deeper_cnn-{end}" for end in ("standard", "fgsm-0.5", "fgsm-0.25", "fgsm-0.03")
@@ -40,14 +40,14 @@ P3 = Study(
         Claim(
             "FGSM images are easier than clean ones for a model trained on them at a huge ε.",
             {
-                words: more(quantity(model, "FGSM", epsilon), quantity(model, "clean"))
-                for words, model, epsilon in (("ε = 1.0 in [−1, 1]", HALF, 0.5), ("ε = 0.5 in [−1, 1]", QUARTER, 0.25))
+                "ε = 1.0 in [−1, 1]": more(quantity(HALF, "FGSM", 0.5), quantity(HALF, "clean")),
+                "ε = 0.5 in [−1, 1]": more(quantity(QUARTER, "FGSM", 0.25), quantity(QUARTER, "clean")),
             },
         ),
         Claim(
             "It is robustness: PGD leaves at least half of what FGSM leaves.",
             {
-                f"trained at {epsilon:g}": more(quantity(model, "PGD", epsilon), quantity(model, "FGSM", epsilon), 0.5)
+                f"trained at {epsilon:g}": confirmed(model, epsilon)
                 for model, epsilon in ((HALF, 0.5), (QUARTER, 0.25), (USUAL, 0.03))
             },
         ),

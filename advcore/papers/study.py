@@ -38,6 +38,11 @@ def more(one: Sum, other: Sum, times: float = 1.0) -> Sum:
     return add((1.0, one), (-times, other))
 
 
+def confirmed(model: str, epsilon: float) -> Sum:
+    """The sum that is above 0 where PGD leaves more than half of what FGSM leaves, at ε in pixel space."""
+    return more(quantity(model, "PGD", epsilon), quantity(model, "FGSM", epsilon), 0.5)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One figure of a study's table, in percent (a drop: in points). `percent` None: measured here, not published.
