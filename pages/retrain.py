@@ -44,7 +44,9 @@ def page() -> None:
     note_shown(shown)
     with st.container():
         if deleted := st.session_state.get("deleted job"):
-            offer_undo(deleted)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(":material/delete: The training was deleted.", width="content")
+                st.button("Undo", icon=":material/undo:", on_click=job_views.undelete, args=(deleted,))
     # The two views have places of their own. The one that is not shown is emptied: else parts of it would stay for a moment.
     if shown == NEW:
         with st.container():
@@ -66,13 +68,6 @@ def note_shown(shown: str) -> None:
         # Else Streamlit would show the first option of each of the form's controls when it is drawn again.
         drop_controls(keep="job")
         forget()
-
-
-def offer_undo(job_id: str) -> None:
-    """Say that the training was deleted, with a button that restores it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(":material/delete: The training was deleted.", width="content")
-        st.button("Undo", icon=":material/undo:", on_click=job_views.undelete, args=(job_id,))
 
 
 def one_training(job: queue.Job) -> None:

@@ -97,16 +97,17 @@ MOST_PASSES = 1000
 """Attacks that take more forward passes an image are too slow for a person who waits."""
 
 
-def interactive_attacks() -> dict[str, attacks.AttackSpec]:
-    """The attacks on one image that people can choose: those with an L∞ budget, without slow ones and random noise."""
-    found = {name: spec for name, spec in attacks.offered().items() if "linf" in spec.norms}
-    return {name: spec for name, spec in found.items() if spec.role != "control" and spec.passes <= MOST_PASSES}
-
-
 def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help: str | None = None, bare: bool = False) -> str:
-    """The attack on one image: the name of its entry, among those in `only`. `bare`: without a visible label."""
-    found = interactive_attacks()
-    titles = {name: attacks.title(spec.kind()) for name, spec in found.items() if only is None or name in only}
+    """The attack on one image, among those in `only`: its name. Slow attacks, L2 attacks and random noise are not offered.
+
+    `bare`: without a visible label.
+    """
+    found = attacks.offered()
+    titles = {
+        name: attacks.title(spec.kind())
+        for name, spec in found.items()
+        if "linf" in spec.norms and spec.role != "control" and spec.passes <= MOST_PASSES and (only is None or name in only)
+    }
     key = chosen("attack", list(titles), next(iter(titles)), key=f"attack:{scope}" if scope else None)
     help = help or found[st.session_state[key]].about
     return choose(st.selectbox, "Attack", "attack", titles, key=key, help=help, bare=bare)

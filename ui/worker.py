@@ -25,7 +25,7 @@ from advcore.errors import AdvcoreError
 from ui.memory import Store
 
 PATIENCE = 6.0
-"""Seconds after which the tasks of a session that has not asked again are dropped: its page is closed."""
+"""Seconds after which the tasks of a session that has not asked again are dropped: its page must be closed."""
 _KEPT, _KEPT_BYTES = 200, 256 << 20
 _LOG = logging.getLogger(__name__)
 
@@ -144,12 +144,8 @@ class Worker:
 
     # --- the thread --------------------------------------------------------------------------------------------------------
 
-    def _wanted(self) -> set[Hashable]:
-        """The keys of all tasks that an owner wants."""
-        return {task.key for request in self._requests.values() for task in request.tasks}
-
     def _note_change(self) -> None:
-        wanted = self._wanted()
+        wanted = {task.key for request in self._requests.values() for task in request.tasks}
         self._interrupted = self._current is not None and self._current not in wanted
         asked = (each for each in self._requests.values() if any(task.key == self._current for task in each.tasks))
         self._until = max((each.expires for each in asked), default=0.0)
@@ -201,19 +197,16 @@ class Worker:
             del self._requests[owner]
 
     def _next(self, *, turn: bool = False) -> Task | None:
-        """The task whose turn it is; with `turn`, its owner goes to the end of the line, behind the others of its group."""
+        """The next owner's cheapest task; with `turn`, the owner moves to the end of the line, behind its group."""
         for owner, request in self._requests.items():
-            if task := self._choose(request):
+            tasks = self._open(request)
+            if tasks:
                 if turn:
                     alike = [other for other, of in self._requests.items() if of.group == request.group and other != owner]
                     for each in (*alike, owner):
                         self._requests.move_to_end(each)
-                return task
+                return min(tasks, key=lambda pair: pair[0].cost(pair[1]))[0]
         return None
-
-    def _choose(self, request: _Request) -> Task | None:
-        """The cheapest unfinished task of a request."""
-        return min(self._open(request), key=lambda pair: pair[0].cost(pair[1]), default=(None, None))[0]
 
     def _open(self, request: _Request) -> list[tuple[Task, Any]]:
         """The unfinished tasks of a request, with their results so far."""

@@ -68,17 +68,12 @@ def study_chart(name: Chart, study: Study, record: Record, reading: Reading) -> 
         _models(study, record)
 
 
-def _clean(figure: Figure, among: Sequence[Figure]) -> float | None:
-    """The clean accuracy published in a figure's row for its model, in percent."""
-    same = (item for item in among if (item.row, item.model, item.measures) == (figure.row, figure.model, "clean"))
-    return next((item.percent for item in same), None)
-
-
 def _left(figure: Figure, among: Sequence[Figure]) -> float | None:
-    """The accuracy a figure publishes, in percent; of a drop what it leaves of its row's clean accuracy."""
+    """The accuracy that a figure publishes, in percent; a drop is subtracted from its row's clean accuracy."""
     if figure.measures != "drop" or figure.percent is None:
         return figure.percent
-    clean = _clean(figure, among)
+    same = (item.percent for item in among if (item.row, item.model, item.measures) == (figure.row, figure.model, "clean"))
+    clean = next(same, None)
     return None if clean is None else clean - figure.percent
 
 

@@ -82,7 +82,12 @@ def draw(scene: Scene) -> None:
         looks = [_first_look(request) for request in requests]
         planes = [request.plane() for request in requests]
     tasks = [
-        Task(request, functools.partial(_run, plane, load.model(model), look), _whole, _side_of)
+        Task(
+            request,
+            functools.partial(_run, plane, load.model(model), look),
+            _whole,
+            lambda each: 0 if each is None else each.side,
+        )
         for request, plane, model, look in zip(requests, planes, scene.models, looks, strict=True)
     ]
     fine = results(tasks)
@@ -206,10 +211,6 @@ def _progress(now: Sequence[DecisionMap | None]) -> tuple[float, str]:
 
 def _whole(found: DecisionMap) -> bool:
     return found.share == 1
-
-
-def _side_of(found: DecisionMap | None) -> int:
-    return 0 if found is None else found.side
 
 
 def _run(plane: Plane, model: nn.Module, look: DecisionMap, found: DecisionMap | None) -> Iterator[DecisionMap | None]:
