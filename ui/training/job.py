@@ -331,7 +331,7 @@ def result(shown: Comparison) -> None:
     _outcome(shown)
     before = shown.models[0] if len(shown.models) > 1 else None
     many = f"the first {shown.measured:,} test images" + ("" if shown.done else f" of {shown.count:,}, still measuring")
-    st.caption(f"{standing(shown.made, before)} Every figure on this page was measured on {many}.")
+    st.caption(f"{standing(shown.made, before)} All figures on this page are those of {many}.")
     at = shown.epsilon
     if masked(shown.accuracy("FGSM", at)[-1], shown.accuracy("PGD-10", at)[-1]):
         words = "Its accuracy under PGD is far below that under FGSM: part of its robustness is masked."
