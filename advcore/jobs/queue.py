@@ -32,7 +32,7 @@ from typing import Any, Literal
 from advcore import data
 from advcore.device import PRECISIONS, Precision, fastest_precision, pick_device
 from advcore.errors import AdvcoreError, LimitError
-from advcore.files import read_object, remove_parts
+from advcore.files import first_line, read_object, remove_parts
 from advcore.jobs import limits, processes, turns
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
@@ -119,17 +119,16 @@ def find(job_id: str, owner: str | None = None) -> Job:
 
 
 def read(folder: Path) -> Job:
-    """The job in `folder`, as it stands."""
+    """The job in `folder` in its present state."""
     try:
-        recipe = Recipe.from_json((folder / "recipe.json").read_text())
-        trouble = ""
+        recipe, trouble = Recipe.from_json((folder / "recipe.json").read_text()), ""
     except (OSError, ValueError) as error:
-        recipe, trouble = None, f"Its recipe cannot be read ({error})"
+        recipe, trouble = None, f"Its recipe cannot be read ({first_line(error).rstrip('.')}); delete this job."
     # First the process, then the result: a process that ends in between has left its result.
     alive, stopping = processes.running(folder) is not None, (folder / "stop").exists()
     result = read_object(folder / "result.json")
     if result:
-        state = result["state"] if result.get("state") in {"stopped", "failed", "finished"} else "failed"
+        state = result["state"] if result.get("state") in ("stopped", "failed", "finished") else "failed"
         checkpoint = result.get("checkpoint")
         checkpoint = checkpoint if isinstance(checkpoint, str) else None
         message = str(result.get("message", ""))
@@ -147,7 +146,7 @@ def read(folder: Path) -> Job:
 
 
 def precision(folder: Path) -> Precision | None:
-    """The precision that the job in `folder` trains in; None where it was made without one."""
+    """The precision that the job in `folder` trains in; None if it was made without one."""
     return next((known for known in PRECISIONS if known == read_object(folder / "machine.json").get("precision")), None)
 
 

@@ -54,7 +54,14 @@ def test_an_unusable_process_file_counts_as_an_ended_process() -> None:
 
 def test_an_unusable_result_breaks_nothing() -> None:
     folder = make()
-    for text in ("", "{", "[]", '{"state": "flying"}', '{"state": "finished", "checkpoint": ["x"], "message": 7}'):
+    for text in (
+        "",
+        "{",
+        "[]",
+        '{"state": "flying"}',
+        '{"state": ["x"]}',
+        '{"state": "finished", "checkpoint": ["x"], "message": 7}',
+    ):
         (folder / "result.json").write_text(text)
         job = queue.read(folder)
         assert job.state in {"queued", "failed", "finished"}
