@@ -154,7 +154,7 @@ def privacy() -> None:
         ":material/lock: Your pictures stay in the memory of this session. Nothing is written to disk or shared with other "
         "sessions. They are deleted within two minutes after the page is closed."
     )
-    if session.uploads().photos or st.session_state.get("drawn"):
+    if session.uploads().photos or session.uploads().drawn:
         button.button("Forget them now", icon=":material/delete:", width="stretch", on_click=forget)
 
 

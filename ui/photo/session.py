@@ -57,10 +57,18 @@ _UPLOADS, _MADE = "own pictures", "made of own pictures"
 
 @dataclass(eq=False)
 class Uploads:
-    """The session's photos by id, in the order they came, and what was wrong with other files."""
+    """The session's photos by id, in the order they came, and what was wrong with other files.
+
+    `uploaded` and `taken` are the ids by source, `drawn` is the drawing as PNG bytes. `kinds` says by id what a photo shows.
+    """
 
     photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
     problems: dict[str, str] = field(default_factory=dict)
+    uploaded: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    camera_on: bool = True
+    drawn: bytes | None = None
+    kinds: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _everyone.add(self)

@@ -32,8 +32,6 @@ INVITATIONS = {
     "camera": "Allow the camera, then take a photo of a car, a pet, or a digit on paper.",
     "draw": "Draw with mouse, finger or pen. The models answer after every stroke.",
 }
-_KINDS = "kinds of own pictures"
-_CAMERA_ON = "camera on"
 _PICKED = {"upload": "picture:upload", "camera": "picture:camera"}
 """By source: the key under which the session keeps which of its own photos is shown."""
 
@@ -75,13 +73,13 @@ def source_changed() -> None:
     if source == "draw":
         turn_to(SUBJECTS["digit"])
     if photo_id := st.session_state.get(_PICKED.get(source)):
-        turn_to(st.session_state[_KINDS].get(photo_id, ""))
+        turn_to(session.uploads().kinds.get(photo_id, ""))
 
 
 def forget() -> None:
     """Drop every photo of this session, with the widgets that hold them."""
     session.forget()
-    for key in ("uploaded", "taken", "drawn", _CAMERA_ON, _KINDS, *_PICKED.values()):
+    for key in _PICKED.values():
         st.session_state.pop(key, None)
     # A widget is emptied by giving it another name.
     st.session_state["round"] = _round() + 1
@@ -111,31 +109,31 @@ def _from_upload() -> Given | None:
     st.file_uploader(
         f"Your pictures: {LIMITS}", accept_multiple_files=True, key=key, on_change=_take_in, args=(key,), width="stretch"
     )
-    return _from_own(st.session_state.get("uploaded", ()), "upload", "Picture")
+    return _from_own(session.uploads().uploaded, "upload", "Picture")
 
 
 def _take_in(key: str) -> None:
     """Keep the photos that the uploader holds, drop all others, and show the first new one."""
     uploads, ids = session.uploads(), []
-    before = st.session_state.get("uploaded", ())
+    before = uploads.uploaded
     uploads.problems.clear()
     for file in st.session_state.get(key) or []:
         photo_id = uploads.put(file.name, file.getvalue())
         ids += [photo_id] if photo_id else []
     for photo_id in set(before) - set(ids):
         session.drop(photo_id)
-    st.session_state["uploaded"] = tuple(dict.fromkeys(ids))
+    uploads.uploaded = tuple(dict.fromkeys(ids))
     if new := [photo_id for photo_id in ids if photo_id not in before]:
         _show("upload", new[0])
 
 
 def _from_camera() -> Given | None:
     """The camera until a photo is taken, then that photo; a button goes back to the camera."""
-    if st.session_state.get("taken") and not st.session_state.get(_CAMERA_ON):
-        st.button(
-            "Take another photo", icon=":material/photo_camera:", on_click=lambda: st.session_state.update({_CAMERA_ON: True})
-        )
-        return _from_own(st.session_state["taken"], "camera", "Photo")
+    uploads = session.uploads()
+    if uploads.taken and not uploads.camera_on:
+        again = partial(setattr, uploads, "camera_on", True)
+        st.button("Take another photo", icon=":material/photo_camera:", on_click=again)
+        return _from_own(uploads.taken, "camera", "Photo")
     key = f"camera {_round()}"
     camera(key=key, on_photo=partial(_take_photo, key))
     _say_problems()
@@ -144,23 +142,22 @@ def _from_camera() -> Given | None:
 
 def _take_photo(key: str) -> None:
     """Keep the photo that the camera sent, and show it."""
-    uploads, taken = session.uploads(), st.session_state.get("taken", ())
+    uploads = session.uploads()
     uploads.problems.clear()
     try:
         content = sent_by(key)
     except AdvcoreError as error:
         uploads.problems["photo"] = str(error)
         return
-    if content is not None and (photo_id := uploads.put(f"photo {len(taken) + 1}.jpg", content)):
-        st.session_state["taken"] = (*taken, photo_id)
-        st.session_state[_CAMERA_ON] = False
+    if content is not None and (photo_id := uploads.put(f"photo {len(uploads.taken) + 1}.jpg", content)):
+        uploads.taken, uploads.camera_on = (*uploads.taken, photo_id), False
         _show("camera", photo_id)
 
 
 def _from_pad(dataset: str) -> Given | None:
     hint = "Draw a digit" if digits.form_of(dataset) else "Draw something"
-    drawing = drawing_pad(key=f"pad {_round()}", hint=hint, kept=st.session_state.get("drawn"))
-    st.session_state["drawn"] = drawing
+    drawing = drawing_pad(key=f"pad {_round()}", hint=hint, kept=session.uploads().drawn)
+    session.uploads().drawn = drawing
     if drawing is None:
         return None
     photo_id = session.identity(drawing)
@@ -170,14 +167,14 @@ def _from_pad(dataset: str) -> Given | None:
 def _show(source: str, photo_id: str) -> None:
     """Show one of the session's own photos, with models for what it seems to be unless the person said what it is."""
     st.session_state[_PICKED[source]] = photo_id
-    kinds = st.session_state.setdefault(_KINDS, {})
-    turn_to(kinds.setdefault(photo_id, SUBJECTS[guess(session.uploads().photos[photo_id])]))
+    uploads = session.uploads()
+    turn_to(uploads.kinds.setdefault(photo_id, SUBJECTS[guess(uploads.photos[photo_id])]))
 
 
 def note_kind(source: str, photo_id: str, dataset: str) -> None:
     """Note that the person looks at this photo of their own with models for this kind of picture."""
     if source in {"upload", "camera"}:
-        st.session_state.setdefault(_KINDS, {})[photo_id] = kind_of(dataset)
+        session.uploads().kinds[photo_id] = kind_of(dataset)
 
 
 def _say_problems() -> None:
