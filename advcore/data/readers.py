@@ -128,7 +128,7 @@ def read_parquet(files: Sequence[Path], channels: int | None, limit: int | None)
         try:
             with pq.ParquetFile(file) as parquet:
                 schema, rows = parquet.schema_arrow, _parquet_rows(parquet, wanted)
-        except (pa.ArrowException, OSError, KeyError, AttributeError) as error:  # AttributeError: `image` is no struct
+        except (pa.ArrowException, OSError, KeyError, AttributeError) as error:  # AttributeError: `image` is not a struct
             raise DataError(f"{file} is not a readable Parquet file of images ({first_line(error)}); copy it again.") from error
         names = names or _hub_class_names(schema.metadata or {})
         for row, (data, label, *track) in enumerate(rows):

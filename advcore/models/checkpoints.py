@@ -145,13 +145,11 @@ def _scan(dataset: str | None) -> tuple[dict[str, Checkpoint], dict[Path, str]]:
                 continue
             try:
                 checkpoint = _listed(path, own)
+                found.setdefault(checkpoint.id, checkpoint)
             except CheckpointError as error:
                 refused[path] = str(error)
-                continue
             except Exception as error:  # a parser of untrusted bytes: one file must not hide the others
                 refused[path] = f"{path.name} cannot be read ({type(error).__name__}); leave it out."
-                continue
-            found.setdefault(checkpoint.id, checkpoint)
     return found, refused
 
 

@@ -1,7 +1,7 @@
 """Pickled weights, opened in a separate process with limited memory and time, and written as safetensors.
 
 The process is `python -m advcore.models.pickles PICKLE TARGET NETWORK MEMORY SECONDS`. It reads tensors and containers only,
-writes the weights to TARGET, and prints `{"error": null}`, or a few words in the place of `null`. For one of torchvision's
+writes the weights to TARGET, and prints `{"error": null}`, or with a few words instead of `null`. For one of torchvision's
 networks it takes a file of the Hub's robust ones and checks that it holds that network; for `-`, any state dict, also one
 inside a checkpoint. Beside its own memory it may use MEMORY bytes, and SECONDS of processor time.
 """
