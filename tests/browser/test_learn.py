@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.conftest import settled
-from tests.browser.test_accessibility import wrong
+from tests.browser.test_deep_links import wrong
 
 
 def press(page: Page | FrameLocator, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import settled
-from tests.browser.test_accessibility import wrong
+from tests.browser.test_deep_links import wrong
 from tests.browser.test_learn import press
 from ui.deck import Screen, to_text
 
