@@ -206,7 +206,7 @@ def diagnose(
     model claims to be robust. `state`, of an earlier Progress with the same arguments, continues after its last whole check.
     `fooled` (bool N) are images that another attack is known to fool at this ε: they lower the bound, not the checks. Noise
     and Square search in `precision` (left out: the fastest); what fools the model is decided in fp32. Raises AttackError for
-    an ε out of range, AdvcoreError for a state of other images.
+    an ε out of range, AdvcoreError for a state of other images. A damaged state is ignored.
     """
     if not len(data):
         raise AdvcoreError("A diagnosis needs at least one image.")
@@ -243,16 +243,14 @@ def _stage(run: Run) -> tuple[Diagnosis, dict[str, Any]]:
 
 
 def _restore(run: Run, state: Mapping[str, Any]) -> None:
-    """Continue from a `state`."""
-    if not state:
+    """Continue from a `state`; a damaged one changes nothing, so that every check is run."""
+    try:
+        earlier = Diagnosis.from_dict(state["diagnosis"])
+        places = {name: [_count(place, len(run.data) - 1) for place in state[name]] for name in ("fooled", "white_box")}
+    except (AdvcoreError, KeyError, TypeError, ValueError):
         return
-    earlier = Diagnosis.from_dict(state.get("diagnosis", {}))
     if replace(earlier, robust=0, counts={}) != replace(_stage(run)[0], robust=0, counts={}):
         raise AdvcoreError("This diagnosis was begun at another ε or on other images; start it again.")
     run.counts = dict(earlier.counts)
     for name, mask in (("fooled", run.fooled), ("white_box", run.white_box)):
-        try:
-            places = [_count(place, len(mask) - 1) for place in state.get(name, [])]
-        except (TypeError, ValueError) as error:
-            raise AdvcoreError("The state of this diagnosis is damaged; start it again.") from error
-        mask[torch.tensor(places, dtype=torch.int64)] = True
+        mask[torch.tensor(places[name], dtype=torch.int64)] = True
