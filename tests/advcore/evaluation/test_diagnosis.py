@@ -292,7 +292,7 @@ def test_an_interrupted_diagnosis_goes_on_and_ends_the_same(digits: LabeledImage
         next(diagnose(model, few, 0.1, effort=LITTLE, state=state))
     for damage in ({"diagnosis": "none"}, {"fooled": [24]}, {"white_box": "all"}):
         begun, fresh = (next(diagnose(model, few, 0.2, effort=LITTLE, state=of)) for of in (state | damage, None))
-        assert (begun.share, begun.diagnosis) == (0, fresh.diagnosis)
+        assert (begun.share, begun.diagnosis) == (fresh.share, fresh.diagnosis)
 
 
 def test_progress_only_grows_and_a_batch_changes_nothing(digits: LabeledImages) -> None:
