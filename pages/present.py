@@ -10,7 +10,20 @@ import streamlit as st
 from ui import frame
 from ui.actions import attempt, problem
 from ui.components.presenter import presenter
-from ui.deck import MOST_BYTES, MOST_NOTES, MOST_TITLE, Deck, Screen, from_json, from_text, held, hold, to_json, to_text
+from ui.deck import (
+    MOST_BYTES,
+    MOST_NOTES,
+    MOST_TITLE,
+    Deck,
+    Screen,
+    from_json,
+    held,
+    hold,
+    open_link,
+    revision,
+    to_json,
+    to_text,
+)
 from ui.downloads import offer_file
 from ui.frame import asked_for, heading, number, remember
 from ui.glossary import tell
@@ -18,7 +31,6 @@ from ui.lessons.reading import lessons
 from ui.lessons.screens import screens
 from ui.words import markdown_safe
 
-_REVISION = "revision of the deck"
 _OPENED = "uploaded deck"
 
 
@@ -30,7 +42,7 @@ def page() -> None:
         "pages in large type: ε can be dragged in front of the class.",
         key="present",
     )
-    if (text := asked_for("deck")) and not put(lambda: from_text(text)):
+    if (text := asked_for("deck")) and not attempt(open_link, text):
         st.error(markdown_safe(problem() or ""))
     place = int(number("at", 0, 1000, 0, scope="deck"))
     deck = held()
@@ -51,7 +63,7 @@ def page() -> None:
 
 def row(deck: Deck, place: int, screen: Screen) -> None:
     """A screen of the list: its title and notes, and the buttons that move or remove it."""
-    key = f"{st.session_state.get(_REVISION, 0)} {place}"
+    key = f"{revision()} {place}"
     rest = (*deck[:place], *deck[place + 1 :])
 
     def written() -> None:
@@ -92,10 +104,7 @@ def files(deck: Deck) -> None:
 
 def put(make: Callable[[], Deck], *, fresh: bool = True) -> bool:
     """Make a deck and show it, with `fresh` controls; a broken or too long one changes nothing. Returns whether it worked."""
-    done = attempt(lambda: hold(make()))
-    if done and fresh:
-        st.session_state[_REVISION] = st.session_state.get(_REVISION, 0) + 1
-    return done
+    return attempt(lambda: hold(make(), fresh=fresh))
 
 
 def opened() -> None:

@@ -1,6 +1,7 @@
 """A deck: states of the app's pages, shown one after another. It can be written to a file and into an address.
 
-Both are untrusted: everything in a deck is limited in size, and its screens are pages of this app.
+Both are untrusted: everything in a deck is limited in size, and its screens are pages of this app. The browser keeps the
+visitor's deck as the address writes it, which is untrusted as well.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import secrets
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +28,6 @@ MOST_ADDRESS = 6000
 """Characters of a deck in an address: servers and browsers take about 8,000 in all."""
 _MOST_VALUES, _MOST_VALUE = 30, 1000
 _PAGES = {path.stem for path in (Path(__file__).parents[1] / "pages").glob("[a-z]*.py") if "-" not in path.stem} - {"present"}
-_HELD = "deck"
 
 
 class DeckError(AdvcoreError):
@@ -51,14 +52,77 @@ class Screen:
 Deck = tuple[Screen, ...]
 
 
+@dataclass
+class _Session:
+    """A session's deck, and what it knows of the one in the browser's storage."""
+
+    deck: Deck = ()
+    known: str = ""
+    """What the browser has stored, as far as the session knows."""
+    write: str | None = None
+    """What the browser is to store, once for each `turn`."""
+    turn: str = ""
+    linked: bool = False
+    """The deck came with a link: the stored one stays as it is until the person changes the deck."""
+    heard: float = 0.0
+    """When the browser last reported another stored deck."""
+    revision: int = 0
+    """How often the deck was replaced by other than its own controls, which then start anew."""
+
+
+def _session() -> _Session:
+    return st.session_state.setdefault("deck", _Session())
+
+
 def held() -> Deck:
     """This visitor's deck."""
-    return st.session_state.get(_HELD, ())
+    return _session().deck
 
 
-def hold(deck: Deck) -> None:
-    """Make it this visitor's deck; raises DeckError, and changes nothing, if it is too long for an address."""
-    st.session_state[_HELD] = from_text(to_text(deck))
+def revision() -> int:
+    """A number that changes when the deck is replaced by other than its own controls."""
+    return _session().revision
+
+
+def hold(deck: Deck, *, fresh: bool = True) -> None:
+    """Make it this visitor's deck, with `fresh` controls; raises DeckError, and changes nothing, if it is too long."""
+    text, session = to_text(deck), _session()
+    session.deck, session.linked = from_text(text), False
+    session.revision += fresh
+    if text != session.known:
+        session.known = session.write = text
+        session.turn = secrets.token_hex(8)
+
+
+def open_link(text: str) -> None:
+    """Show the deck of a link without storing it in the browser; raises DeckError."""
+    session = _session()
+    session.deck, session.linked = from_text(text), text != session.known
+    session.revision += 1
+
+
+def take_over(text: str, at: float) -> bool:
+    """Take over the deck that the browser reports, once for each time `at`. Returns whether the deck changed."""
+    session = _session()
+    if at == session.heard:
+        return False
+    session.heard, session.known = at, text[:MOST_ADDRESS]
+    if session.linked:
+        session.linked = text != to_text(session.deck)
+        return False
+    try:
+        found = from_text(text) if text else ()
+    except DeckError:
+        return False  # what cannot be read is replaced with the next change
+    changed, session.deck = found != session.deck, found
+    session.revision += changed
+    return changed
+
+
+def to_keep() -> dict[str, str | None]:
+    """What the component that keeps the deck in the browser is told."""
+    session = _session()
+    return {"known": session.known, "write": session.write, "turn": session.turn}
 
 
 def to_json(deck: Deck) -> bytes:

@@ -21,6 +21,7 @@ import streamlit as st
 
 from advcore.errors import AdvcoreError
 from ui import actions, glossary, share, visitor
+from ui.components import deck_store
 from ui.components.address import address, moved_to
 from ui.words import markdown_safe
 
@@ -85,6 +86,8 @@ def show(page: Any) -> None:
     visitor.keep()
     if st.context.is_embedded:
         st.html(_EMBEDDED_CSS)
+    elif deck_store.keep():
+        _session().opened = True  # not an action of the person: the address is completed in place
     share.begin(f"{page.title} – Adversarial Lab")
     guard(page.run, page.url_path)
     if not st.context.is_embedded:
@@ -376,7 +379,7 @@ h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #08131c); }
 [data-testid="stCaptionContainer"] { opacity: 1 !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }
-.st-key-visitor { display: none; }
+.st-key-visitor, .st-key-deck-store { display: none; }
 .st-key-tours button { border-radius: 999px; min-height: 2.2rem; padding: .1rem .8rem; }
 .st-key-picks > div { min-width: 8rem; } .st-key-picks > div:has(> .st-key-models) { flex: 7 1 24rem; }
 @media (max-width: 640px) {

@@ -53,3 +53,31 @@ def test_a_lesson_is_presented_with_the_keyboard(page: Page, app_url: str) -> No
     if not notes.is_closed():
         notes.wait_for_event("close")
     settled(page)
+
+
+def test_the_list_outlives_a_reload_and_a_new_tab(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/papers")
+    page.get_by_role("button", name="Add to presentation").click()
+    link = page.get_by_role("link", name="Presentation: 1")
+    expect(link).to_be_visible()
+    page.reload()
+    expect(link).to_be_visible()
+    other = page.context.new_page()
+    other.goto(f"{app_url}/models")
+    other.get_by_role("button", name="Add to presentation").click()
+    # Both tabs show one list.
+    expect(page.get_by_role("link", name="Presentation: 2")).to_be_visible(timeout=10_000)
+    other.goto(f"{app_url}/present")
+    expect(other.get_by_role("button", name="▶ Present 2 screens")).to_be_visible()
+    assert other.evaluate("history.length") == 3  # the blank page, Models and Present
+    other.get_by_role("button", name="Clear the list").click()
+    expect(other.get_by_text("The list is empty.")).to_be_visible()
+    settled(other)
+    other.close()
+    expect(page.get_by_role("link", name="Presentation:")).to_have_count(0)
+    page.evaluate("localStorage.setItem('adversarial lab deck', 'damaged')")
+    page.reload()
+    settled(page)
+    page.get_by_role("button", name="Add to presentation").click()
+    expect(link).to_be_visible()
+    page.evaluate("localStorage.clear()")

@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from ui import deck
 from ui.deck import FORMAT, MOST_ADDRESS, MOST_BYTES, DeckError, Screen, from_json, from_text, same_session, to_json, to_text
 from ui.lessons.reading import lessons
 from ui.lessons.screens import screens
@@ -92,3 +93,30 @@ def test_the_steps_of_a_lesson_share_a_session_and_other_screens_do_not() -> Non
     # All lessons together are one deck.
     every = tuple(screen for lesson in lessons()[0] for screen in screens(lesson))
     assert from_text(to_text(every)) == every
+
+
+def test_a_kept_deck_is_taken_over_once_and_a_damaged_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deck.st, "session_state", {})
+    assert not deck.take_over("", 1.0)
+    assert deck.take_over(to_text(DECK), 2.0)
+    assert deck.held() == DECK
+    assert deck.to_keep() == {"known": to_text(DECK), "write": None, "turn": ""}
+    deck.hold(DECK[:1])
+    assert deck.to_keep()["write"] == to_text(DECK[:1])
+    assert not deck.take_over(to_text(DECK), 2.0)
+    for damaged in ("x", "A" * (MOST_ADDRESS + 1), to_text(DECK)[:-4]):
+        assert not deck.take_over(damaged, len(damaged) + 3.0)
+        assert len(deck.to_keep()["known"] or "") <= MOST_ADDRESS
+    assert deck.held() == DECK[:1]
+
+
+def test_a_link_does_not_replace_the_kept_deck_before_it_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deck.st, "session_state", {})
+    deck.open_link(to_text(DECK))
+    assert not deck.take_over(to_text(DECK[:1]), 1.0)
+    assert (deck.held(), deck.to_keep()["write"]) == (DECK, None)
+    deck.hold(DECK[1:])
+    assert deck.to_keep()["write"] == to_text(DECK[1:])
+    # A link to the kept deck itself, as after a reload of the page Present, follows it.
+    deck.open_link(to_text(DECK[1:]))
+    assert deck.take_over(to_text(DECK), 2.0)
