@@ -165,7 +165,7 @@ CARDS_CSS = """
 .st-key-study [role="radiogroup"] { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .6rem; }
 .st-key-study button { height: 100%; width: 100%; max-width: none; border-radius: .7rem; padding: .7rem .9rem;
   justify-content: flex-start; align-items: flex-start; text-align: left; white-space: normal; }
-.st-key-study button p { white-space: normal; font-size: .82rem; line-height: 1.4; overflow: visible; }
+.st-key-study button p { white-space: normal; font-size: .9rem; line-height: 1.4; overflow: visible; }
 .st-key-study button strong { display: block; font-size: .95rem; margin-bottom: .15rem; }
 """
 

@@ -179,29 +179,20 @@ def held(rows: Sequence[Row]) -> tuple[int, int]:
 
 
 def verdict(study: Study, record: Record | None) -> str:
-    """What the measurements say of a study, in one sentence: what holds, how the rest differs, what is masked."""
+    """What the measurements say of a study, in one short sentence: what holds, and what is masked or how the rest differs."""
     rows = table(study, record)
     holding, compared = held(rows)
     if not compared:
         return "Not measured here yet."
-    told = [f"{holding} of {compared} figures hold as written"]
+    told = f"{holding} of {compared} figures {'holds' if holding == 1 else 'hold'} as written"
     ways = {row.kind for row in rows if row.kind.startswith("differs")}
-    best = next(iter(fits(study, rows)), None)
-    if len(ways) == 1 and not any(row.figure.measures == "drop" for row in rows):
-        told.append(f"in the {compared - holding} others ours is {ways.pop().split()[-1]}")
-    elif best and best.largest <= best.literal:
-        figures = f"the {best.figures} figures that this changes"
-        told.append(
-            f"read as “{best.reading.words}”, {figures} lie {best.mean:.1f} points away on average, not {best.literal:.1f}"
-        )
-    if masked := _most_masked(rows):
+    if masked := len(_most_masked(rows)):
         defended = {cell.model for row in rows if row.figure.defended for cell in row.cells if cell.pgd}
-        fgsm, pgd = (f"{found.percent:.1f}\u00a0%" for found in (masked[0].measured, masked[0].pgd) if found)
-        told.append(
-            f"masked: {len(masked)} of {len(defended)} adversarially trained models, most of all {masked[0].model}, "
-            f"where FGSM leaves {fgsm} and PGD-20 {pgd}"
-        )
-    return "; ".join(told) + "."
+        told += f"; {masked} of {len(defended)} defended models {'is' if masked == 1 else 'are'} masked"
+    elif len(ways) == 1 and not any(row.figure.measures == "drop" for row in rows):
+        others = f"other {compared - holding}" if compared - holding > 1 else "other one"
+        told += f"; in the {others} ours is {ways.pop().split()[-1]}"
+    return f"{told}."
 
 
 def _most_masked(rows: Sequence[Row]) -> list[Cell]:
