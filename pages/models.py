@@ -21,7 +21,7 @@ from advcore.models.architectures import ARCHITECTURES
 from advcore.models.pickles import SUFFIXES as PICKLES
 from advcore.recipe import Recipe
 from advcore.training import presets
-from ui import frame, load, visitor
+from ui import frame, load, share, visitor
 from ui.actions import attempt
 from ui.components.model_list import Line, model_list
 from ui.downloads import offer_csv, offer_file
@@ -32,11 +32,19 @@ from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
 EVERY = "all"
 OWN = "your own"
+BARS = (
+    "The bar shows clean accuracy in the lightest shade, then FGSM, then the strongest attack measured. Masked: accuracy under "
+    "FGSM is far above that under stronger attacks, or a check fails."
+)
 
 
 def page() -> None:
-    """The list of all models, the details of one, and the import of another."""
-    heading("The models")
+    """The list of all models, the details of one, and the import of another.
+
+    As a screen of a presentation: the list of one dataset's models.
+    """
+    if not frame.presented():
+        heading("The models")
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
     message = st.empty()  # always drawn: else what follows would move, and close
     if said := st.session_state.pop("models message", None):
@@ -45,6 +53,7 @@ def page() -> None:
         list_and_detail(known)
     else:
         st.info("There is no model yet: train one on the Retrain page, or import one below.")
+    frame.enough()
     allowed = visitor.rules()
     for path, reason in checkpoints.problems().items() if allowed.everything else ():
         st.warning(f"{markdown_safe(path.name)} is left out: {markdown_safe(reason)}")
@@ -57,18 +66,30 @@ def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
     """The list, of one dataset or all, and beside it the model chosen."""
     groups = by_dataset(known.values())
     titles = {EVERY: "All"} | {name: dataset_title(name) for name in groups}
-    only = choose(st.pills, "Dataset", "of", titles, bare=True, required=True)
-    shown = {name: of for name, of in groups.items() if only in (EVERY, name)}
-    ids = [item.id for of in shown.values() for item in of]
+    with st.container(key="aside"):
+        only = choose(st.pills, "Dataset", "of", titles, bare=True, required=True)
+    ids = [item.id for name, of in groups.items() if only in (EVERY, name) for item in of]
     name = st.session_state[chosen("model", ids, ids[0])]
+    remember(model=name, of=None if only == EVERY else only)
+    one = known[name].dataset if frame.presented() else only
+    lines = {dataset_title(name): [line(item) for item in of] for name, of in groups.items() if one in (EVERY, name)}
+    if frame.presented():
+        heading(f"{markdown_safe(dataset_title(one))}: what attacks leave of each model's accuracy")
+        bars(lines, name)
+        st.caption(BARS)
+        return
+    share.shows("The models" if one == EVERY else f"The models of {dataset_title(one)}")
     listed, details = st.columns([1.5, 1], gap="medium")
     with listed:
-        lines = {dataset_title(name): [line(item) for item in of] for name, of in shown.items()}
-        model_list(lines, name, key="model list", on_pick=lambda picked: st.session_state.update(model=picked))
+        bars(lines, name)
     with details:
         detail(known[name])
     about(known)
-    remember(model=name, of=None if only == EVERY else only)
+
+
+def bars(lines: Mapping[str, list[Line]], name: str) -> None:
+    """The models with their bars, each a button that chooses it."""
+    model_list(lines, name, key="model list", on_pick=lambda picked: st.session_state.update(model=picked))
 
 
 def by_dataset(models: Iterable[checkpoints.Checkpoint]) -> dict[str, list[checkpoints.Checkpoint]]:
@@ -112,9 +133,8 @@ def whose(item: checkpoints.Checkpoint) -> str:
 def about(known: Mapping[str, checkpoints.Checkpoint]) -> None:
     """What the figures of the list mean, and all of them as CSV."""
     st.caption(
-        "Accuracy in percent on the test split, white-box, at the model's own ε (undefended models: the dataset's). The bar "
-        "shows clean accuracy in the lightest shade, then FGSM, then the strongest attack measured (PGD, AutoAttack or all "
-        "checks together). Masked: accuracy under FGSM is far above that under stronger attacks, or a check fails."
+        "Accuracy in percent on the test split, white-box, at the model's own ε (undefended models: the dataset's). Strongest: "
+        f"PGD, AutoAttack or all checks together. {BARS}"
     )
     offer_csv("All figures (CSV)", lambda: map(row, known.values()), "models.csv")
 

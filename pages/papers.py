@@ -9,7 +9,7 @@ from advcore.papers import record, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
 from advcore.papers.study import Chart, Study
-from ui import frame
+from ui import frame, share
 from ui.downloads import offer_file
 from ui.frame import choose, heading, remember
 from ui.papers import drawings, report, sections
@@ -24,21 +24,29 @@ CHARTS: dict[Chart, str] = {
 
 
 def page() -> None:
-    """A card for each study, and one for the open questions; the chosen one with its chart and its details."""
-    heading("What do the studies' numbers say when measured again?")
+    """A card for each study, and one for the open questions; the chosen one with its chart and its details.
+
+    As a screen of a presentation: the sentence of the chosen one, and its chart.
+    """
+    if not frame.presented():
+        heading("What do the studies' numbers say when measured again?")
     st.html(f"<style>{report.TABLE_CSS}{CARDS_CSS}</style>")
     cards = {key: card(of) for key, of in STUDIES.items() if of.claim}
     questions = [of for of in STUDIES.values() if not of.claim]
     cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies do not answer, measured here."
-    shown, asked = choose(st.pills, "Study", "study", cards, bare=True, required=True), None
-    if shown == OPEN:
-        titles = {of.key: f"{of.key} · {markdown_safe(of.title)}" for of in questions}
-        asked = choose(st.pills, "Question", "question", titles, bare=True, required=True)
-        question(STUDIES[asked])
-    else:
-        study(STUDIES[shown])
-    read = st.session_state.get(f"read:{shown}") or None
-    remember(study=shown, data=st.session_state.get(f"data:{shown}"), read=read, question=asked)
+    with st.container(key="aside"):
+        shown, asked = choose(st.pills, "Study", "study", cards, bare=True, required=True), None
+        if shown == OPEN:
+            titles = {of.key: f"{of.key} · {markdown_safe(of.title)}" for of in questions}
+            asked = choose(st.pills, "Question", "question", titles, bare=True, required=True)
+    of = STUDIES[asked or shown]
+    told = verdicts.verdict(of, recorded(of, say=False)) if of.claim else of.title
+    if frame.presented():
+        heading(markdown_safe(told))
+    share.shows(f"{of.name}: {told}" if of.claim else told)
+    remember(study=shown, question=asked, read=None, data=None)
+    (study if of.claim else question)(of)
+    remember(data=st.session_state.get(f"data:{of.key}"))
 
 
 def card(of: Study) -> str:
@@ -60,18 +68,22 @@ def study(of: Study) -> None:
     """A study: its claim, its figures beside ours, and the details."""
     found = recorded(of)
     source = f" · [arXiv {of.arxiv}](https://arxiv.org/abs/{of.arxiv})" if of.arxiv else ""
-    st.markdown(f"## {markdown_safe(of.title)}")
+    if not frame.presented():
+        st.markdown(f"## {markdown_safe(of.title)}")
     st.markdown(f"**It claims:** {markdown_safe(of.claim)} :small[:gray[{markdown_safe(of.authors)}{source}]]")
     reading = of.readings[0]
     if len(of.readings) > 1:
         words = {place: markdown_safe(each.words) for place, each in enumerate(of.readings)}
-        reading = of.readings[choose(st.pills, "Read its ε as", "read", words, key=f"read:{of.key}", required=True)]
+        place = choose(st.pills, "Read its ε as", "read", words, key=f"read:{of.key}", required=True)
+        reading = of.readings[place]
+        remember(read=place or None)
     if found:
         drawings.comparison(of, found, reading)
         st.caption(
             "Bars join each published figure to ours. Blue: undefended; green: adversarially trained. Thin lines: 95 % "
             "intervals."
         )
+    frame.enough()
     with st.container(gap="xsmall"):
         with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
             answers(of, found)
@@ -94,6 +106,7 @@ def question(of: Study) -> None:
     st.markdown("\n".join(f"- {answered(answer)}" for answer in verdicts.answers(of, found)))
     for name in of.charts if found else ():
         drawings.study_chart(name, of, found, of.readings[0])
+    frame.enough()
     with st.container(gap="xsmall"):
         with st.expander("What we found, case by case", icon=":material/fact_check:"):
             answers(of, found)

@@ -13,7 +13,7 @@ from advcore.jobs import limits, queue
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training import estimate, presets
-from ui import frame, load, visitor
+from ui import frame, load, share, visitor
 from ui.actions import attempt
 from ui.frame import choose, chosen, drop_controls, heading, remember
 from ui.glossary import tell
@@ -29,7 +29,10 @@ ICONS = {"quick": "timer", "papers": "menu_book", "robust": "shield"}
 
 
 def page() -> None:
-    """The form for a new training, or a training with its buttons and its result."""
+    """The form for a new training, or a training with its buttons and its result.
+
+    As a screen of a presentation: the chosen preset with its button, or the training with its outcome.
+    """
     queue.advance()
     every, mine = queue.listing(), visitor.owner()
     known = {job.id: job for job in every if mine in (None, job.owner)}
@@ -40,7 +43,8 @@ def page() -> None:
     shown = NEW
     if known:
         titles = {NEW: "+ New training"} | {item: job_views.option(job) for item, job in known.items()}
-        shown = choose(choice.selectbox, "Training", "job", titles, running, bare=True)
+        with choice.container(key="aside-job"):
+            shown = choose(st.selectbox, "Training", "job", titles, running, bare=True)
     note_shown(shown)
     with st.container():
         if deleted := st.session_state.get("deleted job"):
@@ -72,7 +76,9 @@ def note_shown(shown: str) -> None:
 
 def one_training(job: queue.Job) -> None:
     """A training with its result, its recipe and its buttons."""
+    share.shows(job_views.name(job.recipe))
     job_views.watched(job)
+    frame.enough()
     if job.recipe:
         job_views.recipe_details(job.recipe)
     with st.container(horizontal=True):
@@ -143,17 +149,17 @@ def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
 
 def new_training(*, busy: bool) -> None:
     """The form: what to train, three presets, and all other settings."""
-    tell(
-        "Adversarial training: at every step the network is also trained on images attacked with its own gradient. "
-        "Choose a preset, start it, watch its accuracies, then attack the result.",
-        key="retrain",
-    )
-    info, architecture, place = what_to_train()
+    about = "Adversarial training: at every step the network is also trained on images attacked with its own gradient. "
+    steps = "" if frame.presented() else "Choose a preset, start it, watch its accuracies, then attack the result."
+    tell(about + steps, key="retrain")
+    with st.container(key="aside-what"):
+        info, architecture, place = what_to_train()
     offered = {item.name: item for item in presets.presets(info.name, architecture)}
     key = chosen("preset", list(offered), next(iter(offered)), key=f"preset:{info.name}:{architecture}")
     picked = st.session_state[key]
     start = starting_point(place, offered[picked])
-    cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
+    if not frame.presented():
+        cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
     if st.session_state.get("filled for") != (info.name, architecture, picked):
         st.session_state["filled for"] = (info.name, architecture, picked)
@@ -161,10 +167,11 @@ def new_training(*, busy: bool) -> None:
     elif not drawn_before():
         fill(st.session_state.get("form", preset))
     summary = st.container(border=True)
-    with st.expander("Change the recipe", icon=":material/tune:"):
-        values = recipe_form(info, architecture, load.catalog(info.name), None if start == SCRATCH else start)
-    with st.expander("Advanced options", icon=":material/settings:"):
-        values |= advanced(architecture, values["defense"])
+    with st.container(key="aside-recipe"):
+        with st.expander("Change the recipe", icon=":material/tune:"):
+            values = recipe_form(info, architecture, load.catalog(info.name), None if start == SCRATCH else start)
+        with st.expander("Advanced options", icon=":material/settings:"):
+            values |= advanced(architecture, values["defense"])
     remember(info.name, dataset=info.name, architecture=architecture)
     remember(f"{info.name}:{architecture}", preset=picked)
     remember(f"{info.name}:{architecture}:{picked}", start=start)
@@ -176,11 +183,15 @@ def new_training(*, busy: bool) -> None:
         except AdvcoreError as error:
             st.error(markdown_safe(str(error)))
             return
+        if frame.presented():
+            st.markdown(f"## :material/{ICONS[picked]}: {offered[picked].title}\n{offered[picked].about}")
         timing = offer(recipe)
         if not visitor.rules().everything:
             st.caption(f":material/public: {limits.in_a_line()}")
     st.session_state["form"] = recipe
-    job_views.recipe_details(recipe)
+    share.shows(f"Train it: {job_views.name(recipe)}")
+    if not frame.presented():
+        job_views.recipe_details(recipe)
     say_how_long(recipe, timing, busy=busy)
 
 
@@ -188,7 +199,8 @@ def offer(recipe: Recipe) -> DeltaGenerator:
     """The recipe in a line, with its button; returns the placeholder for the estimate."""
     about, button = st.columns([3, 1], vertical_alignment="center")
     used = "all images" if recipe.images is None else f"{recipe.images:,} images"
-    began = "" if recipe.warm_start is None else f", continuing from {markdown_safe(recipe.warm_start)}"
+    known = load.catalog(recipe.dataset).get(recipe.warm_start or "")
+    began = f", continuing from {markdown_safe(known.title)}" if known else ""
     passes = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
     about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{passes}{began}")
     button.button(

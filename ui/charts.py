@@ -49,6 +49,9 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
         figure.update_layout(height=1.3 * figure.layout.height, margin=margin, font_size=18, legend_font_size=18)
         figure.update_xaxes(tickfont_size=18, title_font_size=20).update_yaxes(tickfont_size=18, title_font_size=20)
         figure.update_annotations(font_size=16)
+        figure.for_each_annotation(lambda text: text.update(xshift=1.5 * (text.xshift or 0)))
+        if figure.layout.legend.yref == "container":  # in sight also where the chart is taller than the screen
+            figure.update_layout(legend={"y": 1, "yanchor": "top"}, margin_t=50)
         return st.plotly_chart(figure, key=key, config=CONFIG | {"displayModeBar": False}, **more)
     with st.container(key=f"figure {key}", gap=None):
         found = st.plotly_chart(figure, key=key, config=CONFIG | {"toImageButtonOptions": options}, **more)
@@ -627,5 +630,5 @@ def _add_compared(chart: go.Figure, figures: Sequence[Compared], places: Sequenc
     ours = [(one.ours, place, one) for place, one in pairs if one.ours is not None]
     ends = [(value, *(one.interval or (value, value))) for value, _, one in ours]
     above, below = [high - value for value, _, high in ends], [value - low for value, low, _ in ends]
-    marks("ours", "circle", 12, ours, array=above, arrayminus=below, width=3, thickness=1.5)
+    marks("ours", "circle", 12, ours, array=above, arrayminus=below, width=3, thickness=1.5, color="#888888")
     marks("PGD-20, ours", "diamond-open", 11, [(one.pgd, place, one) for place, one in pairs if one.pgd is not None])

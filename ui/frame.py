@@ -84,13 +84,13 @@ def show(page: Any) -> None:
     """Run the page that `st.navigation` chose, with the app's style."""
     st.html(_CSS)
     visitor.keep()
-    if st.context.is_embedded:
+    if presented():
         st.html(_EMBEDDED_CSS)
     elif deck_store.keep():
         _session().opened = True  # not an action of the person: the address is completed in place
     share.begin(f"{page.title} – Adversarial Lab")
     guard(page.run, page.url_path)
-    if not st.context.is_embedded:
+    if not presented():
         glossary.words()
         share.offer(here(), page.url_path or "attack", remembered())
         visitor.foot()
@@ -124,9 +124,14 @@ def _keep_modules() -> None:
         gc.freeze()
 
 
+def presented() -> bool:
+    """Whether the page is a screen of a presentation, which shows one idea. Containers with a key `aside…` are hidden there."""
+    return bool(st.context.is_embedded)
+
+
 def enough() -> None:
     """End the page here if it is a screen of a presentation; raises Finished then."""
-    if st.context.is_embedded:
+    if presented():
         raise Finished
 
 
@@ -354,9 +359,10 @@ def _plain(text: str) -> str:
 
 _EMBEDDED_CSS = """
 <style>
-:root { --header: 0px; --picture: min(20rem, 29vh); --map: min(36rem, 48vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
+:root { --header: 0px; --list-text: 1rem; --above-list: 11rem;
+  --picture: min(20rem, 29vh); --map: min(36rem, 48vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .st-key-picks, .st-key-tours,
-.st-key-aside { display: none; }
+[class*="st-key-aside"] { display: none; }
 [data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) {
   max-width: 100rem; padding: 1rem 2rem; }
 </style>

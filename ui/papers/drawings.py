@@ -14,7 +14,7 @@ from advcore.papers.record import Record, value
 from advcore.papers.studies import FEWEST
 from advcore.papers.study import Chart, Figure, Reading, Study
 from ui import charts, load
-from ui.frame import choose
+from ui.frame import choose, presented
 from ui.papers.report import MEASURES
 from ui.words import DEFENDED, FOOLED, OTHERS, STANDARD, markdown_safe
 
@@ -27,12 +27,15 @@ def colour(model: str) -> str:
 
 
 def comparison(study: Study, record: Record, reading: Reading) -> None:
-    """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models."""
+    """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models.
+
+    A screen of a presentation leaves out what was not published.
+    """
     rows = verdicts.table(study, record)
     curve = [row for row in rows if row.figure.measures == "FGSM" and row.figure.percent is not None]
     lies = len(curve) < 2 * FEWEST  # else it published a curve before and one after its defense
     shown = [_compared(study, record, row, reading, lies) for row in (rows if lies else curve)]
-    figures = [one for one in shown if one.ours is not None]
+    figures = [one for one in shown if one.ours is not None and (one.published or not presented())]
     if not figures:
         return
     draw = charts.dumbbell_chart if lies else charts.reading_chart

@@ -20,7 +20,7 @@ from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
 from advcore.training.estimate import duration
-from ui import charts, load, measured, visitor
+from ui import charts, frame, load, measured, visitor
 from ui.actions import attempt, failed
 from ui.links import link
 from ui.tiles import Tile, tiles
@@ -337,10 +337,12 @@ def result(shown: Comparison) -> None:
         words = "Its accuracy under PGD is far below that under FGSM: part of its robustness is masked."
         st.info(words, icon=":material/science:")
     telling = _telling_image(shown)
-    _links(shown, telling)
+    if not frame.presented():
+        _links(shown, telling)
     if telling is not None:
         before_and_after(shown.models, ATTACKS["PGD-10"], at, telling)
-    _chart(shown)
+    if not frame.presented():
+        _chart(shown)
 
 
 def _outcome(shown: Comparison) -> None:

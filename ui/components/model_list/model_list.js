@@ -16,7 +16,7 @@ export default function (component) {
     const part = make(list, "div", "group");
     part.setAttribute("role", "group");
     part.setAttribute("aria-label", group.title);
-    make(part, "div", "title", group.title).setAttribute("role", "presentation");
+    if (data.groups.length > 1) make(part, "div", "title", group.title).setAttribute("role", "presentation");
     group.lines.forEach((line) => {
       const row = make(part, "div", "line");
       row.dataset.id = line.id;
