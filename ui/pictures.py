@@ -11,6 +11,7 @@ import streamlit as st
 from torch import Tensor
 
 from advcore.images.encode import png
+from ui.components.picture_files import picture_files
 
 _CSS = """<style>
 .pictures { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 13rem)); gap: 1rem; margin: .4rem 0; }
@@ -38,10 +39,16 @@ class Picture:
     colour: str = "transparent"
 
 
-def pictures(shown: Sequence[Picture]) -> None:
-    """Draw the pictures beside each other, on a phone three in a row; all text is escaped."""
+def pictures(shown: Sequence[Picture], file: str = "") -> None:
+    """Draw the pictures beside each other, on a phone three in a row; all text is escaped.
+
+    With the name of a `file`, buttons below save the row as PNG and as SVG.
+    """
     drawn = "".join(_figure(picture) for picture in shown)
-    st.html(f'{_CSS}<div class="pictures" style="--columns: {len(shown)}">{drawn}</div>')
+    with st.container(key=f"pictures {file}" if file else None, gap=None):
+        st.html(f'{_CSS}<div class="pictures" style="--columns: {len(shown)}">{drawn}</div>')
+        if file:
+            picture_files(file)
 
 
 def _figure(picture: Picture) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
+from PIL import Image
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.conftest import settled
@@ -47,3 +50,20 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     settled(page)
     page.go_back()
     expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
+
+
+def test_the_saved_pictures_can_be_saved_as_figures(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/learn?lesson=5-your-own&step=try")
+    with page.expect_download() as drawn:
+        page.get_by_role("button", name="Download the figure as PNG").click()
+    picture = Image.open(drawn.value.path())
+    assert picture.size == (1920, 1080)
+    assert len(picture.convert("RGB").getcolors(1 << 24)) > 20
+    with page.expect_download() as drawn:
+        page.get_by_role("button", name="Download the figure as SVG").click()
+    figure = ElementTree.parse(drawn.value.path()).getroot()
+    spaced = "{http://www.w3.org/2000/svg}"
+    shown = page.locator(".pictures figure")
+    assert len(figure.findall(f".//{spaced}image")) == shown.count()
+    told = [text.text for text in figure.iter(f"{spaced}text")]
+    assert told == [line for words in shown.all_inner_texts() for line in words.split("\n") if line]

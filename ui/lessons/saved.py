@@ -130,5 +130,5 @@ def _show(tried: _Tried, model: Checkpoint) -> None:
     ):
         verdict, colour = ("✗ FOOLED", FOOLED) if tried.fooled(answer) else ("✓ HELD", DEFENDED)
         shown.append(Picture(pixels, what, f"{names[int(answer.argmax())]} · {percent(float(answer.max()))}", verdict, colour))
-    pictures(shown)
+    pictures(shown, "saved")
     st.caption("Simulated print: blurred by 0.6 pixels, 80 % of the contrast, with grain. A real print differs.")

@@ -24,7 +24,7 @@ def before_and_after(models: Sequence[checkpoints.Checkpoint], attack: attacks.A
         verdict, colour = ("✓ HELD", DEFENDED) if answer == label else ("✗ FOOLED", FOOLED)
         says = f"{names[answer]} · {percent(float(seen.after[answer]))}"
         drawn.append(Picture(seen.attacked[0], f"{when}: attacked", says, verdict, colour))
-    pictures(drawn)
+    pictures(drawn, "before-and-after")
     st.caption(
         f"Test image {index}: the first on which {attacks.title(attack)} at ε = {epsilon:.3g} fools the model before the "
         "training and not after it. Each model is attacked with its own gradient."

@@ -145,7 +145,7 @@ def _show(
                 strict=True,
             )
         ]
-        pictures(shown)
+        pictures(shown, "carried-over")
     offer_csv(
         "The table (CSV)",
         lambda: ({"attack": attacks.title(attack), "epsilon": epsilon, **row} for row in found.rows()),
