@@ -77,23 +77,25 @@ def even_deeper_cnn(shape: Shape, classes: int) -> list[nn.Module]:
     ]
 
 
-def general_cnn(shape: Shape, classes: int) -> list[nn.Module]:
+def general_cnn(shape: Shape, classes: int, width: int) -> list[nn.Module]:
     """Chowdhury's (P1) generalized CNN: convolution + pooling blocks and a dense head.
 
     Grey images: two blocks, no dropout. Colour: three blocks, dropout 0.25 after each and 0.5 before the output; larger than
-    32 px, a fourth block of 32 stands before them. The study gives no widths: 32, 64 and a head of 128 for grey, 64, 128, 256
-    and a head of 256 for colour are quick on two cores.
+    32 px, a fourth block stands before them. `width` is the channels of the first grey block; colour images have twice as
+    many. The study gives no widths: 32, 64 and a head of 128 for grey, 64, 128, 256 and a head of 256 for colour (`width` 32)
+    are quick on two cores.
     """
-    channels, height, width = shape
+    channels, *sides = shape
     colour = channels > 1
-    widths, head, layers = ((64, 128, 256), 256, []) if colour else ((32, 64), 128, [])
-    if colour and min(height, width) > 32:
-        widths = (32, *widths)
-    for out in widths:
-        layers += [nn.Conv2d(channels, out, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+    widths, head, layers = ((2, 4, 8), 8, []) if colour else ((1, 2), 4, [])
+    if colour and min(sides) > 32:
+        widths = (1, *widths)
+    for times in widths:
+        layers += [nn.Conv2d(channels, times * width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         layers += [nn.Dropout(0.25)] if colour else []
-        channels, height, width = out, height // 2, width // 2
-    dense = [nn.Flatten(), nn.Linear(channels * height * width, head), nn.ReLU()]
+        channels, sides = times * width, [side // 2 for side in sides]
+    head *= width
+    dense = [nn.Flatten(), nn.Linear(channels * sides[0] * sides[1], head), nn.ReLU()]
     return [*layers, *dense, *([nn.Dropout(0.5)] if colour else []), nn.Linear(head, classes)]
 
 
@@ -230,6 +232,7 @@ _ALL = (
         general_cnn,
         8,
         study="P1",
+        default_width=32,
         study_recipe={"epochs": 10},
     ),
     Architecture(

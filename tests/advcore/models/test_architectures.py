@@ -179,6 +179,15 @@ def test_widths_of_the_residual_network() -> None:
     assert architectures.build("preact_resnet18", CIFAR10, 10, width=8)[1].stride == (1, 1)
 
 
+@pytest.mark.parametrize("shape", [MNIST, CIFAR10, TINY], ids=str)
+def test_the_general_network_is_32_wide_unless_another_width_is_given(shape: architectures.Shape) -> None:
+    usual, given, half = (architectures.build("general_cnn", shape, 10, width=width) for width in (None, 32, 16))
+    assert layout(usual) == layout(given) == LAYOUTS["general_cnn", shape]
+    halved = [(2 * layer.out_channels) for layer in half if isinstance(layer, nn.Conv2d)]
+    assert halved == [layer.out_channels for layer in usual if isinstance(layer, nn.Conv2d)]
+    assert 2 * half[-1].in_features == usual[-1].in_features
+
+
 @pytest.mark.parametrize("width", [0, 3, -64, architectures.MAX_WIDTH + 1])
 def test_a_width_outside_its_range_is_refused(width: int) -> None:
     with pytest.raises(ModelError, match=f"between 4 and 256, not {width}"):
