@@ -20,6 +20,7 @@ CHARTS: dict[Chart, str] = {
     "curves": "Accuracy against ε",
     "training": "The training, on held-out images",
     "models": "Every model under every attack",
+    "map": "Other widths and amounts of training",
 }
 
 

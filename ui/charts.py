@@ -519,6 +519,49 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
     return figure
 
 
+def map_chart(cells: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """A study's settings (rows of `papers.grid.rows`) by width and training images: three figures each, the nearest one framed.
+
+    The colour is the distance from the published figures, in points.
+    """
+    by_place = {(f"{cell['width']}", f"{cell['images']:,}"): cell for cell in cells}
+    widths, images = (list(dict.fromkeys(places)) for places in zip(*by_place, strict=True))
+    table = [[by_place.get((width, count)) for count in images] for width in widths]
+    shown = ("clean", "attacked", "defended")
+    figure = go.Figure(
+        go.Heatmap(
+            x=images,
+            y=widths,
+            z=[[cell and cell["distance"] for cell in row] for row in table],
+            text=[[_in_cell(cell, shown) if cell else "" for cell in row] for row in table],
+            customdata=[[[cell[name] for name in shown] if cell else [None] * 3 for cell in row] for row in table],
+            texttemplate="%{text}",
+            colorscale=[[0, "#4B3F72"], [0.3, "#A79FC4"], [1, "#F2F0F7"]],
+            zmin=0,
+            zmax=60,
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hovertemplate="width %{y}, %{x} images<br>clean %{customdata[0]:.1f} %, under FGSM %{customdata[1]:.1f} %, "
+            "defended %{customdata[2]:.1f} %<br>%{z:.1f} points away at most<extra></extra>",
+        )
+    )
+    layout(figure, x="training images", y="width", height=100 + 75 * len(widths), hovermode="closest", dragmode=False)
+    for (width, count), cell in by_place.items():
+        if cell["nearest"]:
+            x, y = images.index(count), widths.index(width)
+            frame = {"color": "#E69F00", "width": 4}
+            figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=frame)
+    figure.update_xaxes(type="category", showgrid=False, fixedrange=True)
+    figure.update_yaxes(type="category", showgrid=False, fixedrange=True)
+    return figure
+
+
+def _in_cell(cell: Mapping[str, Any], shown: Sequence[str]) -> str:
+    """The figures of a setting, one a line, and a word where it is the nearest."""
+    return "<br>".join([*(["<b>nearest</b>"] if cell["nearest"] else []), *(f"{cell[name]:.0f}" for name in shown)])
+
+
 @dataclass(frozen=True)
 class Compared:
     """A published figure beside ours, in percent; None where there is none. `place` is its row, or its ε.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 
 from advcore.cli.options import progress_bar
 from advcore.device import PRECISIONS
 from advcore.errors import AdvcoreError
-from advcore.papers import record, verdicts
+from advcore.papers import grid, record, verdicts
 from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES, find
 from advcore.papers.study import Study
@@ -26,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
+    run.add_argument("--map", action="store_true", help="the map instead: the study's network at other widths and trainings")
     run.add_argument("--model", action="append", metavar="ID", help="only this model; the rest of the record stays")
     run.add_argument("--precision", choices=PRECISIONS, default=record.PRECISION, help="of the answers (default: fp32)")
     for command, action in ((listing, _list), (show, _show), (run, _run)):
@@ -56,6 +58,9 @@ def _run(options: argparse.Namespace) -> None:
 
     keys = list(STUDIES) if [key.lower() for key in options.key] == [_ALL] else options.key
     for of in [find(key) for key in keys]:
+        if options.map:
+            _run_map(of)
+            continue
         only, old = options.model or [], record.read(of.key)
         if only and not old:
             raise AdvcoreError(f"There is no record of {of.key} yet; leave --model out.")
@@ -68,6 +73,19 @@ def _run(options: argparse.Namespace) -> None:
         print(quick if options.quick else f"Recorded in {record.write(found)}", file=sys.stderr)
 
 
+def _run_map(of: Study) -> None:
+    """Measure a study's map and record it, dataset by dataset."""
+    from advcore.papers import trainings
+
+    if not of.mapped:
+        raise AdvcoreError(f"{of.key} has no map; these have one: {', '.join(key for key in STUDIES if STUDIES[key].mapped)}.")
+    for step in trainings.measure(of):
+        progress_bar(step.done, f"{step.words:<100.100}")
+        if step.record:
+            print(f"Recorded in {record.write(step.record)}", file=sys.stderr)
+    print("\n".join(grid.sentences(of)))
+
+
 def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
     """A study's table, what it shows, its claims and where the figures come from."""
     claims = [{"claim": item.claim.words, "answer": item.words} for item in verdicts.answers(of, found)]
@@ -76,7 +94,7 @@ def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
         names = ("command", "date", "device", "precision", "seeds", "images")
         origin = {name: getattr(found, name) for name in names} if found else None
         whole = {"key": of.key, "title": of.title, "recorded": origin, "rows": list(verdicts.rows(of, found))}
-        print(json.dumps(whole | {"claims": claims, "findings": summary}, ensure_ascii=False))
+        print(json.dumps(whole | {"claims": claims, "findings": summary, "map": list(grid.rows(of))}, ensure_ascii=False))
         return
     print(f"{of.key}  {of.title}\n{f'{of.authors}. Claim: {of.claim}' if of.claim else 'An open question.'}\n{of.conditions}\n")
     print("In percent (a drop: in points, beside it the drop under PGD-20); 95 % intervals over images and seeds.")
@@ -92,6 +110,7 @@ def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
             told = f"{ours.percent:.2f} [{ours.low:.1f}, {ours.high:.1f}], {ours.images:,} images" if ours else "–"
             print(f"      {told:<38} {cell.reading.words}{pgd}")
     print()
+    _print_map(of)
     for line in [*summary, *(f"{item['claim']}  {item['answer']}" for item in claims), *of.notes]:
         print(f"  {line}")
     if found:
@@ -100,3 +119,17 @@ def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
             print(f"  left out: {reason}")
     else:
         print(f"\nNot measured yet: `python -m advcore papers run {of.key}`.")
+
+
+def _print_map(of: Study) -> None:
+    """A table for each dataset, reading and start of the study's map: the three figures by width and training images."""
+    for (dataset, reading, start), some in itertools.groupby(
+        grid.rows(of), key=lambda row: (row["dataset"], row["reading"], row["start"])
+    ):
+        print(f"  {dataset}, {reading}, adversarial training {start}, on held-out images; * nearest ({grid.FIGURES}):")
+        for width, line in itertools.groupby(some, key=lambda row: row["width"]):
+            cells = (
+                f"{row['images']:,} images {row['clean']:.0f}/{row['attacked']:.0f}/{row['defended']:.0f}{'*' * row['nearest']}"
+                for row in line
+            )
+            print(f"      width {width}: {', '.join(cells)}")

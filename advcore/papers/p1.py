@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from advcore.data import BUILT_IN
 from advcore.models import checkpoints
+from advcore.papers import grid
 from advcore.papers.record import Record, Sum
 from advcore.papers.study import Claim, Figure, Reading, Study, more, quantity
 
@@ -47,6 +48,11 @@ def _after(dataset: str) -> Sum:
     return quantity(general(dataset, epsilon), "FGSM", epsilon)
 
 
+def _found(record: Record) -> list[str]:
+    """The path of the Fashion-MNIST training, and where the published figures lie on the map."""
+    return [*_path(record), *grid.sentences(P1)]
+
+
 def _path(record: Record) -> list[str]:
     """In which epoch the Fashion-MNIST network reached the published figure on held-out images, and its PGD accuracy there."""
     name = general("fashion-mnist", 0.1)
@@ -75,8 +81,9 @@ P1 = Study(
     title="Adversarial Machine Learning: Attacking and Safeguarding Image Datasets",
     authors="Chowdhury",
     arxiv="2502.05203",
-    charts=("curves", "training"),
-    findings=_path,
+    charts=("curves", "training", "map"),
+    mapped=SIMPLE,
+    findings=_found,
     claim="FGSM takes 20 to 29 points of accuracy; training on clean + FGSM images recovers most of it.",
     conditions=(
         "One generalized CNN on four datasets. Adam, clean batch concatenated with its FGSM batch. ε = 0.1 on MNIST and "
@@ -121,6 +128,5 @@ P1 = Study(
         "figures cannot be compared with the published ones. The study does not say which images or which size it used.",
         "The study exists in two accounts that contradict each other. The rows called “other account” hold the second "
         "(ε = 0.3; MNIST about 99, 10 to 15 under FGSM, about 95 after adversarial training; CIFAR-10 about 85).",
-        "How the figures depend on the network's width and on the epochs was not tested.",
     ),
 )

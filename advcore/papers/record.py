@@ -68,6 +68,10 @@ class Measurement:
     right: int
     bits: str = ""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.right <= self.images or not self.images:
+            raise ValueError(f"{self.right} of {self.images} images right")
+
     @property
     def share(self) -> float:
         """The accuracy, in [0, 1]."""

@@ -14,8 +14,8 @@ Measures = Literal["clean", "FGSM", "PGD", "drop", "C&W", "margin", "zero gradie
 """Accuracy on clean images or under an attack (`margin`: PGD-20 on the margin loss); `drop` is clean minus FGSM, in points;
 `zero gradient` is the share of the images whose loss has a gradient of exactly zero."""
 MARGIN, ZERO = "PGD, margin loss", "zero gradient"
-Chart = Literal["curves", "training", "models"]
-"""What is drawn besides published against measured: accuracy against ε, the trainings, or models under attacks."""
+Chart = Literal["curves", "training", "models", "map"]
+"""What is drawn besides published against measured: accuracy against ε, the trainings, models under attacks, the map."""
 _UNDEFENDED = {name for name, defense in DEFENSES.items() if not defense.defended}
 _GRID = 8  # ε of the curve drawn for every model
 
@@ -124,7 +124,8 @@ class Study:
 
     The first of `readings` is the most literal one. `stand_ins` names the datasets measured in the place of another: their
     figures cannot be compared. FGSM and clean images are measured on the whole test split, PGD and C&W on so many first
-    images. `findings` states in sentences what a record shows.
+    images. `findings` states in sentences what a record shows. On the datasets of `mapped` the study's network is also trained
+    at other widths and on fewer images (see grid.py).
     """
 
     key: str
@@ -143,6 +144,7 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     pgd_images: int = 300
     cw_images: int = 50
+    mapped: tuple[str, ...] = ()
     findings: Callable[[Record], list[str]] = lambda record: []
 
     @property

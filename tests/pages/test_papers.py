@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from advcore.cli import main
 from advcore.jobs import queue
 from advcore.models import checkpoints
-from advcore.papers import record, replication, verdicts
+from advcore.papers import grid, record, replication, verdicts
 from advcore.papers.record import Accuracy, Measurement, Record
 from advcore.papers.studies import STUDIES
 from advcore.recipe import Recipe
@@ -132,6 +132,36 @@ def test_masking_is_said(records: Path) -> None:
     said = text_of(open_page("papers", study="P2"))
     assert "its robustness is masked, not real" in said
     assert "⚠ masked" in said
+
+
+def test_the_map_shows_every_setting_and_marks_the_nearest(records: Path) -> None:
+    record.write(made_up("P1"))
+    assert "papers run P1 --map" in text_of(open_page("papers", study="P1"))
+    of, found = STUDIES["P1"], {}
+    for setting in grid.tried(of, "mnist"):
+        exact = (setting.width, setting.images, setting.epsilon, setting.continues) == (8, 4000, 0.1, True)
+        counts = (862, 659, 803) if exact else (990, 500, 700)
+        for split in (grid.HELD, grid.TEST):
+            plain, defended = (grid.name(recipe, split) for recipe in setting.recipes)
+            for model, epsilon, right in zip((plain, plain, defended), (0.0, *[setting.epsilon] * 2), counts, strict=True):
+                kept = Measurement(model, "FGSM", epsilon, 0, 1000, right)
+                found[model, epsilon] = kept if exact else found.get((model, epsilon), kept)
+    record.write(dataclasses.replace(made_up("P1"), key="P1-map", measured=tuple(found.values())))
+    page = open_page("papers", study="P1")
+    assert not page.error
+    assert grid.sentence(of, record.read("P1-map"), "mnist") in text_of(page)
+    charts = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    maps = [drawn for drawn in charts if drawn["data"][0].get("type") == "heatmap"]
+    assert len(maps) == 2
+    texts = [text for drawn in maps for row in drawn["data"][0]["text"] for text in row]
+    assert [text for text in texts if "nearest" in text] == ["<b>nearest</b><br>86<br>66<br>80"]
+    (marked,) = [drawn for drawn in maps if drawn["layout"].get("shapes")]
+    assert (marked["layout"]["shapes"][0]["x0"], marked["layout"]["shapes"][0]["y0"]) == (0.5, 0.5)
+    # Under the other reading no cell is the nearest, and a damaged record leaves the rest of the page.
+    (records / "P1-map.json").write_text("{")
+    page = open_page("papers", study="P1")
+    assert "damaged" in text_of(page)
+    assert STUDIES["P1"].claim in text_of(page)
 
 
 def test_what_a_drop_leaves_is_a_cross_on_the_curve(records: Path) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from advcore import data
 from advcore.evaluation.curves import RobustnessCurve
-from advcore.papers import verdicts
+from advcore.papers import grid, verdicts
 from advcore.papers.record import Record, value
 from advcore.papers.studies import FEWEST
 from advcore.papers.study import Chart, Figure, Reading, Study
@@ -67,6 +67,8 @@ def study_chart(name: Chart, study: Study, record: Record, reading: Reading) -> 
         _curves(study, record, reading)
     elif name == "training":
         _training(study)
+    elif name == "map":
+        _map(study, reading)
     else:
         _models(study, record)
 
@@ -145,6 +147,27 @@ def _training(study: Study) -> None:
         column.markdown(f"**{markdown_safe(model)}**")
         with column:
             charts.show(charts.watched_chart(rows, colour(model)), key=f"watched {model}")
+
+
+def _map(study: Study, reading: Reading) -> None:
+    """Where the published figures lie among networks of other widths and amounts of training, under one reading of ε."""
+    st.markdown("\n".join(f"- {markdown_safe(words)}" for words in grid.sentences(study)))
+    rows = [row for row in grid.rows(study) if row["reading"] == reading.words]
+    if not rows:
+        st.caption(f"Not measured yet: `{grid.command(study)}`")
+        return
+    for dataset in study.mapped:
+        for column, start in zip(st.columns(len(grid.STARTS)), grid.STARTS.values(), strict=True):
+            cells = [row for row in rows if (row["dataset"], row["start"]) == (dataset, start)]
+            if cells:
+                column.markdown(f"**{data.dataset(dataset).title}**, adversarial training {start}")
+                with column:
+                    charts.show(charts.map_chart(cells), key=f"map {study.key} {dataset} {start}")
+    st.caption(
+        f"In a cell, in percent: {grid.FIGURES}. Darker: nearer to the published figures. Each network was trained with one "
+        f"seed, on each of its images once, and measured on the last {grid.HELD_OUT:,} images of the training split, which no "
+        "network saw. That a setting comes near does not show that the study used it."
+    )
 
 
 def _models(study: Study, record: Record) -> None:
