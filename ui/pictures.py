@@ -21,10 +21,11 @@ _CSS = """<style>
 .pictures figcaption { line-height: 1.35; font-size: .95rem; }
 .pictures b { font-size: 1.05rem; }
 .pictures .verdict { font-weight: 650; border-bottom: 3px solid var(--verdict); }
-@media (max-width: 640px) {
-  .pictures { gap: .5rem; grid-template-columns: repeat(min(var(--columns), 3), minmax(0, 13rem)); }
-  .pictures figcaption { font-size: .8rem; }
+.pictures-box { container-type: inline-size; }
+@container (max-width: 54rem) {
+  .pictures { grid-template-columns: repeat(min(var(--columns), 3), minmax(0, 11rem)); }
 }
+@media (max-width: 640px) { .pictures { gap: .5rem; } .pictures figcaption { font-size: .8rem; } }
 </style>"""
 
 
@@ -40,13 +41,13 @@ class Picture:
 
 
 def pictures(shown: Sequence[Picture], file: str = "") -> None:
-    """Draw the pictures beside each other, on a phone three in a row; all text is escaped.
+    """Draw the pictures beside each other, where there is little room three in a row; all text is escaped.
 
     With the name of a `file`, buttons below save the row as PNG and as SVG.
     """
     drawn = "".join(_figure(picture) for picture in shown)
     with st.container(key=f"pictures {file}" if file else None, gap=None):
-        st.html(f'{_CSS}<div class="pictures" style="--columns: {len(shown)}">{drawn}</div>')
+        st.html(f'{_CSS}<div class="pictures-box"><div class="pictures" style="--columns: {len(shown)}">{drawn}</div></div>')
         if file:
             picture_files(file)
 

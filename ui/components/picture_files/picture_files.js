@@ -8,7 +8,7 @@ export default function (component) {
   root.replaceChildren();
   figureButtons(root, data.name, () => {
     const shown = root.getRootNode().host.closest('[class*="st-key-pictures"]').querySelectorAll(".pictures figure");
-    const whole = svg("svg", { viewBox: `0 0 ${WIDE * shown.length} 310`, "font-size": 15 });
+    const whole = svg("svg", { viewBox: `0 0 ${WIDE * shown.length} 320`, "font-size": 19 });
     shown.forEach((figure, place) => whole.appendChild(drawn(figure, WIDE * place + (WIDE - SIDE) / 2)));
     return whole;
   });
@@ -21,11 +21,11 @@ function drawn(figure, x) {
   const [what, says, verdict] = [...figure.querySelector("figcaption").childNodes].map((node) => node.textContent).filter(Boolean);
   part.appendChild(svg("image", { href: enlarged(figure.querySelector("img")), width: SIDE, height: SIDE }));
   part.appendChild(svg("rect", { width: SIDE, height: SIDE, fill: "none", stroke: colour, "stroke-width": 4 }));
-  part.appendChild(svg("text", { y: 232, fill: "#14202b" }, what));
-  part.appendChild(svg("text", { y: 255, fill: "#14202b", "font-weight": 700 }, says));
+  part.appendChild(svg("text", { y: 236, fill: "#14202b" }, what));
+  part.appendChild(svg("text", { y: 262, fill: "#14202b", "font-weight": 700 }, says));
   if (verdict) {
-    part.appendChild(svg("text", { y: 278, fill: "#14202b", "font-weight": 700 }, verdict));
-    part.appendChild(svg("rect", { y: 284, width: SIDE, height: 4, fill: colour }));
+    part.appendChild(svg("text", { y: 288, fill: "#14202b", "font-weight": 700 }, verdict));
+    part.appendChild(svg("rect", { y: 296, width: SIDE, height: 4, fill: colour }));
   }
   return part;
 }
