@@ -36,7 +36,7 @@ def page() -> None:
     questions = [of for of in STUDIES.values() if not of.claim]
     cards[OPEN] = f"**Open questions** {len(questions)} questions that the studies do not answer, measured here."
     with st.container(key="aside"):
-        shown, asked = choose(st.pills, "Study", "study", cards, bare=True, required=True), None
+        shown, asked = choose(st.pills, "Study", "study", cards, bare=True, required=True, width="stretch"), None
         if shown == OPEN:
             titles = {of.key: f"{of.key} · {markdown_safe(of.title)}" for of in questions}
             asked = choose(st.pills, "Question", "question", titles, bare=True, required=True)
