@@ -59,7 +59,7 @@ def page() -> None:
     with target_place:
         target_name = pick_target(info, images)
     with tours:
-        offer_tours(info, known)
+        offer_tours(info, images, known)
 
     waiting = st.empty()
     with waiting, st.spinner("Attacking …", show_time=True), load.interactive():
@@ -96,7 +96,7 @@ def page() -> None:
     st.caption(described(scene, shown, markdown_safe) + within)
 
 
-def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
+def offer_tours(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> None:
     """Three buttons, each of which sets the whole state."""
     a, b = default_pair(known)
     start = {"dataset": info.name, "a": a, "b": b, "attack": "fgsm"}
@@ -104,7 +104,10 @@ def offer_tours(info: data.Dataset, known: dict[str, Checkpoint]) -> None:
     noise = start | {"noise": "1"}
     st.button("Try noise of the same size", icon=":material/grain:", on_click=go, args=(noise,), kwargs={"full": True})
     masked = [item for name in (info.name, "mnist") for item in load.catalog(name).values() if masking(item)]
-    if masked:
+    if info.swap and set(info.swap) <= set(images.class_names):
+        label = "Turn “{}” into “{}”".format(*info.swap)
+        st.button(label, icon=":material/swap_horiz:", on_click=swap_classes, args=(info, images, known))
+    elif masked:
         label = "See a defense break under PGD"
         st.button(label, icon=":material/heart_broken:", on_click=break_defense, args=(masked[0],))
     link("New here? Short lessons", "learn", icon=":material/lightbulb:")
@@ -118,6 +121,17 @@ def break_defense(model: Checkpoint) -> None:
         image = load.breaking(model, epsilon)
     state = {"dataset": model.dataset, "a": standard, "b": model.id, "attack": "pgd"}
     go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
+
+
+def swap_classes(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> None:
+    """Show an image of the dataset's first class of `swap`, which PGD moves to the second one on model A."""
+    a, b = default_pair(known)
+    label, target = (images.class_names.index(name) for name in info.swap or ())
+    with load.interactive():
+        pgd = attacks.attack_named("pgd", targeted=True)
+        image = load.swapping((known[a], known[b]), pgd, label, target, info.epsilon)
+    state = {"dataset": info.name, "a": a, "b": b, "attack": "pgd", "target": images.class_names[target]}
+    go(state | {"image": str(image), "epsilon": f"{info.epsilon:.6g}"}, full=True)
 
 
 def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -152,6 +152,27 @@ def _breaking(asked: ImageAttack, epsilon: float) -> int:
 def breaking(of: checkpoints.Checkpoint, epsilon: float) -> int:
     """The first test image that the model gets right and on which PGD fools it at this ε and FGSM does not; 0 if none."""
     return _breaking(image_attack(of, 0, attacks.attack_named("pgd")), epsilon)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _swapping(first: ImageAttack, second: ImageAttack, label: int, epsilon: float) -> int:
+    test = dataset(find(first.checkpoint_id).recipe.dataset)
+    few = test[(test.labels == label).nonzero().flatten()[:12]]
+    pixels = few.pixels(pick_device())
+    toward = torch.full_like(few.labels, first.target).to(pick_device())
+    reached = []
+    for asked in (first, second):
+        net = model(find(asked.checkpoint_id))
+        attacked = asked.attack.perturb(net, pixels, toward, epsilon, indices=few.indices)
+        reached.append(attacks.predict(net, attacked) == toward)
+    # The first image on which only the first model gives that answer counts most.
+    return int(few.indices[int((2 * reached[0].int() - reached[1].int()).argmax())])
+
+
+def swapping(pair: Sequence[checkpoints.Checkpoint], attack: attacks.Attack, label: int, target: int, epsilon: float) -> int:
+    """A test image of the class `label` which the attack moves to the class `target` on the first model, not on the second."""
+    first, second = (image_attack(item, 0, attack, target) for item in pair)
+    return _swapping(first, second, label, epsilon)
 
 
 @contextlib.contextmanager

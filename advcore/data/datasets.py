@@ -90,7 +90,8 @@ class Dataset:
     images of a folder are decoded by default. `digit_form` is set for datasets of handwritten digits. `subject` is what the
     images show, a name in `advcore.photos.subjects`; empty for a user's folder. `architecture` is the network that pages offer
     first. `quick` and `robust` are fields of the recipes of those names: `quick` trains the standard model of `architecture`
-    further, must start, train and be measured within a minute on two cores, and is empty where that is impossible. `credit`
+    further, must start, train and be measured within a minute on two cores, and is empty where that is impossible. `swap`
+    names two classes, where taking the first for the second does harm: an example of an attack toward a class. `credit`
     names the origin and the licence; `caveat` says how the images on which the shipped models were measured differ from it.
     """
 
@@ -115,6 +116,7 @@ class Dataset:
     architecture: str = "general_cnn"
     quick: Mapping[str, Any] = field(default_factory=dict)
     robust: Mapping[str, Any] = field(default_factory=dict)
+    swap: tuple[str, str] | None = None
     credit: str = ""
     caveat: str = ""
 
@@ -199,6 +201,7 @@ _BUILT_IN = (
         shape=(3, 32, 32),
         class_names=class_names.GTSRB,
         subject="sign",
+        swap=("Stop", "Speed limit 120 km/h"),
         mean=(0.3583, 0.3173, 0.3347),
         std=(0.2706, 0.2538, 0.2633),
         sizes={"test": 12_630},  # copies differ in how many training images they keep

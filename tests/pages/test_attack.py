@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -139,6 +141,23 @@ def test_a_button_sets_the_whole_state() -> None:
         for attack in (FGSM(), PGD())
     ]
     assert [bool(answer) for answer in fooled] == [False, True]
+
+
+def test_a_button_turns_one_class_into_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dataclasses.replace(data.dataset("digits"), swap=("3", "8"), epsilon=0.2)
+    monkeypatch.setitem(data.BUILT_IN, "digits", known)
+    page = press(open_page("attack", dataset="digits"), "Turn “3” into “8”")
+    shown = state(page)
+    image = data.load("digits")[int(shown["image"]) : int(shown["image"]) + 1]
+    assert image.class_names[int(image.labels)] == "3"
+    assert (shown["attack"], shown["target"], shown["epsilon"]) == ("pgd", "8", "0.2")
+    target = torch.tensor([8])
+    a, b = (checkpoints.find(shown[letter]).model() for letter in "ab")
+    answers = [
+        int(predict(net, PGD(targeted=True).perturb(net, image.pixels(), target, 0.2, indices=image.indices))) for net in (a, b)
+    ]
+    assert answers[0] == 8
+    assert answers[1] != 8
 
 
 def state(page: AppTest) -> dict[str, str]:
