@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcore.data import BUILT_IN, Dataset
+from advcore.data import BUILT_IN, Dataset, load
 from advcore.data.readers import foolbox_folder, imagenet_class_names
 from advcore.errors import DataError
 from advcore.images.decode import Photo, photo_of, read
@@ -47,7 +47,7 @@ def examples(dataset: str) -> list[Example]:
     info = BUILT_IN.get(dataset) or Dataset(dataset, dataset)
     if info.digit_form:
         return _drawn_digits()
-    own = _samples(info)
+    own = _samples(info) or _test_images(info)
     if info.grey:
         return own or _photographs()
     imagenet = BUILT_IN["imagenet"]
@@ -98,3 +98,21 @@ def _samples(info: Dataset) -> list[Example]:
             name = names[int(label)]
             found.append(Example(f"{info.foolbox}-{index}", name, name, partial(read, file), info.credit))
     return found
+
+
+def _test_images(info: Dataset) -> list[Example]:
+    """Of a dataset whose test images are on this machine: the clearest of each of ten classes, that of `swap` first."""
+    try:
+        some = load(info.name, limit=2500) if info.name in BUILT_IN else None
+    except DataError:
+        some = None
+    if some is None:
+        return []
+    first = some.class_names.index(info.swap[0]) if info.swap else -1
+    contrast = some.images.float().flatten(1).std(1) + 1000 * (some.labels == first)
+    found: dict[str, Example] = {}
+    for place in contrast.argsort(descending=True).tolist():
+        name, levels = some.class_names[int(some.labels[place])], some.images[place].permute(1, 2, 0).numpy()
+        made = partial(photo_of, levels, f"{info.name}-{place}.png", "PNG")
+        found.setdefault(name, Example(f"{info.name}-{place}", name, name, made, info.credit))
+    return list(found.values())[:10]

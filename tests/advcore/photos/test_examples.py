@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from advcore.data import BUILT_IN
 from advcore.errors import CheckpointError, DataError
 from advcore.models import checkpoints
 from advcore.photos import examples
 from advcore.photos.drawn import Hand, picture_of
 from advcore.photos.framing import frame, view_of
+from tests.makers import pictures, write_parquet
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "imagenet", "digits", "my own"])
@@ -20,6 +22,18 @@ def test_every_dataset_has_some(dataset):
     assert min(photo.size) >= 8
     with pytest.raises(DataError, match="no example"):
         examples.example(dataset, "../../etc/passwd")
+
+
+def test_traffic_signs_that_are_here_are_examples_a_stop_sign_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVCORE_DATA", str(tmp_path))
+    names = BUILT_IN["gtsrb"].class_names
+    labels = [names.index(name) for name in ("Yield", "Stop", "Yield", "Stop")]
+    arrays = pictures(4, 32, colour=True)
+    arrays[1] //= 2  # the second stop sign is the clearer one
+    write_parquet(tmp_path / "gtsrb" / "test.parquet", list(arrays), labels, names)
+    first, second, *_ = examples.examples("gtsrb")
+    assert (first.label, second.label) == ("Stop", "Yield")
+    assert first.open().pixels.tolist() == arrays[3].transpose(2, 0, 1).tolist()
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "cifar10", "imagenet"])
