@@ -536,7 +536,7 @@ def map_chart(cells: Sequence[Mapping[str, Any]]) -> go.Figure:
             text=[[_in_cell(cell, shown) if cell else "" for cell in row] for row in table],
             customdata=[[[cell[name] for name in shown] if cell else [None] * 3 for cell in row] for row in table],
             texttemplate="%{text}",
-            colorscale=[[0, "#4B3F72"], [0.3, "#A79FC4"], [1, "#F2F0F7"]],
+            colorscale=[[0, "#4B3F72"], [0.15, "#8F86B3"], [0.3, "#CFC9E0"], [1, "#F2F0F7"]],
             zmin=0,
             zmax=60,
             xgap=2,

@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     run = what.add_parser("run", help="measure again and record it")
     run.add_argument("key", nargs="+", metavar="KEY", help=f"P1, P2, … Q1, … or {_ALL}")
     run.add_argument("--quick", action="store_true", help="the first 500 images (PGD 100, C&W 10); shown, not recorded")
-    run.add_argument("--map", action="store_true", help="the map instead: the study's network at other widths and trainings")
+    run.add_argument("--map", action="store_true", help="train its network at other widths; recorded datasets are kept")
     run.add_argument("--model", action="append", metavar="ID", help="only this model; the rest of the record stays")
     run.add_argument("--precision", choices=PRECISIONS, default=record.PRECISION, help="of the answers (default: fp32)")
     for command, action in ((listing, _list), (show, _show), (run, _run)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import platform
 import time
@@ -13,7 +14,7 @@ from torch import nn
 from advcore import __version__, data
 from advcore.attacks import FGSM
 from advcore.device import describe, fastest_precision, pick_device
-from advcore.errors import DataError
+from advcore.errors import AdvcoreError, DataError
 from advcore.evaluation.curves import robustness_curve
 from advcore.papers import grid
 from advcore.papers.record import PRECISION, Measurement, Record
@@ -25,28 +26,35 @@ from advcore.training import loop
 def measure(of: Study) -> Iterator[Measuring]:
     """Train and measure every setting of a study's map, yielding progress; after each dataset with the record so far.
 
-    Trained in the fastest precision; attacks and answers in fp32. The record is not yet written. Raises DataError where a
-    dataset is not here or has too few images.
+    Datasets that the recorded map already holds are kept. Trained in the fastest precision; attacks and answers in fp32. The
+    record is not yet written. Raises DataError where a dataset is not here or has too few images.
     """
     began, device = time.perf_counter(), pick_device()
     training = fastest_precision(device.type)
-    measured: list[Measurement] = []
+    old = None
+    with contextlib.suppress(AdvcoreError):  # a damaged one is measured again
+        old = grid.read(of)
+    measured, before = (list(old.measured), old.seconds) if old else ([], 0.0)
+    threads = torch.get_num_threads()
 
     def recorded() -> Record:
         return Record(
             key=grid.key(of),
             command=grid.command(of),
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-            device=f"{describe(device, PRECISION)}, {torch.get_num_threads()} threads, trained in {training}",
+            device=f"{describe(device, PRECISION)}, {threads} thread{'s' if threads > 1 else ''}, trained in {training}",
             precision=PRECISION,
             versions={"torch": torch.__version__, "python": platform.python_version(), "advcore": __version__},
-            seconds=round(time.perf_counter() - began, 1),
+            seconds=round(before + time.perf_counter() - began, 1),
             missing={},
             measured=tuple(measured),
         )
 
     for place, dataset in enumerate(of.mapped):
-        train, test, settings = data.load(dataset, "train"), data.load(dataset, "test"), grid.tried(of, dataset)
+        settings = grid.tried(of, dataset)
+        if all(setting.triple(old) for setting in settings):
+            continue
+        train, test = data.load(dataset, "train"), data.load(dataset, "test")
         if len(train) < max(grid.IMAGES) + grid.HELD_OUT or test.samples:
             raise DataError(f"The map needs all images of {dataset}; `python -m advcore data` says where to put them.")
         held_out = train[len(train) - grid.HELD_OUT :]
@@ -61,7 +69,7 @@ def measure(of: Study) -> Iterator[Measuring]:
                 given = {plain.checkpoint_id: trained[grid.name(plain, grid.HELD)]} if recipe.warm_start else None
                 *_, last = loop.train(recipe, images=train, given=given, device=device, precision=training)
                 trained[name] = last.model
-                epsilons = [setting.epsilon] if recipe != plain else {each.epsilon for each in settings}
+                epsilons = [setting.epsilon] if recipe != plain else sorted({each.epsilon for each in settings})
                 measured += _counts(name, last.model, held_out, epsilons, recipe.seed, device)
         best = grid.nearest(of, recorded(), dataset)
         for recipe in best.recipes if best else ():

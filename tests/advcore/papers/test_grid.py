@@ -99,6 +99,8 @@ def test_a_map_is_measured_as_by_hand_and_kept(records: Path, capsys: pytest.Cap
     clean = found.find(Accuracy(grid.name(best.recipes[0], grid.TEST)))
     assert clean is not None
     assert clean.images == len(test)
+    # What is recorded is not measured again; a damaged record is.
+    assert [step.record for step in trainings.measure(MAPPED)] == []
     # Read as it was written, and shown with its sentence.
     assert record.Record.from_json(found.to_json()) == found
     assert main.main(["papers", "show", "P5", "--json"]) == 0
