@@ -44,7 +44,7 @@ def page() -> None:
     As a screen of a presentation: the list of one dataset's models.
     """
     if not frame.presented():
-        heading("The models")
+        heading("The models", wide=True)
     known = {name: item for name, item in load.catalog().items() if item.path.exists()}
     message = st.empty()  # always drawn: else what follows would move, and close
     if said := st.session_state.pop("models message", None):

@@ -23,7 +23,7 @@ _CSS = """<style>
 .pictures .verdict { font-weight: 650; border-bottom: 3px solid var(--verdict); }
 .pictures-box { container-type: inline-size; }
 @container (max-width: 54rem) {
-  .pictures { grid-template-columns: repeat(min(var(--columns), 3), minmax(0, 11rem)); }
+  .pictures { grid-template-columns: repeat(min(var(--columns), 3), minmax(0, min(11rem, 19vh))); }
 }
 @media (max-width: 640px) { .pictures { gap: .5rem; } .pictures figcaption { font-size: .8rem; } }
 </style>"""

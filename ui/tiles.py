@@ -14,7 +14,7 @@ _CSS = """<style>
 .tile { border: 1px solid rgba(128,128,128,.28); border-left: 4px solid var(--tile); border-radius: .6rem;
   padding: .5rem .75rem .55rem; min-width: 0; }
 .tile .what { font-size: .8rem; opacity: .75; overflow-wrap: anywhere; line-height: 1.3; }
-.tile .value { font-size: clamp(1.2rem, 2.4vw, 1.5rem); font-weight: 650; line-height: 1.25; white-space: nowrap;
+.tile .value { font-size: clamp(1.2rem, 1.55vw, 1.5rem); font-weight: 650; line-height: 1.25; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .tile .note { font-size: .78rem; opacity: .75; font-variant-numeric: tabular-nums; min-height: 1.2em; }
 </style>"""

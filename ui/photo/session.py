@@ -168,9 +168,12 @@ _OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
 
 @st.cache_resource(show_spinner="Preparing the examples …", max_entries=8)
 def example_strip(extra: str) -> tuple[tuple[Shown, ...], LabeledImages]:
-    """Examples of every kind, shared by all sessions: what they are, and their thumbnails; some of the dataset `extra` too."""
+    """Examples of every kind, shared by all sessions: what they are, and their thumbnails.
+
+    Those of another dataset, `extra`, come first; there are as many as stand in one row of a laptop's screen.
+    """
     found: dict[str, tuple[Shown, examples.Example]] = {}
-    for dataset, most in {**_OFFERED, extra: _OFFERED.get(extra, 3)}.items():
+    for dataset, most in (_OFFERED if extra in _OFFERED else {extra: 3, **_OFFERED, "cifar10": 4}).items():
         for item in examples.examples(dataset)[:most]:
             found.setdefault(item.id, (Shown(dataset, item.id, item.title, item.label, item.credit), item))
     shown, items = zip(*found.values(), strict=True)
