@@ -128,7 +128,7 @@ def sentences(of: Study) -> list[str]:
         found = read(of)
     except AdvcoreError as error:
         return [str(error)]
-    return [sentence(of, found, dataset) for dataset in of.mapped] if found else []
+    return [sentence(of, found, dataset) for dataset in of.mapped if nearest(of, found, dataset)] if found else []
 
 
 def sentence(of: Study, found: Record, dataset: str) -> str:
@@ -140,10 +140,12 @@ def sentence(of: Study, found: Record, dataset: str) -> str:
     target, count = published(of, dataset), len(tried(of, dataset))
     near = round(distance(chosen, target), 1) <= WITHIN
     begin = "nearest" if near else f"none comes within {WITHIN:g} points on held-out images, nearest"
-    ours, theirs = " / ".join(f"{one:.1f}" for one in final), " / ".join(f"{one:.2f}" for one in target)
+    ours, held = (" / ".join(f"{one:.1f}" for one in triple) for triple in (final, chosen))
+    theirs = " / ".join(f"{one:.2f}" for one in target)
     return (
-        f"{title}: {begin} of the {count} settings tried is {best.words}: {ours} on {_count(best, found):,} test images, "
-        f"published {theirs} ({FIGURES}), {distance(final, target):.1f} points away at most."
+        f"{title}: {begin} of the {count} settings tried is {best.words}: {ours} on {_count(best, found):,} test images and "
+        f"{held} on held-out ones, published {theirs} ({FIGURES}); the test figures are {distance(final, target):.1f} points "
+        "away at most."
     )
 
 
