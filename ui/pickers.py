@@ -64,7 +64,14 @@ def images_and_models(info: data.Dataset) -> tuple[data.LabeledImages, dict[str,
 
 
 def default_pair(known: Mapping[str, Checkpoint | pretrained.Pretrained]) -> tuple[str, str]:
-    """A standard model and a defended one, of one architecture if possible; the same model twice if there is only one."""
+    """A standard model and a defended one: the dataset's own pair, else two of one architecture if possible.
+
+    The same model twice if there is only one.
+    """
+    for name in {item.dataset for item in known.values()} & set(data.BUILT_IN):
+        pair = data.BUILT_IN[name].pair
+        if pair and {f"{name}/{part}" for part in pair} <= set(known):
+            return f"{name}/{pair[0]}", f"{name}/{pair[1]}"
     standard = [item for item in known.values() if not item.defended] or list(known.values())
     for first in standard:
         for second in known.values():

@@ -84,15 +84,16 @@ class Dataset:
 
     `shape` is C×H×W, or None for a user's folder, where the images decide. `mean` and `std` are the training split's, per
     channel, in pixel space. `epsilon` is the budget the studies use and `epsilon_max` where the ε track ends, both L∞ in pixel
-    space; `l2_budget` is the L2 budget in pixel space within which Carlini and Wagner's attack must succeed. `sizes` counts the
-    images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
+    space; `l2_budget` is the L2 budget in pixel space within which Carlini and Wagner's attack must succeed. `sizes` counts
+    the images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
     `sklearn` that it is part of scikit-learn, `wordnet` the ids of its classes in label order. `folder_limit` is how many
     images of a folder are decoded by default. `digit_form` is set for datasets of handwritten digits. `subject` is what the
-    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `architecture` is the network that pages offer
-    first. `quick` and `robust` are fields of the recipes of those names: `quick` trains the standard model of `architecture`
-    further, must start, train and be measured within a minute on two cores, and is empty where that is impossible. `swap`
-    names two classes, where taking the first for the second does harm: an example of an attack toward a class. `credit`
-    names the origin and the licence; `caveat` says how the images on which the shipped models were measured differ from it.
+    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `architecture` is the network that pages train
+    first; `pair` names a standard checkpoint and a defended one that is not masked, on which pages open. `quick` and `robust`
+    are fields of the recipes of those names: `quick` trains the standard model of `architecture` further, must start, train
+    and be measured within a minute on two cores, and is empty where that is impossible. `swap` names two classes, where taking
+    the first for the second does harm: an example of an attack toward a class. `credit` names the origin and the licence;
+    `caveat` says how the images on which the shipped models were measured differ from it.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Dataset:
     digit_form: DigitForm | None = None
     subject: str = ""
     architecture: str = "general_cnn"
+    pair: tuple[str, str] | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
     robust: Mapping[str, Any] = field(default_factory=dict)
     swap: tuple[str, str] | None = None
@@ -139,6 +141,7 @@ _BUILT_IN = (
         shape=(1, 28, 28),
         class_names=class_names.DIGITS,
         subject="digit",
+        pair=("general_cnn-standard", "general_cnn-fgsm-0.1"),
         mean=(0.1307,),
         std=(0.3081,),
         epsilon=0.1,
@@ -167,6 +170,7 @@ _BUILT_IN = (
         shape=(1, 28, 28),
         class_names=class_names.FASHION,
         subject="clothing",
+        pair=("general_cnn-standard", "general_cnn-n_fgsm-0.1"),
         mean=(0.2860,),
         std=(0.3530,),
         epsilon=0.1,
@@ -186,6 +190,7 @@ _BUILT_IN = (
         shape=(3, 32, 32),
         class_names=class_names.CIFAR10,
         subject="photo",
+        pair=("preact_resnet18-standard", "preact_resnet18-fgsm_rs-0.03137"),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
         sizes={"train": 50_000, "test": 10_000},
@@ -201,6 +206,7 @@ _BUILT_IN = (
         shape=(3, 32, 32),
         class_names=class_names.GTSRB,
         subject="sign",
+        pair=("airbench-standard", "airbench-n_fgsm-0.03137"),
         swap=("Stop", "Speed limit 120 km/h"),
         mean=(0.3583, 0.3173, 0.3347),
         std=(0.2706, 0.2538, 0.2633),
@@ -216,6 +222,7 @@ _BUILT_IN = (
         shape=(3, 64, 64),
         class_names=tuple(class_names.TINY_IMAGENET.values()),
         subject="photo",
+        pair=("preact_resnet18-standard", "preact_resnet18-fgsm_rs-0.01569"),
         mean=(0.48, 0.45, 0.40),
         std=(0.28, 0.27, 0.28),
         l2_budget=1.0,
@@ -249,6 +256,7 @@ _BUILT_IN = (
         shape=(1, 8, 8),
         class_names=class_names.DIGITS,
         subject="digit",
+        pair=("digits_cnn-standard", "digits_cnn-fgsm-0.2"),
         mean=(0.3053,),
         std=(0.3760,),
         epsilon=0.1,

@@ -1,10 +1,12 @@
-"""Every dataset that models are shipped for opens on a standard model beside a defended one of the same architecture."""
+"""A dataset with shipped models opens on a standard model beside a defended one of its architecture that is not masked."""
 
 from __future__ import annotations
 
 import pytest
 
 from advcore import data
+from advcore.evaluation.figures import rows_in
+from advcore.evaluation.masking import masking_of
 from advcore.models import checkpoints
 from tests.conftest import REAL_DATA
 from tests.pages.conftest import open_page
@@ -29,3 +31,4 @@ def test_a_dataset_opens_on_its_pair(name: str, dataset: str, monkeypatch: pytes
     assert standard.recipe.dataset == defended.recipe.dataset == dataset
     assert standard.recipe.architecture == defended.recipe.architecture
     assert (standard.defended, defended.defended) == (False, True)
+    assert masking_of(rows_in(defended.metrics), defended.recipe.epsilon) is None
