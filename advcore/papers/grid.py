@@ -22,9 +22,9 @@ from advcore.recipe import Recipe
 
 WIDTHS = (4, 8, 16, 32)
 IMAGES = (1_000, 4_000, 16_000, 58_000)
-"""On so many first training images a network is trained, on each once."""
+"""On so many other training images a network is trained, on each once."""
 HELD_OUT = 2_000
-"""So many last training images choose the nearest setting."""
+"""So many training images choose the nearest setting; the split is put into one random order before they are set apart."""
 STARTS = {False: "from new weights", True: "continuing the undefended network"}
 """How adversarial training begins; the studies write “retrain”."""
 HELD, TEST = "held out", "test"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from advcore import data
 from advcore.attacks import FGSM
@@ -86,6 +87,7 @@ def test_a_map_is_measured_as_by_hand_and_kept(records: Path, capsys: pytest.Cap
     assert (found.command, found.seeds) == ("python -m advcore papers run P5 --map", [0])
     assert "trained in" in found.device
     train, test = data.load("digits", "train"), data.load("digits", "test")
+    train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
     held_out, (setting, *_) = train[len(train) - 200 :], [one for one in grid.tried(MAPPED, "digits") if one.continues]
     plain, defended = setting.recipes
     *_, first = loop.train(plain, images=train[:300])
