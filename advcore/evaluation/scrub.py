@@ -99,7 +99,8 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
     """(index of an image, ε between `usual` and five times that) at which two models differ under FGSM.
 
     Both models classify the clean image correctly, and FGSM at that ε fools the first but not the second. If there is no such
-    image, one for which FGSM fools the first; else (0, usual).
+    image, one for which FGSM fools the first; else (0, usual). Of several at the smallest such ε it is the one of the highest
+    contrast: a dark or hazy picture convinces nobody.
     """
     device = next(first.parameters()).device
     pixels, labels = images.pixels(device), images.labels.to(device)
@@ -110,7 +111,8 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
     ]
     falls = right[0][0] & ~right[0][1:]
     for wanted in (falls & right[1][0] & right[1][1:], falls):
-        if found := wanted.nonzero().tolist():
-            step, index = found[0]
-            return index, budgets[step]
+        if wanted.any():
+            step = int(wanted.any(1).int().argmax())
+            contrast = pixels.flatten(1).std(1)
+            return int(torch.where(wanted[step], contrast, -1.0).argmax()), budgets[step]
     return 0, usual

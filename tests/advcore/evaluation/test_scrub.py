@@ -81,6 +81,13 @@ def test_striking_shows_a_model_that_falls_beside_one_that_holds(model: torch.nn
     answers = [predict(net, FGSM().perturb(net, one.pixels(), one.labels, epsilon)) for net in (model, defended)]
     assert answers[0] != one.labels
     assert answers[1] == one.labels
+    pixels, labels = test.pixels(), test.labels
+    right = [
+        [predict(net, FGSM().perturb(net, pixels, labels, at)) == labels for at in (0, epsilon)] for net in (model, defended)
+    ]
+    such = right[0][0] & ~right[0][1] & right[1][0] & right[1][1]
+    assert such.sum() > 1
+    assert pixels[index].std() == pixels[such].flatten(1).std(1).max()
 
 
 def test_striking_without_any_such_image_is_the_first_one(model: torch.nn.Module) -> None:
