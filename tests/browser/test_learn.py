@@ -46,7 +46,7 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     assert page.get_by_test_id("stMain").evaluate("node => node.scrollWidth <= node.clientWidth")
     page.get_by_role("link", name="This image on the Attack page").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("How little does it take")
-    expect(page.locator(".eps")).to_contain_text("ε = 0.006")
+    expect(page.locator(".eps")).to_contain_text("ε = 0.010")
     settled(page)
     page.go_back()
     expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
