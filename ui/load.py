@@ -158,7 +158,7 @@ def breaking(of: checkpoints.Checkpoint, epsilon: float) -> int:
 def _swapping(first: ImageAttack, second: ImageAttack, label: int, epsilon: float) -> int:
     test = dataset(find(first.checkpoint_id).recipe.dataset)
     some = test[(test.labels == label).nonzero().flatten()[:60]]
-    clearest = some.images.float().flatten(1).std(1).argsort(descending=True)[:12]  # a dark or hazy picture convinces nobody
+    clearest = some.contrast.argsort(descending=True)[:12]  # a dark or hazy picture convinces nobody
     few = some[clearest]
     pixels = few.pixels(pick_device())
     toward = torch.full_like(few.labels, first.target).to(pick_device())

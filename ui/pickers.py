@@ -68,8 +68,8 @@ def default_pair(known: Mapping[str, Checkpoint | pretrained.Pretrained]) -> tup
 
     The same model twice if there is only one.
     """
-    for name in {item.dataset for item in known.values()} & set(data.BUILT_IN):
-        pair = data.BUILT_IN[name].pair
+    for name in dict.fromkeys(item.dataset for item in known.values()):
+        pair = data.BUILT_IN[name].pair if name in data.BUILT_IN else None
         if pair and {f"{name}/{part}" for part in pair} <= set(known):
             return f"{name}/{pair[0]}", f"{name}/{pair[1]}"
     standard = [item for item in known.values() if not item.defended] or list(known.values())

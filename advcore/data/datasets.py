@@ -64,6 +64,11 @@ class LabeledImages:
         """The images in pixel space: float32 N×C×H×W in [0, 1], on `device`."""
         return self.images.to(device).float().div_(255)
 
+    @property
+    def contrast(self) -> torch.Tensor:
+        """The standard deviation of each image's values in pixel space, float N: dark and hazy images have little."""
+        return self.pixels().flatten(1).std(1)
+
 
 def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, ...]:
     """`steps` + 1 values of ε, evenly from `start` to `stop`, each rounded to ten decimals: equal grids compare equal."""

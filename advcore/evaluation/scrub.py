@@ -113,6 +113,5 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
     for wanted in (falls & right[1][0] & right[1][1:], falls):
         if wanted.any():
             step = int(wanted.any(1).int().argmax())
-            contrast = pixels.flatten(1).std(1)
-            return int(torch.where(wanted[step], contrast, -1.0).argmax()), budgets[step]
+            return int(torch.where(wanted[step].cpu(), images.contrast, -1.0).argmax()), budgets[step]
     return 0, usual

@@ -98,6 +98,7 @@ def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
     page.locator(".strip button").nth(3).click()
     expect(page.locator(".strip button").nth(3)).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile("image=3"))  # the server has the choice
     settled(page)
     scrub_to(page, 37)
     release(page)
