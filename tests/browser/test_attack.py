@@ -98,8 +98,10 @@ def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
     page.locator(".strip button").nth(3).click()
     expect(page.locator(".strip button").nth(3)).to_have_attribute("aria-pressed", "true")
-    expect(page).to_have_url(re.compile("image=3"))  # the server has the choice
+    expect(page).to_have_url(re.compile("image=3"))
+    expect(page.get_by_text("Test image 3 of")).to_be_visible()  # the server has drawn the choice
     settled(page)
+    drawn(page)
     scrub_to(page, 37)
     release(page)
     expect(page).to_have_url(re.compile(r"epsilon=0\.185"))
