@@ -9,6 +9,7 @@ import streamlit as st
 from advcore import attacks, data
 from advcore.evaluation.scrub import Scrub
 from ui import load
+from ui.components import left_at
 from ui.components.scrubber import Side, scrubber
 from ui.frame import turn
 from ui.lessons.lesson import Activity, Found, Lesson
@@ -26,6 +27,7 @@ class Eyes(Activity):
         model, at = load.find(lesson.settings["model"]), _seen_at(lesson)
         info = data.dataset(model.dataset)
         defense = model.recipe.defense
+        scope, stands = f"lesson {lesson.id}", f"{turn()} {at}"
         left = scrubber(
             [Side(role(defense), model.title, role_colour(defense), seen)],
             load.dataset(info.name).class_names,
@@ -33,10 +35,9 @@ class Eyes(Activity):
             usual=info.epsilon,
             link=False,
             bare=at is None,
-            turn=f"{turn()} {at}",
-            key=f"lesson {lesson.id}",
+            turn=stands,
+            key=scope,
         )
-        key = _key(lesson)
         if at is None:
             st.button(
                 "I see a change now",
@@ -44,13 +45,14 @@ class Eyes(Activity):
                 type="primary",
                 disabled=left.epsilon == 0,
                 help="Drag ε first." if left.epsilon == 0 else None,
-                on_click=lambda: st.session_state.update({key: left.epsilon}),
+                on_click=_saw,
+                args=(lesson, scope, stands),
             )
         else:
             found = self.found(lesson)
             assert found is not None
             st.markdown(found.said)
-            st.button("Look again", icon=":material/replay:", on_click=lambda: st.session_state.pop(key, None))
+            st.button("Look again", icon=":material/replay:", on_click=lambda: st.session_state.pop(_key(lesson), None))
         st.caption(f"Test image {index} of {info.title}, FGSM. Images: {info.credit}.")
 
     def found(self, lesson: Lesson) -> Found | None:
@@ -81,6 +83,12 @@ def _attacked(lesson: Lesson) -> tuple[int, Scrub]:
     with load.interactive():
         index, _ = load.striking(model, model, info.epsilon)
         return index, load.scrubbed(load.image_attack(model, index, attacks.FGSM()), info.epsilons)
+
+
+def _saw(lesson: Lesson, scope: str, stands: str) -> None:
+    # Where the track stands at the click, which may be further than when the button was drawn.
+    if epsilon := left_at(scope, stands).get("epsilon"):
+        st.session_state[_key(lesson)] = epsilon
 
 
 def _key(lesson: Lesson) -> str:

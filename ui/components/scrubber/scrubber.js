@@ -48,6 +48,8 @@ class Lab {
     this.files = root.appendChild(el("p", "files"));
     figureButtons(this.files, "adversarial-example", () => this.picture());
     this.turnTo(data);
+    // What the server knows of the position may be older than where the thumb stands.
+    if (before?.turn === data.turn) this.goto(nearest(this.epsilons, before.epsilons[before.index]));
     if (before?.hadFocus) this.input.focus({ preventScroll: true });
     if (before?.waits) this.toggle?.focus({ preventScroll: true });
   }
