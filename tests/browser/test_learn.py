@@ -10,7 +10,6 @@ from playwright.sync_api import FrameLocator, Page, expect
 from tests.browser.conftest import settled
 from tests.browser.test_deep_links import wrong
 
-
 # Faster than the server can answer the first: the click must count where the track stands.
 MOVED_AND_CLICKED = """track => {
     track.value = 12;
