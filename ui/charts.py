@@ -39,6 +39,7 @@ class Trace:
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 SLIDE = {"width": 960, "height": 540, "scale": 2}
 """A saved chart has 1920 × 1080 pixels, with letters twice as large as on the page."""
+_BELOW_HEADING = 480  # pixels of a chart that fits below a heading and a row of controls on a projector of 720 lines
 
 
 def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
@@ -46,7 +47,8 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
     options = SLIDE | {"filename": re.sub(r"\W+", "-", key)}
     if st.context.is_embedded:  # a screen of a presentation
         margin = {side: 1.5 * figure.layout.margin[side] for side in "lr"}
-        figure.update_layout(height=1.3 * figure.layout.height, margin=margin, font_size=18, legend_font_size=18)
+        height = max(figure.layout.height, min(1.3 * figure.layout.height, _BELOW_HEADING))
+        figure.update_layout(height=height, margin=margin, font_size=18, legend_font_size=18)
         figure.update_xaxes(tickfont_size=18, title_font_size=20).update_yaxes(tickfont_size=18, title_font_size=20)
         figure.update_annotations(font_size=16)
         figure.for_each_annotation(lambda text: text.update(xshift=1.5 * (text.xshift or 0)))

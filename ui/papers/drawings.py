@@ -19,6 +19,7 @@ from ui.papers.report import MEASURES
 from ui.words import DEFENDED, FOOLED, OTHERS, STANDARD, markdown_safe
 
 PUBLISHED = "#888888"
+_FIT = 12  # lines of the comparison on a screen of 720 pixels in large type
 
 
 def colour(model: str) -> str:
@@ -26,16 +27,32 @@ def colour(model: str) -> str:
     return STANDARD if model.endswith("-standard") else DEFENDED
 
 
+def titled(model: str) -> str:
+    """A shipped model in words; the id of one that is not here."""
+    item = load.catalog().get(model)
+    return model if item is None or item.own else item.title
+
+
+def _lines(model: str, with_dataset: bool) -> str:
+    """A model in words, a part a line, as a place of a chart."""
+    network, _, how = titled(model).partition(", ")
+    return "<br>".join([*([data.dataset(model.split("/")[0]).title] if with_dataset else []), network, *filter(None, [how])])
+
+
 def comparison(study: Study, record: Record, reading: Reading) -> None:
     """What a study published beside ours under one reading of its ε, and what PGD-20 leaves of the same models.
 
-    A screen of a presentation leaves out what was not published.
+    A screen of a presentation leaves out what was not published, and of many figures the clean ones, so that the rest fits.
     """
     rows = verdicts.table(study, record)
     curve = [row for row in rows if row.figure.measures == "FGSM" and row.figure.percent is not None]
     lies = len(curve) < 2 * FEWEST  # else it published a curve before and one after its defense
-    shown = [_compared(study, record, row, reading, lies) for row in (rows if lies else curve)]
-    figures = [one for one in shown if one.ours is not None and (one.published or not presented())]
+    shown = rows if lies else curve
+    if presented():
+        shown = [row for row in shown if row.figure.percent is not None]
+        if lies and len(shown) > _FIT:
+            shown = [row for row in shown if row.figure.measures != "clean"]
+    figures = [one for row in shown if (one := _compared(study, record, row, reading, lies)).ours is not None]
     if not figures:
         return
     draw = charts.dumbbell_chart if lies else charts.reading_chart
@@ -109,7 +126,7 @@ def _curves(study: Study, record: Record, reading: Reading) -> None:
         tint = next((free for free in (colour(model), *OTHERS) if free not in taken), OTHERS[0])
         for attack, dash in ((reading.fgsm, "solid"), ("PGD", "dash")):
             if (curve := _curve(record, model, attack)) is not None:
-                title = f"{model.split('/')[1]}, {'PGD-20' if attack == 'PGD' else attack}"
+                title = f"{titled(model)}: {'PGD-20' if attack == 'PGD' else attack}"
                 traces.append((charts.Trace(title, tint, dash), curve))
     points = [*_crosses(here, reading, False), *_crosses(here, reading, True)]
     charts.show(charts.accuracy_chart(traces, points), key=f"curves {study.key}")
@@ -144,7 +161,7 @@ def _training(study: Study) -> None:
     st.caption("Where FGSM accuracy rises while PGD accuracy falls, the model learns to read the label from the single step.")
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
-        column.markdown(f"**{markdown_safe(model)}**")
+        column.markdown(f"**{titled(model)}**")
         with column:
             charts.show(charts.watched_chart(rows, colour(model)), key=f"watched {model}")
 
@@ -175,7 +192,7 @@ def _models(study: Study, record: Record) -> None:
     rows = [row for row in verdicts.table(study, record) if row.cells[0].measured]
     models = list(dict.fromkeys(row.figure.model for row in rows))
     several = len(study.datasets) > 1
-    places = ["<br>".join(model.split("/")[::-1] if several else model.split("/")[1:]) for model in models]
+    places = [_lines(model, several) for model in models]
     bars = []
     accuracies = (kind for kind in MEASURES if kind != "zero gradient")
     for kind, tint in zip(accuracies, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=True):

@@ -18,7 +18,7 @@ from advcore.training import estimate
 from ui import load, visitor
 from ui.downloads import offer_csv, offer_file
 from ui.links import link
-from ui.papers import report
+from ui.papers import drawings, report
 from ui.words import markdown_safe
 
 
@@ -28,10 +28,14 @@ def links(of: Study) -> None:
     here = {name: found for name, found in _offered(of).items() if all(model in known for model in found[0])}
     if not here:
         return
-    name = st.selectbox("Look at its models yourself", list(here), key=f"models of {of.key}", width=232)
+    name = st.selectbox("Look at its models yourself", list(here), key=f"models of {of.key}", format_func=_words, width=320)
     models, epsilon = here[name]
     link("Attack them", "", icon=":material/bolt:", **attack_query(models, epsilon))
     link("Their accuracy", "accuracy", icon=":material/show_chart:", **accuracy_query(of, models, epsilon))
+
+
+def _words(model: str) -> str:
+    return f"{data.dataset(model.split('/')[0]).title}: {drawings.titled(model)}"
 
 
 def beyond(of: Study) -> None:
