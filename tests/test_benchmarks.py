@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from advcore.models import checkpoints
+from advcore.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -124,3 +125,18 @@ def test_the_gpu_check_without_a_gpu_runs_nothing(
     row = script["against_cpu"](checkpoints.find("digits/digits_cnn-standard"), torch.device("cpu"))
     assert (row["images"], row["differ"], row["gradients_apart"]) == (50, {"FGSM": 0, "PGD-20": 0, "APGD": 0}, 0)
     assert "ZeroDivisionError" in script["tried"](lambda: {"x": 1 // 0})["error"]
+
+
+def test_the_operations_of_a_training_are_those_counted_by_hand() -> None:
+    script = runpy.run_path(str(REPOSITORY / "benchmarks" / "training_work.py"))
+    first, others = 32 * 9 * 26**2, 64 * 32 * 9 * 24**2 + 64 * 24**2 * 128 + 128 * 10
+    # Twice a multiply-add; backwards twice as much again, but for the gradient of the image.
+    standard = 4 * first + 6 * others
+    recipe = {"dataset": "mnist", "architecture": "lee_cnn", "epochs": 2, "images": 1000}
+    assert script["pflop"](Recipe(**recipe)) == pytest.approx(2000 * standard / 1e15)
+    # The clean pass also gives the gradient of the image, which makes the attack.
+    fgsm = script["pflop"](Recipe(**recipe, defense="fgsm", epsilon=0.1))
+    assert fgsm == pytest.approx(2000 * (2 * standard + 2 * first) / 1e15)
+    rows = [row for row in script["trainings"]() if row.published]
+    assert {row.epochs for row in rows} == {10, 15, 30}
+    assert script["chart"](rows).count("<circle") == len(rows)
