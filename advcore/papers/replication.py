@@ -68,8 +68,10 @@ def measure(
     and 10, with nothing trained. Models of other seeds than the shipped ones are trained each time, and so are those that they
     learn or start from; a measurement that was stopped finds their states again. `only` measures these models and no others.
     Attacks are made in fp32, answers in `precision`. A model or a dataset that is not here is left out and named in the record;
-    raises CheckpointError when no model is here.
+    raises CheckpointError when no model is here, or when one of `only` is none of the study's.
     """
+    if unknown := sorted(set(only) - set(of.models)):
+        raise CheckpointError(f"{of.key} does not measure '{unknown[0][:80]}'; its models: {', '.join(of.models)}.")
     began, device = time.perf_counter(), device or pick_device()
     tasks = {task: epsilons for task, epsilons in _tasks(of, quick).items() if not only or task[0] in only}
     work = {task: _work(of, task[2], len(epsilons), quick) for task, epsilons in tasks.items()}
@@ -95,7 +97,7 @@ def measure(
                 found.append(Measurement(model, attack, epsilon, seed, len(images), int(right.sum()), packed(right)))
         spent += work[model, seed, attack]
     if not found:
-        raise CheckpointError(next(iter(missing.values()), "Nothing is to be measured."))
+        raise CheckpointError(next(iter(missing.values())))
     record = Record(
         key=of.key,
         command=command(of, quick, precision),

@@ -101,6 +101,8 @@ def test_one_model_is_measured_again_and_the_rest_stays(records: Path, capsys: p
     whole = measured(FIFTH)
     wrong = tuple(dataclasses.replace(item, right=0) for item in whole.measured)
     record.write(dataclasses.replace(whole, measured=wrong))
+    assert main.main(["papers", "run", "P5", "--model", "nobody"]) == 2
+    assert f"'nobody'; its models: {STANDARD}, {DEFENDED}" in capsys.readouterr().err
     assert main.main(["papers", "run", "P5", "--model", DEFENDED]) == 0
     again = record.read("P5")
     assert again is not None
