@@ -111,14 +111,18 @@ def image_attack(
     return ImageAttack(checkpoint.id, written(checkpoint), source, index, attack, target)
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
+# Streamlit hashes a tuple number by number and a dataclass field by field, which takes as long as the attack.
+_BY_TEXT = {tuple: repr, ImageAttack: repr}
+
+
+@st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
 def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
     """The image under the attack at every ε of the grid (attacks without a shared direction: of a coarser one)."""
     net, image, label = asked.open()
     return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target, index=asked.index)
 
 
-@st.cache_data(show_spinner=False, max_entries=512)
+@st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
 def outcome(asked: ImageAttack, epsilons: tuple[float, ...], epsilon: float) -> single.Outcome:
     """The image at the ε of the scrubber's grid that is nearest to `epsilon`, before and after rounding to 8 bits."""
     seen = scrubbed(asked, epsilons)

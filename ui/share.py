@@ -73,9 +73,23 @@ def offer_code(address: str | None) -> None:
     """A button that shows the address as a QR code; nothing if the address is unknown or too long."""
     if not fits_code(address):
         return
-    with st.popover("QR code", icon=":material/qr_code_2:", help="Opens this page, as it is set, on other devices"):
-        safe = escape(address, quote=True)
-        alt = "QR code of the address below"
-        alone = f"<p>{ALONE}</p>" if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""
-        source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
-        st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')
+    # Drawn when it is asked for: the code takes as long as an answer of a small network.
+    below = st.popover(
+        "QR code",
+        icon=":material/qr_code_2:",
+        help="Opens this page, as it is set, on other devices",
+        key="qr",
+        on_change="rerun",
+    )
+    if below.open:
+        with below:
+            show_code(address)
+
+
+def show_code(address: str) -> None:
+    """The address as a QR code, and below it as text."""
+    safe = escape(address, quote=True)
+    alt = "QR code of the address below"
+    alone = f"<p>{ALONE}</p>" if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""
+    source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
+    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')

@@ -13,10 +13,10 @@ from ui.card import code
 from ui.share import ALONE
 
 
-def opened(address: str | None) -> AppTest:
-    page = AppTest.from_string(f"from ui.share import offer_code\noffer_code({address!r})").run()
-    assert not page.exception
-    return page
+def page(call: str) -> AppTest:
+    drawn = AppTest.from_string(f"from ui import share\nshare.{call}").run()
+    assert not drawn.exception
+    return drawn
 
 
 def test_the_code_is_that_of_the_address() -> None:
@@ -30,12 +30,20 @@ def test_the_code_is_that_of_the_address() -> None:
 
 @pytest.mark.parametrize("address", [None, "javascript:alert(1)", "http://lab.example/?" + "a" * 3000])
 def test_an_address_that_no_code_can_hold_is_not_offered(address: str | None) -> None:
-    assert not opened(address).get("html")
+    assert not page(f"offer_code({address!r})").get("popover")
+
+
+def test_the_code_is_not_drawn_before_it_is_asked_for() -> None:
+    drawn = page("offer_code('http://lab.example/?a=1')")
+    assert len(drawn.get("popover")) == 1
+    assert not drawn.get("html")
 
 
 def test_the_address_is_escaped_and_one_of_this_machine_alone_is_said_to_be() -> None:
-    page = opened('http://localhost:8501/?lesson="><script>')
-    html = page.get("html")[0].proto.body
-    assert "<script>" not in html
-    assert ALONE in html
-    assert ALONE not in opened("http://lab.example/?a=1").get("html")[0].proto.body
+    local, public = (
+        page(f"show_code({address!r})").get("html")[0].proto.body
+        for address in ('http://localhost:8501/?lesson="><script>', "http://lab.example/?a=1")
+    )
+    assert "<script>" not in local
+    assert ALONE in local
+    assert ALONE not in public
