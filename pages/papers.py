@@ -82,7 +82,7 @@ def study(of: Study) -> None:
         drawings.comparison(of, found, reading)
         st.caption(
             "Bars join each published figure to ours. Blue: undefended; green: adversarially trained. Thin lines: 95 % "
-            "intervals."
+            f"intervals. FGSM on the whole test split, PGD-20 on its first {of.pgd_images:,} images."
         )
     frame.enough()
     with st.container(gap="xsmall"):
@@ -104,7 +104,9 @@ def study(of: Study) -> None:
 def question(of: Study) -> None:
     """An open question: its answers, its models under each attack, and the details."""
     found = recorded(of)
-    st.markdown("\n".join(f"- {answered(answer)}" for answer in verdicts.answers(of, found)))
+    told = [answered(answer) for answer in verdicts.answers(of, found)]
+    told += [markdown_safe(words) for words in of.findings(found)] if found else []
+    st.markdown("\n".join(f"- {words}" for words in told))
     for name in of.charts if found else ():
         drawings.study_chart(name, of, found, of.readings[0])
     frame.enough()

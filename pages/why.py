@@ -16,7 +16,7 @@ from ui.words import markdown_safe
 
 PARTS = {
     "map": ("Decision map", maps.draw),
-    "looks": ("What it looks at", looks.draw),
+    "looks": ("Input gradient", looks.draw),
     "transfer": ("Transfer", carried.draw),
     "inside": ("Inside", hidden.draw),
     "certified": ("Certified radius", certified.draw),

@@ -35,10 +35,12 @@ def _run(options: argparse.Namespace) -> None:
         ]
         print(json.dumps({"checkpoints": rows}, ensure_ascii=False))
         return
-    print(f"{'id':<40} {'clean':>8}   under attack")
+    print(f"{'id':<40} {'clean':>8}   under attack (images)")
     for item in known.values():
+        strongest = [{"attack": "AutoAttack"} | found] if (found := item.metrics.get("autoattack")) else []
         under = "  ".join(
-            f"{row['attack']} {row['epsilon']:.3g}: {100 * row['accuracy']:.2f} %" for row in item.metrics.get("attacks", [])
+            f"{row['attack']} {row['epsilon']:.3g}: {100 * row['accuracy']:.2f} % ({row['images']:,})"
+            for row in [*item.metrics.get("attacks", []), *strongest]
         )
         clean = f"{100 * item.metrics['clean']:.2f} %" if "clean" in item.metrics else "–"
         print(f"{item.id:<40} {clean:>8}   {under}{'   (your own)' if item.own else ''}")

@@ -105,7 +105,8 @@ def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
         )
         print(f"  {figure.row} · {row.cells[0].model} · {figure.measures}, ε = {figure.epsilon:g}{published}. {row.words}")
         for cell in row.cells:
-            pgd = f"; PGD-20 {cell.pgd.percent:.1f}{' ⚠ masked' if cell.masked else ''}" if cell.pgd else ""
+            masked = " ⚠ masked" if cell.masked else ""
+            pgd = f"; PGD-20 {cell.pgd.percent:.1f} ({cell.pgd.images:,} images){masked}" if cell.pgd else ""
             ours = cell.measured
             told = f"{ours.percent:.2f} [{ours.low:.1f}, {ours.high:.1f}], {ours.images:,} images" if ours else "–"
             print(f"      {told:<38} {cell.reading.words}{pgd}")

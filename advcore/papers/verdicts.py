@@ -87,9 +87,10 @@ def table(study: Study, record: Record | None) -> list[Row]:
 def _cell(figure: Figure, reading: Reading, record: Record | None) -> Cell:
     *_, part = reading.quantity(figure)  # of a drop the attacked one, which comes last
     measured = value(record, reading.quantity(figure))
-    pgd = value(record, reading.quantity(figure, "PGD")) if figure.single_step else None
+    clipped = figure.single_step and reading.fgsm == "FGSM"  # PGD always stays within [0, 1]
+    pgd = value(record, reading.quantity(figure, "PGD")) if clipped else None
     away = None if measured is None else figure.away(measured.percent)
-    masked = _masked(record, part) if record and figure.single_step and figure.defended else None
+    masked = _masked(record, part) if record and clipped and figure.defended else None
     return Cell(reading, part, measured, pgd, away, masked)
 
 
@@ -172,26 +173,23 @@ def fits(study: Study, rows: Sequence[Row]) -> list[Fit]:
     return sorted(found, key=lambda fit: fit.mean)
 
 
-def held(rows: Sequence[Row]) -> tuple[int, int]:
-    """How many published figures hold as written (reproduced, or within 3 points), and how many can be compared."""
-    kinds = [row.kind for row in rows if row.kind in ("reproduced", "within 3 points") or row.kind.startswith("differs")]
-    return sum(not kind.startswith("differs") for kind in kinds), len(kinds)
-
-
 def verdict(study: Study, record: Record | None) -> str:
-    """What the measurements say of a study, in one short sentence: what holds, and what is masked or how the rest differs."""
+    """What the measurements say of a study, in one short sentence: what agrees, and what is masked or how the rest differs."""
     rows = table(study, record)
-    holding, compared = held(rows)
+    kinds = [row.kind for row in rows]
+    same, near = kinds.count("reproduced"), kinds.count("within 3 points")
+    ways = [kind for kind in kinds if kind.startswith("differs")]
+    compared = same + near + len(ways)
     if not compared:
         return "Not measured here yet."
-    told = f"{holding} of {compared} figures {'holds' if holding == 1 else 'hold'} as written"
-    ways = {row.kind for row in rows if row.kind.startswith("differs")}
-    if masked := len(_most_masked(rows)):
-        defended = {cell.model for row in rows if row.figure.defended for cell in row.cells if cell.pgd}
-        told += f"; {masked} of {len(defended)} defended models {'is' if masked == 1 else 'are'} masked"
-    elif len(ways) == 1 and not any(row.figure.measures == "drop" for row in rows):
-        others = f"other {compared - holding}" if compared - holding > 1 else "other one"
-        told += f"; in the {others} ours is {ways.pop().split()[-1]}"
+    told = f"{same} of {compared} figures reproduced, {near} more" if same else f"{near} of {compared} figures"
+    told += f" within {WITHIN:g} points"
+    defended = {cell.model: cell for row in rows if row.figure.percent and (cell := row.cells[0]).pgd and row.figure.defended}
+    if masked := len({row.cells[0].model for row in rows if row.figure.percent and row.cells[0].masked}):
+        ours = f"{masked} of our {len(defended)} defended networks" if len(defended) > 1 else "our defended network"
+        told += f"; {ours} {'is' if masked == 1 else 'are'} masked"
+    elif len(set(ways)) == 1 and not any(row.figure.measures == "drop" for row in rows):
+        told += f"; in the {f'other {len(ways)}' if len(ways) > 1 else 'other one'} ours is {ways[0].split()[-1]}"
     return f"{told}."
 
 

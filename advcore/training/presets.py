@@ -73,7 +73,7 @@ def robust(dataset: str, architecture: str) -> Preset:
     if info.grey:
         values = {"defense": "pgd", "epsilon": 0.3, "epochs": 15, "attack_steps": 7, "batch_size": 128}
         values |= {"learning_rate": 0.003, "schedule": "cyclic"} | dict(info.robust)
-        about = f"PGD-7 training at ε = {values['epsilon']:g}: robust against iterative attacks as well."
+        about = f"PGD-7 training at ε = {values['epsilon']:g}: trained against an iterative attack."
     else:
         # One-step training is affordable here. It may overfit to that step, so that the best weights are kept.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}

@@ -31,6 +31,7 @@ from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
 from ui import load
 from ui.downloads import csv_text
 from ui.papers import report, sections
+from ui.words import epsilon_text
 
 QUESTIONS = [key for key, study in STUDIES.items() if not study.claim]
 
@@ -200,6 +201,8 @@ def test_a_question_has_a_line_for_each_model_and_a_column_for_each_attack() -> 
     head = text.split("</thead>")[0]
     assert [head.count(report.MEASURES[name]) for name in ("clean", "FGSM", "PGD", "C&W")][:3] == [1, 1, 1]
     assert "under C&amp;W" in head
+    # The ε of its attacks: Q1 ends with a measurement without one.
+    assert report.table(STUDIES["Q1"], made_up("Q1")).count(epsilon_text(0.1)) == len(STUDIES["Q1"].models)
 
 
 def test_what_is_too_close_to_tell_stays_undecided(records: Path) -> None:

@@ -37,7 +37,7 @@ MEASURES = {
     "drop": "drop under FGSM",
     "C&W": "under C&W",
     "margin": "under PGD on the margin",
-    "zero gradient": "images with a gradient of zero",
+    "zero gradient": "zero gradient",
 }
 TABLE_CSS = """
 .study-scroll { overflow-x: auto; }

@@ -204,7 +204,7 @@ def test_the_deeper_network_loses_more_of_its_clean_accuracy() -> None:
 def test_the_verdict_of_a_study_says_what_holds_and_how_the_rest_differs() -> None:
     assert "Not measured" in verdicts.verdict(study(figure(40.0)), None)
     told = verdicts.verdict(study(figure(40.0), figure(30.0), figure(20.0)), record(LITERAL, HALVED))
-    assert told == "1 of 3 figures holds as written; in the other 2 ours is higher."
+    assert told == "1 of 3 figures within 3 points; in the other 2 ours is higher."
 
 
 @pytest.mark.parametrize("key", [key for key, of in STUDIES.items() if of.claim])
@@ -213,11 +213,16 @@ def test_the_verdict_is_one_short_sentence_that_says_no_more_than_the_table(key:
     told, rows = verdicts.verdict(of, found), verdicts.table(of, found)
     assert len(told.split()) <= 15
     kinds = [row.kind for row in rows]
-    near, differ = (sum(kind.startswith(words) for kind in kinds) for words in (("reproduced", "within"), "differs"))
-    assert told.startswith(f"{near} of {near + differ} figures hold as written")
-    cells = [cell for row in rows if row.figure.defended for cell in row.cells if cell.pgd]
+    same, near, differ = (sum(kind.startswith(words) for kind in kinds) for words in ("reproduced", "within", "differs"))
+    begins = (
+        f"{same} of {same + near + differ} figures reproduced, {near} more" if same else f"{near} of {near + differ} figures"
+    )
+    assert told.startswith(f"{begins} within 3 points")
+    # Only networks that stand for a published figure, as it was written.
+    cells = [row.cells[0] for row in rows if row.figure.defended and row.figure.percent and row.cells[0].pgd]
     masked, defended = {cell.model for cell in cells if cell.masked}, {cell.model for cell in cells}
-    assert (f"{len(masked)} of {len(defended)} defended models" in told) == bool(masked)
+    assert (f"{len(masked)} of our {len(defended)} defended networks" in told) == bool(masked and len(defended) > 1)
+    assert ("masked" in told) == bool(masked)
     # Which models are masked, and by how much, is said in the study's own section.
     assert all(model in " ".join(verdicts.summary(of, found)) for model in masked)
 
