@@ -85,7 +85,7 @@ def page() -> None:
     )
     masked_notes(models, attack_name)
     remember(info.name, epsilon=left.epsilon, noise=1 if left.noise else None)
-    shown = attacks.UniformNoise() if left.noise else scene.attack
+    shown = attacks.SignNoise() if left.noise else scene.attack
     within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
     share.shows(described(scene, shown) + within, partial(sides_drawn, sides, images.class_names, left))
     frame.enough()
@@ -138,7 +138,7 @@ def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:
     """A model's card: its answers to the image under the attack and, with `noise`, under noise."""
     seen, control = scene.seen(model), None
     if noise:
-        asked = load.image_attack(model, scene.index, attacks.UniformNoise(), scene.target)
+        asked = load.image_attack(model, scene.index, attacks.SignNoise(), scene.target)
         control = load.scrubbed(asked, seen.epsilons)
     return Side(role(model.defense), model.title, role_colour(model.defense), seen, control)
 

@@ -27,7 +27,7 @@ from advcore.attacks.deepfool import DeepFool
 from advcore.attacks.fab import FAB
 from advcore.attacks.fgsm import FGSM
 from advcore.attacks.jsma import JSMA
-from advcore.attacks.noise import UniformNoise
+from advcore.attacks.noise import SignNoise, UniformNoise
 from advcore.attacks.pgd import PGD
 from advcore.attacks.registry import (
     ATTACKS,

@@ -40,3 +40,16 @@ class UniformNoise(Attack):
         if self.norm == "l2":
             return unit(draws.normal(indices, shape, seed=self.seed), "l2").to(images)
         return draws.uniform(indices, shape, seed=self.seed).mul_(2).sub_(1).to(images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignNoise(UniformNoise):
+    """The control of the same size as FGSM: every value changes by ε (L∞), its sign drawn at random."""
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
+
+    def direction(
+        self, model: nn.Module | None, images: Tensor, labels: Tensor | None = None, *, indices: Tensor | None = None
+    ) -> Tensor:
+        """Each value −1 or 1, N×C×H×W. Model and labels are not used."""
+        return torch.where(super().direction(model, images, indices=indices) < 0, -1.0, 1.0)

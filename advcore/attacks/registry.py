@@ -15,7 +15,7 @@ from advcore.attacks.deepfool import DeepFool
 from advcore.attacks.fab import FAB
 from advcore.attacks.fgsm import FGSM
 from advcore.attacks.jsma import JSMA
-from advcore.attacks.noise import UniformNoise
+from advcore.attacks.noise import SignNoise, UniformNoise
 from advcore.attacks.pgd import PGD
 from advcore.attacks.square import Square
 from advcore.attacks.study import OutputGradientFGSM, UnclippedFGSM
@@ -199,9 +199,17 @@ ATTACKS: dict[str, AttackSpec] = {
             "noise",
             UniformNoise,
             "random noise",
-            "Random noise of the same size, which uses no gradient.",
+            "Random noise within the same ε, which uses no gradient.",
             "control",
             dash="dot",
+        ),
+        AttackSpec(
+            "sign_noise",
+            SignNoise,
+            "random ±ε noise",
+            "Random noise of the same size: every value changes by ε, its sign drawn at random.",
+            "control",
+            dash="2px,4px",
         ),
         AttackSpec(
             "fgsm_unclipped",

@@ -114,10 +114,10 @@ def test_noise_is_computed_once_somebody_asked_for_it(monkeypatch: pytest.Monkey
     page = open_page("attack", dataset="digits", image="5")
     assert set(asked) == {"FGSM"}
     press(page, "Try noise of the same size")
-    assert "UniformNoise" in asked
+    assert "SignNoise" in asked
     asked.clear()
     press(page, "Fool it")
-    assert "UniformNoise" in asked, "who looked at noise looks again without a wait"
+    assert "SignNoise" in asked, "who looked at noise looks again without a wait"
 
 
 def test_a_button_sets_the_whole_state() -> None:

@@ -38,7 +38,7 @@ def test_ours_are_whole() -> None:
         ("goal:", "title:", 3),
         ("activity: compare", "activity: dance", 4),
         ("mnist/general_cnn-standard", "mnist/no-such", 5),
-        ("attacks: fgsm, noise", "attacks: fgsm", 6),
+        ("attacks: fgsm, sign_noise", "attacks: fgsm", 6),
         ("epsilon: 0.25", "epsilon: 25", 7),
         ("epsilon: 0.25\n", "", 8),
         ("epsilon: 0.25", "epsilon: 0.25\ncolour: red", 8),

@@ -14,7 +14,7 @@ import torchattacks
 from torch import Tensor, nn
 
 from advcore import attacks
-from advcore.attacks import APGD, FAB, FGSM, PGD, AutoAttack, DeepFool, Square, TargetedAPGD, UniformNoise
+from advcore.attacks import APGD, FAB, FGSM, PGD, AutoAttack, DeepFool, SignNoise, Square, TargetedAPGD, UniformNoise
 from advcore.attacks.pgd import random_start
 from advcore.data import LabeledImages
 from advcore.errors import AttackError
@@ -29,6 +29,7 @@ ATTACKS = [
     PGD(steps=2, restarts=2, targeted=True),
     PGD(steps=4, random_start=False, step_size=0.5),
     UniformNoise(),
+    SignNoise(),
 ]
 STRONG = [
     APGD(steps=3),
@@ -405,6 +406,15 @@ def test_noise_is_uniform_over_its_budget_and_needs_no_labels() -> None:
     assert noise.var().item() == pytest.approx(0.25**2 / 3, rel=0.05)
     assert noise.min().item() == pytest.approx(-0.25, abs=0.002)
     assert noise.max().item() == pytest.approx(0.25, abs=0.002)
+
+
+def test_noise_of_the_same_size_changes_every_value_by_epsilon() -> None:
+    images, indices = torch.full((64, 1, 8, 8), 0.5), torch.arange(64)
+    signs = (SignNoise().perturb(smooth(), images, None, 0.25) - images) / 0.25
+    assert torch.allclose(signs.abs(), torch.ones_like(images), atol=1e-6)
+    assert signs.mean().item() == pytest.approx(0, abs=0.05)
+    alone = SignNoise().perturb(smooth(), images[9:10], None, 0.25, indices=indices[9:10])
+    assert torch.equal((alone - images[:1]) / 0.25, signs[9:10])
 
 
 def test_a_sweep_of_noise_scales_one_draw() -> None:

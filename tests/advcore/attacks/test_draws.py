@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from advcore import attacks
-from advcore.attacks import PGD, Attack, UniformNoise, draws
+from advcore.attacks import PGD, Attack, SignNoise, UniformNoise, draws
 from advcore.data import LabeledImages
 from advcore.evaluation.curves import predictions
 from advcore.evaluation.scrub import scrub
 from advcore.models import checkpoints
 
-RANDOM = [PGD(steps=4, restarts=3), PGD(steps=4, norm="l2"), UniformNoise(), UniformNoise(norm="l2")]
+RANDOM = [PGD(steps=4, restarts=3), PGD(steps=4, norm="l2"), UniformNoise(), SignNoise(), UniformNoise(norm="l2")]
 EPSILON = 0.15
 
 
@@ -45,7 +45,7 @@ def test_batches_and_order_change_nothing(attack: Attack, model: nn.Module, digi
         assert torch.equal(attacks.predict(model, other), attacks.predict(model, whole))
 
 
-@pytest.mark.parametrize("attack", RANDOM[:3], ids=attacks.title)
+@pytest.mark.parametrize("attack", RANDOM[:4], ids=attacks.title)
 def test_curves_are_the_same_in_any_batches(attack: Attack, model: nn.Module, digits: LabeledImages) -> None:
     def answers(images: LabeledImages, size: int) -> Tensor:
         parts = list(predictions(model, images, attack, [0.1, 0.2], precision="fp32", batch_size=size))
@@ -59,7 +59,7 @@ def test_curves_are_the_same_in_any_batches(attack: Attack, model: nn.Module, di
     assert torch.equal(answers(few[backward], 25)[:, backward], whole)
 
 
-@pytest.mark.parametrize("attack", RANDOM[:3], ids=attacks.title)
+@pytest.mark.parametrize("attack", RANDOM[:4], ids=attacks.title)
 def test_one_image_shown_alone_is_as_in_the_curve(attack: Attack, model: nn.Module, digits: LabeledImages) -> None:
     place, grid = 37, [0.05, 0.1, 0.15, 0.2]
     (curve,) = predictions(model, digits[:40], attack, grid, precision="fp32", batch_size=40)

@@ -85,7 +85,7 @@ class Lab {
         this.released();
       });
       label(this.toggle, "Same ε, random noise", "Noise");
-      this.toggle.title = "Show random noise of the same size instead of the attack";
+      this.toggle.title = "Show random noise within the same ε instead of the attack";
     }
     if (this.data.link && window.parent === window) { // the address of a page in a frame is not one to pass on
       this.link = button(row, "", () => this.copyLink());
