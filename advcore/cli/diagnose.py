@@ -151,7 +151,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"{result['checkpoint']} at ε = {found['epsilon']:.4g} ({attacks.NORM_TITLES[found['norm']]}){note}")
     print(f"  {result['device']}, {result['seconds']} s")
     for number, check in enumerate(result["checks"], 1):
-        print(f"  {number:>2} {check['light']:<9} {check['title']}\n               {check['sentence']}")
+        print(f"  {number:>2} {check['light']:<12} {check['title']}\n                  {check['sentence']}")
     if result["autoattack"]:
         found = result["autoattack"]
         left = ", ".join(f"{name} {count}" for name, count in found["survivors"].items())

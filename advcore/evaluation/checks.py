@@ -30,9 +30,10 @@ from advcore.evaluation.curves import Padded, copies, default_batch_size, prepar
 from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.masking import MASKED_GAP, masked
 
-Light = Literal["holds", "doubtful", "fails", "not run"]
+Light = Literal["holds", "doubtful", "fails", "says nothing", "not run"]
 Counts = Mapping[str, int]
 Judgement = tuple[Light, str]
+NOTHING_LEFT: Judgement = ("says nothing", "No image is left to compare: every one is already fooled.")
 
 
 # --- the outcome of a check ---------------------------------------------------------------------------------------------
@@ -40,13 +41,17 @@ Judgement = tuple[Light, str]
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check: `counts` of test images by name, out of `images`; empty where it was not run."""
+    """The outcome of one check: `counts` of test images by name, out of `images`; empty where it was not run.
+
+    `left` is how many images the attacks that use the gradient leave, at most; None if unknown.
+    """
 
     key: str
     images: int
     classes: int
     defended: bool
     counts: Counts
+    left: int | None = None
 
     @property
     def title(self) -> str:
@@ -55,7 +60,7 @@ class Check:
 
     @property
     def light(self) -> Light:
-        """holds, doubtful, fails or not run."""
+        """holds, doubtful, fails, says nothing (no image was left) or not run."""
         return self._judgement[0]
 
     @property
@@ -198,7 +203,7 @@ def _judge_single_step(check: Check) -> Judgement:
         return "fails", f"{told}: the model resists the single step alone. Its robustness is masked."
     if check.defended and one - many > MASKED_GAP / 2:
         return "doubtful", f"{told}: a large gap for a robust model."
-    return "holds", f"{told}."
+    return ("holds", f"{told}.") if one or many else NOTHING_LEFT
 
 
 def _further(attack: Callable[[Run], Attack]) -> Callable[[Run], Measuring]:
@@ -215,6 +220,8 @@ def _further(attack: Callable[[Run], Attack]) -> Callable[[Run], Measuring]:
 def _judge_further(more: str, advice: str) -> Callable[[Check], Judgement]:
     def judge(check: Check) -> Judgement:
         images, lost = check.counts["before"] - check.counts["after"], check.share("before") - check.share("after")
+        if not check.counts["before"]:
+            return NOTHING_LEFT
         if not images:
             return "holds", f"{more} change nothing: {check.percent('after')} stay right."
         told = f"{more} lower the accuracy from {check.percent('before')} to {check.percent('after')}"
@@ -245,6 +252,8 @@ def _judge_rising(check: Check) -> Judgement:
     names = ("half", "same", "double", "largest")
     shares = [check.share(name) for name in names]
     told = f"At ½ε, ε, 2ε and the largest ε, PGD leaves {', '.join(check.percent(name) for name in names)}"
+    if not any(shares):
+        return NOTHING_LEFT
     rise = max(later - min(shares[:place]) for place, later in enumerate(shares) if place)
     chance = 1 / check.classes
     if rise > 0.02:
@@ -274,7 +283,10 @@ def _noise(run: Run) -> Measuring:
 
 def _judge_noise(check: Check) -> Judgement:
     noise, attack = check.counts["noise"], check.counts["attack"]
-    told = f"Random noise fools {noise:,} of {check.images:,} images, the gradient attacks {attack:,}"
+    told = (
+        f"At least one of {USUAL.draws:,} random draws fools {noise:,} of {check.images:,} images, "
+        f"the gradient attacks {attack:,}"
+    )
     if noise > max(attack, 0.02 * check.images):
         return "fails", f"{told}: noise is the better attack, so the gradients are of no use."
     if noise > attack / 2:
@@ -297,6 +309,8 @@ def _transfer(run: Run) -> Measuring:
 def _judge_beyond(who: str) -> Callable[[Check], Judgement]:
     def judge(check: Check) -> Judgement:
         beyond = check.counts["beyond"]
+        if check.left == 0 and not beyond:
+            return NOTHING_LEFT
         low, _ = wilson_interval(beyond, check.images)  # two or three images of 200 may be chance
         told = f"{who} {beyond:,} of {check.images:,} images that no gradient attack fooled"
         if low > 0.01:

@@ -95,7 +95,8 @@ class Diagnosis:
     @property
     def checks(self) -> tuple[Check, ...]:
         """All checks in order; those without counts were not run."""
-        return tuple(Check(key, self.images, self.classes, self.defended, self.counts.get(key, {})) for key in CHECKS)
+        left = self.counts.get("margin_loss", {}).get("after")  # the last of the attacks that use the gradient
+        return tuple(Check(key, self.images, self.classes, self.defended, self.counts.get(key, {}), left) for key in CHECKS)
 
     @property
     def accuracy(self) -> float:

@@ -198,6 +198,26 @@ def test_a_few_images_beyond_the_gradient_attacks_are_doubtful_until_they_cannot
     assert judged == ["holds", "doubtful", "fails"]
 
 
+def test_where_no_image_is_left_a_check_says_nothing() -> None:
+    counts = {
+        "single_step": {"single_step": 0, "iterative": 0},
+        "more_steps": {"before": 0, "after": 0},
+        "margin_loss": {"before": 0, "after": 0},
+        "rising_epsilon": dict.fromkeys(("half", "same", "double", "largest"), 0),
+        "black_box": {"beyond": 0},
+        "transfer": {"beyond": 0},
+        "deterministic": {"changed": 0},
+    }
+    lost = found(robust=0, counts=counts)
+    lights = {check.key: check.light for check in lost.checks if check.counts}
+    assert lights == dict.fromkeys(counts, "says nothing") | {"deterministic": "holds"}
+    assert lost.believable, "it fails none"
+    for key in ("more_steps", "margin_loss"):
+        left = found(counts=counts | {key: {"before": 5, "after": 5}})
+        assert {check.key: check.light for check in left.checks}[key] == "holds"
+    assert {check.key: check.light for check in left.checks}["black_box"] == "holds", "five images were left to it"
+
+
 class Hump(OneValue):
     """The label is lost on a narrow strip at half of ε; at the whole ε, where every step ends, it is safe again."""
 
