@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from advcore.evaluation import diagnosis
 from advcore.evaluation.diagnosis import CHECKS, Diagnosis
 from advcore.models import checkpoints
+from advcore.papers import robustbench
 from tests.pages.conftest import labels, open_page, press
 from ui import diagnoses
 from ui.worker import worker
@@ -91,6 +92,16 @@ def test_a_header_s_diagnosis_opens_at_once() -> None:
     assert "Run the checks" not in labels(page)
     elsewhere = open_page("believe", dataset="digits", model="digits/mine", epsilon="0.1")
     assert "Run the checks" in labels(elsewhere)
+
+
+def test_published_models_stand_beside_cifar10_alone() -> None:
+    def heads(dataset: str) -> list[str]:
+        return [item.value for item in open_page("believe", dataset=dataset).markdown if "Published" in item.value]
+
+    assert heads("digits") == []
+    found = (item.metrics.get("autoattack") for item in checkpoints.catalog("cifar10").values())
+    ours = any(each and robustbench.comparable(each) for each in found)
+    assert [("ours" in head) for head in heads("cifar10")] == [ours]
 
 
 def test_a_damaged_file_is_measured_again() -> None:
