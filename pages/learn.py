@@ -71,17 +71,18 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
     step = st.session_state[chosen("step", STEPS, PREDICT, key=_step_key(lesson))]
     remember(lesson=lesson.id)
     remember(lesson.id, step=step)
-    with st.container(key="aside"):
-        back = {"icon": ":material/arrow_back:", "type": "tertiary"}
-        st.button("All lessons", **back, on_click=lambda: st.session_state.update(lesson=ALL))
     heading(markdown_safe(lesson.title))
-    share.shows(f"{lesson.title} {lesson.goal}")
+    share.shows(f"{lesson.title} · {lesson.goal}")
     st.caption(f":material/flag: {markdown_safe(lesson.goal)}")
     names = "".join(
         f"<li{' aria-current=step' if name.lower() == step else ''}>{place} {name}</li>"
         for place, name in enumerate(SECTIONS, 1)
     )
-    st.html(f'{_CSS}<ol class="steps" aria-label="Steps of this lesson">{names}</ol>')
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f'{_CSS}<ol class="steps" aria-label="Steps of this lesson">{names}</ol>', width="content")
+        with st.container(key="aside", width="content"):
+            back = {"icon": ":material/arrow_back:", "type": "tertiary"}
+            st.button("All lessons", **back, on_click=lambda: st.session_state.update(lesson=ALL))
     if step == PREDICT:
         predict(lesson)
     elif step == TRY:

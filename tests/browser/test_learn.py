@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
 from PIL import Image
 from playwright.sync_api import FrameLocator, Page, expect
 
@@ -57,6 +58,16 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     settled(page)
     page.go_back()
     expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
+
+
+@pytest.mark.parametrize("query", ["", "&embed=true"])
+def test_the_pictures_to_judge_by_eye_are_large_and_the_button_is_in_sight(page: Page, app_url: str, query: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{app_url}/learn?lesson=1-epsilon&step=try{query}")
+    expect(page.get_by_role("button", name="I see a change now")).to_be_in_viewport(ratio=1)
+    sides = [box["width"] for canvas in page.locator(".equation canvas:visible").all() if (box := canvas.bounding_box())]
+    assert len(sides) == 2
+    assert min(sides) > 300
 
 
 def test_the_saved_pictures_can_be_saved_as_figures(page: Page, app_url: str) -> None:
