@@ -359,7 +359,7 @@ def _plain(text: str) -> str:
 
 _EMBEDDED_CSS = """
 <style>
-:root { --header: 0px; --list-text: 1rem; --above-list: 11rem;
+:root { --header: 0px; --larger: 1.15; --list-text: 1rem; --above-list: 11rem;
   --picture: min(20rem, 29vh); --map: min(36rem, 48vh); font-size: clamp(16px, min(1.3vw, 2.2vh), 40px); }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], .st-key-picks, .st-key-tours,
 [class*="st-key-aside"] { display: none; }

@@ -86,10 +86,14 @@ def offer_code(address: str | None) -> None:
             show_code(address)
 
 
+def reach(address: str) -> str:
+    """What is to be said of an address that works on this machine only; nothing of any other."""
+    return ALONE if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""
+
+
 def show_code(address: str) -> None:
     """The address as a QR code, and below it as text."""
     safe = escape(address, quote=True)
     alt = "QR code of the address below"
-    alone = f"<p>{ALONE}</p>" if urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"} else ""
     source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
-    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')
+    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a><p>{reach(address)}</p></div>')

@@ -8,6 +8,7 @@ from tests.browser.conftest import settled
 from tests.browser.test_deep_links import wrong
 from tests.browser.test_learn import press
 from ui.deck import Screen, to_text
+from ui.share import ALONE
 
 LESSON = {"lesson": "1-epsilon"}
 DECK = (
@@ -33,6 +34,7 @@ def test_a_lesson_is_presented_with_the_keyboard(page: Page, app_url: str) -> No
     page.keyboard.press("Escape")
     page.keyboard.press("q")
     expect(page.get_by_text(f"{app_url}/learn?lesson=1-epsilon&step=predict")).to_be_visible()
+    expect(page.get_by_text(ALONE)).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(notes.get_by_role("heading")).to_have_text("Try")
     expect(page.get_by_alt_text("QR code")).to_be_hidden()
@@ -81,3 +83,15 @@ def test_the_list_outlives_a_reload_and_a_new_tab(page: Page, app_url: str) -> N
     page.get_by_role("button", name="Add to presentation").click()
     expect(link).to_be_visible()
     page.evaluate("localStorage.clear()")
+
+
+def test_a_presented_scrubber_is_larger_and_fits_a_projector(page: Page, app_url: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 672})
+    tall = []
+    for query in ("", "&embed=true"):
+        page.goto(f"{app_url}/?dataset=digits{query}")
+        settled(page)
+        tall.append(page.locator(".bars").first.bounding_box()["height"])
+        cards = page.locator(".cards").bounding_box()
+    assert tall[1] > 1.1 * tall[0]
+    assert cards["y"] + cards["height"] <= 672

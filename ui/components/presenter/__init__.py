@@ -11,6 +11,7 @@ import streamlit as st
 from ui.card import code, fits_code
 from ui.components import mount, reported, token
 from ui.deck import Screen, same_session
+from ui.share import reach
 
 _EMBEDDED = "&embed=true&embed_options=hide_loading_screen"
 _KEY = "presenter"
@@ -32,8 +33,9 @@ def presenter(screens: Sequence[Screen], at: int | None) -> int | None:
 
 
 def _code(screen: Screen) -> dict[str, str] | None:
-    """The address of a screen's page for the phones in the room, and its QR code; None where no code can hold it."""
+    """The address of a screen's page for the phones in the room, its QR code, and a warning; None where no code can hold it."""
     address = urljoin(st.context.url or "", screen.address)
     if not fits_code(address):
         return None
-    return {"address": address, "picture": f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"}
+    picture = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
+    return {"address": address, "reach": reach(address), "picture": picture}

@@ -147,7 +147,7 @@ class Show {
     if (this.code.hidden) return;
     const picture = el("img");
     Object.assign(picture, { src: code.picture, alt: "QR code of the address below" });
-    this.code.replaceChildren(picture, el("figcaption", "", code.address));
+    this.code.replaceChildren(picture, el("figcaption", "", code.address), el("p", "", code.reach));
   }
 
   // Give the arrow keys back to the presentation.
