@@ -30,7 +30,7 @@ from ui.pickers import (
     pick_models,
     pick_target,
 )
-from ui.scene import Scene, open_scene
+from ui.scene import Scene, open_scene, usual_epsilon
 from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import attack_snippet
 from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
@@ -126,12 +126,14 @@ def break_defense(model: Checkpoint) -> None:
 def swap_classes(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> None:
     """Show an image of the dataset's first class of `swap`, which PGD moves to the second one on model A."""
     a, b = default_pair(known)
+    pair = known[a], known[b]
+    epsilon = usual_epsilon(info, pair)
     label, target = (images.class_names.index(name) for name in info.swap or ())
     with load.interactive():
         pgd = attacks.attack_named("pgd", targeted=True)
-        image = load.swapping((known[a], known[b]), pgd, label, target, info.epsilon)
+        image = load.swapping(pair, pgd, label, target, epsilon)
     state = {"dataset": info.name, "a": a, "b": b, "attack": "pgd", "target": images.class_names[target]}
-    go(state | {"image": str(image), "epsilon": f"{info.epsilon:.6g}"}, full=True)
+    go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
 
 
 def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from advcore import attacks, data
+from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.scrub import Scrub
 from advcore.models.checkpoints import Checkpoint
 from ui import load
@@ -55,6 +57,12 @@ class Scene:
         return f"Test image {self.index} of {self.info.title}, true class “{write(self.images.class_names[self.label])}”"
 
 
+def usual_epsilon(info: data.Dataset, models: Sequence[Checkpoint]) -> float:
+    """The ε that the defended one of the models claims, if the track has it; else the dataset's."""
+    claims = [claimed_epsilon(model) or math.inf for model in reversed(models) if model.defended]
+    return next((at for claim in claims for at in info.epsilons if math.isclose(at, claim, abs_tol=1e-6)), info.epsilon)
+
+
 def open_scene(
     info: data.Dataset,
     images: data.LabeledImages,
@@ -68,12 +76,12 @@ def open_scene(
     The image and ε are the address's; at first they are such that FGSM fools A and not B. The image's true class is no target.
     """
     with load.interactive():
-        first, usual = load.striking(*models, info.epsilon)
+        first, usual = load.striking(*models, usual_epsilon(info, models))
     index = int(number("image", 0, len(images) - 1, first, scope=info.name))
     asked = None if target_name == ANY else target_name
     target = None if asked in (None, images.class_names[int(images.labels[index])]) else images.class_names.index(asked)
     attack = attacks.attack_named(attack_name, targeted=target is not None)
-    epsilon = number("epsilon", 0, info.epsilon_max, usual, scope=info.name)
+    epsilon = number("epsilon", 0, info.epsilon_max, min(usual, info.epsilon_max), scope=info.name)
     a, b = (model.id for model in models)
     remember(info.name, dataset=info.name, a=a, b=b, attack=attack_name, target=asked, image=index)
     return Scene(info, images, index, models, known, attack_name, attack, target, epsilon)

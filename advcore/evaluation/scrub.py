@@ -16,6 +16,7 @@ from advcore.images.encode import to_bytes
 
 _FORWARD_VALUES = 4_000_000  # how many input values go through the model at once
 COARSE_STEPS = 20
+_SURE = 0.7  # a probability from which an answer looks confident; label smoothing keeps some models' below 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,8 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
     """(index of an image, ε between `usual` and five times that) at which two models differ under FGSM.
 
     Both models classify the clean image correctly, and FGSM at that ε fools the first but not the second. If there is no such
-    image, one for which FGSM fools the first; else (0, usual). Of several at the smallest such ε it is the one of the highest
-    contrast: a dark or hazy picture convinces nobody.
+    image, one for which FGSM fools the first; else (0, usual). Of several at the smallest such ε it is one of which the first
+    model is sure, if possible, and of those the one of the highest contrast: a dark or hazy picture convinces nobody.
     """
     device = next(first.parameters()).device
     pixels, labels = images.pixels(device), images.labels.to(device)
@@ -110,8 +111,9 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
         for model in (first, second)
     ]
     falls = right[0][0] & ~right[0][1:]
+    clearness = images.contrast + (probabilities(first, pixels).amax(1).cpu() >= _SURE)  # contrast is below 1
     for wanted in (falls & right[1][0] & right[1][1:], falls):
         if wanted.any():
             step = int(wanted.any(1).int().argmax())
-            return int(torch.where(wanted[step].cpu(), images.contrast, -1.0).argmax()), budgets[step]
+            return int(torch.where(wanted[step].cpu(), clearness, -1.0).argmax()), budgets[step]
     return 0, usual

@@ -90,5 +90,15 @@ def test_striking_shows_a_model_that_falls_beside_one_that_holds(model: torch.nn
     assert pixels[index].std() == pixels[such].flatten(1).std(1).max()
 
 
+def test_striking_prefers_an_image_of_which_the_model_is_sure(model: torch.nn.Module) -> None:
+    dim, clear = data.load("digits")[3:4], data.load("digits")[169:170]
+    assert (dim.contrast < clear.contrast).all()
+    sure = [float(probabilities(model, one.pixels()).max()) for one in (dim, clear)]
+    assert sure[0] > 0.9 > 0.7 > sure[1]
+    both = data.load("digits")[torch.tensor([169, 3])]
+    defended = checkpoints.find("digits/digits_cnn-fgsm-0.2").model()
+    assert striking(model, defended, both, 0.1) == (1, 0.1)
+
+
 def test_striking_without_any_such_image_is_the_first_one(model: torch.nn.Module) -> None:
     assert striking(model, model, data.load("digits")[:0], 0.1) == (0, 0.1)
