@@ -69,15 +69,16 @@ def _controls(scene: Scene) -> tuple[float, int]:
 
 
 def _offer_noise(scene: Scene) -> None:
-    """A link to the same page with a noise-trained model as B, where there is one."""
+    """Links to the same page with a noise-trained model as B, and with the noise it was trained on."""
     trained = [model for model in scene.known.values() if model.recipe.defense == "noise"]
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
             "Neither model was trained on noise. Such models often answer wrongly under noise; then no radius is certified.",
             width="stretch",
         )
-        if trained:
-            link("A noise-trained model as B", "why", icon=":material/grain:", **remembered() | {"b": trained[0].id})
+        for model in trained:
+            state = remembered() | {"b": model.id, "sigma": f"{model.recipe.sigma:g}"}
+            link(f"B trained on σ = {model.recipe.sigma:g}", "why", icon=":material/grain:", **state)
 
 
 def _bars(scene: Scene, found: Sequence[Bracket | None]) -> None:
