@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -307,7 +308,7 @@ def confusion_chart(seen: Predictions, place: int, class_names: Sequence[str], c
 
 
 def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int]) -> go.Figure:
-    """The accuracy left in percent: a row for no attack and for each source, a column for each victim, by number.
+    """The accuracy left in percent: a row for no attack and for each source, by name, a column for each victim, by number.
 
     The pair `picked` (source, victim) has a frame. Each cell has a point with its pair as custom data, for clicks.
     """
@@ -316,20 +317,21 @@ def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int
     left = [[found.left(source, victim) for victim in range(count)] for source in sources]
     shares = [[100 * correct / images if images else None for correct, images in row] for row in left]
     words = [["" if share is None else f"{share:.0f}" for share in row] for row in shares]
-    columns, rows = [str(victim + 1) for victim in range(count)], ["none", *(str(source + 1) for source in range(count))]
-    few = count <= 14
+    columns = [str(victim + 1) for victim in range(count)]
+    titles = [wrap(f"{number} · {name}", 44) for number, name in zip(columns, names, strict=True)]
+    rows = ["no attack", *("<br>".join(escape(line, quote=False) for line in lines) for lines in titles)]
     figure.add_heatmap(
         z=shares,
         x=columns,
         y=rows,
-        text=words if few else None,
-        texttemplate="%{text}" if few else None,
+        text=words,
+        texttemplate="%{text}",
         colorscale=[[0, "#B34700"], [0.5, "#F0C9A8"], [1, "#E8EEF2"]],
         zmin=0,
         zmax=100,
         xgap=2,
         ygap=2,
-        showscale=False,
+        colorbar={"title": {"text": "still right (%)", "side": "right"}, "thickness": 12},
         hoverinfo="skip",
     )
     pairs = [(row, source, victim) for row, source in enumerate(sources) for victim in range(count)]
@@ -351,11 +353,20 @@ def transfer_chart(found: Transfer, names: Sequence[str], picked: tuple[int, int
         showlegend=False,
     )
     source, victim = picked
-    layout(figure, x="tried on, % right", y="made on", height=90 + 30 * (count + 1), hovermode="closest", dragmode=False)
+    layout(
+        figure,
+        x="made on the row's model, tried on the column's",
+        y="",
+        height=90 + 30 * (count + 1),
+        hovermode="closest",
+        dragmode=False,
+    )
     box = {"x0": victim - 0.5, "x1": victim + 0.5, "y0": source + 0.5, "y1": source + 1.5}
     figure.add_shape(type="rect", **box, line={"color": "#0072B2", "width": 3})
-    figure.update_xaxes(type="category", showgrid=False, side="top", fixedrange=True, dtick=1)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
+    whole = {"type": "category", "showgrid": False, "fixedrange": True, "dtick": 1}
+    figure.update_xaxes(whole, range=[-0.5, count - 0.5], side="top").update_yaxes(
+        whole, range=[count + 0.5, -0.5], tickfont_size=11
+    )
     return figure
 
 

@@ -391,6 +391,7 @@ h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 .st-key-picks > div:last-child { min-width: 10.4rem; } .st-key-picks > div:has(> .st-key-models) { flex: 60 1 24rem; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"], [data-testid="stMainBlockContainer"]:has(.st-key-wide) { padding: 3.6rem .8rem 2rem; }
+  .st-key-figure-transfer-chart { overflow-x: auto; } .st-key-figure-transfer-chart > div { min-width: 46rem; }
   .st-key-source button { padding: .2rem .55rem; font-size: .85rem; }
   .st-key-source span:has(> [data-testid="stIconMaterial"]) { display: none; }
   .st-key-tours { flex-wrap: nowrap; overflow-x: auto; } .st-key-tours > div { flex: none; }

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from advcore.evaluation.curves import Predictions, RobustnessCurve
+from advcore.evaluation.transfer import Transfer
 from advcore.papers import robustbench, studies
 from ui import charts
 
@@ -55,6 +56,20 @@ def test_classes_and_confusion_count_at_one_epsilon() -> None:
     assert list(bars.y) == pytest.approx([50.0, 0.0, 0.0])
     (heat,) = charts.confusion_chart(SEEN, 1, ["a", "b", "c"], "#0072B2").data
     assert [list(row) for row in heat.customdata] == [[1, 1, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def test_transfer_says_each_share_and_names_its_rows() -> None:
+    names = [f"<b>model {letter}</b>, trained from a random start" for letter in "abcdefghijklmnop"]
+    answers = torch.zeros(16, 16, 2, dtype=torch.long)
+    found = Transfer(tuple(names), torch.tensor([0, 1]), torch.zeros(16, 2, dtype=torch.long), answers)
+    drawn = charts.transfer_chart(found, names, (0, 1))
+    heat = drawn.data[0]
+    assert len(heat.y) == 17
+    assert [unescape(row).replace("<br>", " ") for row in heat.y[1:]] == [f"{at} · {name}" for at, name in enumerate(names, 1)]
+    assert not any("<b>" in row for row in heat.y)
+    assert {word for row in heat.text for word in row} == {"50"}
+    assert heat.showscale is not False
+    assert heat.colorbar.title.text
 
 
 def test_names_of_classes_are_shown_and_not_obeyed() -> None:

@@ -30,7 +30,7 @@ QUICK = ("fgsm", "pgd")
 def draw(scene: Scene) -> None:
     """The table, which is measured in the background, and the images of one of its cells."""
     models = _models(scene)
-    names = [model.title for model in models]
+    names = [model.title + _letters(scene, model) for model in models]
     attack_name = scene.attack_name if scene.attack_name in QUICK else QUICK[-1]
     attack, usual = attacks.attack_named(attack_name), scene.epsilon or scene.info.epsilon
     few = scene.images[:IMAGES]
@@ -50,7 +50,6 @@ def draw(scene: Scene) -> None:
 
     figure = charts.transfer_chart(drawn, names, (source, victim))
     charts.show(figure, key="transfer chart", on_select=picked, selection_mode="points")
-    st.caption(" · ".join(f"**{at + 1}** {markdown_safe(name)}{_letters(scene, models[at])}" for at, name in enumerate(names)))
     st.caption(
         f"{attacks.title(attack)} at ε = {epsilon_text(epsilon)} on the first {len(few):,} test images: each model's accuracy, "
         "with its 95 % interval on hover. On the diagonal the attack is made on the model itself."
@@ -76,7 +75,7 @@ def _models(scene: Scene) -> list[Checkpoint]:
 
 def _letters(scene: Scene, model: Checkpoint) -> str:
     found = [letter for letter, item in zip("AB", scene.models, strict=True) if item.id == model.id]
-    return f" (**{' and '.join(found)}**)" if found else ""
+    return f" ({' and '.join(found)})" if found else ""
 
 
 def _key(scene: Scene, name: str) -> str:
