@@ -66,8 +66,13 @@ class LabeledImages:
 
     @property
     def contrast(self) -> torch.Tensor:
-        """The standard deviation of each image's values in pixel space, float N: dark and hazy images have little."""
-        return self.pixels().flatten(1).std(1)
+        """The standard deviation of the values in the middle of each image, half as wide and high, in pixel space, float N.
+
+        Dark and hazy images have little. What surrounds the subject does not count.
+        """
+        _, height, width = self.shape
+        middle = self.pixels()[:, :, height // 4 : height - height // 4, width // 4 : width - width // 4]
+        return middle.flatten(1).std(1)
 
 
 def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, ...]:

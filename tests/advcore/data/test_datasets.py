@@ -262,6 +262,14 @@ def test_a_download_is_torchvisions(data_folder: Path, monkeypatch: pytest.Monke
     ]
 
 
+def test_the_contrast_of_an_image_is_that_of_its_middle() -> None:
+    blank, drawn = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    blank[:, :2], drawn[:, 3:5] = 255, 255  # the same number of values, at the edge and in the middle
+    images = data.LabeledImages(torch.stack([blank, drawn]), torch.zeros(2, dtype=torch.int64), ("one",))
+    assert images.contrast[0] == 0
+    assert images.contrast[1] > 0.4
+
+
 # --- the real sets --------------------------------------------------------------------------------------------------------
 
 
