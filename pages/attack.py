@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from advcore import attacks, data
+from advcore.evaluation import figures
 from advcore.evaluation.diagnosis import masking
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.single import Outcome
@@ -39,6 +40,8 @@ TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
 _NOISE = "noise was asked for"
 """Whether this session has asked for noise: it takes as long as the attack, and most people do not ask."""
+_WALKS = "the thumb walks to its place"
+"""Whether the scrubber's thumb is to walk from 0 to the ε of the state when it is drawn next."""
 
 
 def page() -> None:
@@ -73,6 +76,7 @@ def page() -> None:
             f"This image is a “{markdown_safe(target_name)}” itself, so the attack may move to any other class.",
             icon=":material/my_location:",
         )
+    masked_notes(models, attack_name)
     left = scrubber(
         sides,
         images.class_names,
@@ -80,10 +84,10 @@ def page() -> None:
         usual=info.epsilon,
         noise=noisy,
         offers_noise=True,
+        walks=st.session_state.pop(_WALKS, False),
         turn=turn(),
         key=scrub_key,
     )
-    masked_notes(models, attack_name)
     remember(info.name, epsilon=left.epsilon, noise=1 if left.noise else None)
     shown = attacks.SignNoise() if left.noise else scene.attack
     within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
@@ -100,7 +104,7 @@ def offer_tours(info: data.Dataset, images: data.LabeledImages, known: dict[str,
     """Three buttons, each of which sets the whole state."""
     a, b = default_pair(known)
     start = {"dataset": info.name, "a": a, "b": b, "attack": "fgsm"}
-    st.button("Fool it", icon=":material/bolt:", on_click=go, args=(start,), kwargs={"full": True})
+    st.button("Fool it", icon=":material/bolt:", on_click=fool, args=(start,))
     noise = start | {"noise": "1"}
     st.button("Try noise of the same size", icon=":material/grain:", on_click=go, args=(noise,), kwargs={"full": True})
     masked = [item for name in (info.name, "mnist") for item in load.catalog(name).values() if masking(item)]
@@ -111,6 +115,12 @@ def offer_tours(info: data.Dataset, images: data.LabeledImages, known: dict[str,
         label = "See a defense break under PGD"
         st.button(label, icon=":material/heart_broken:", on_click=break_defense, args=(masked[0],))
     link("New here? Short lessons", "learn", icon=":material/lightbulb:")
+
+
+def fool(state: dict[str, str]) -> None:
+    """Set the state, and let the thumb walk there: the page may stand there already, and a click must show something."""
+    go(state, full=True)
+    st.session_state[_WALKS] = True
 
 
 def break_defense(model: Checkpoint) -> None:
@@ -146,12 +156,16 @@ def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
-    """A note on each model whose robustness is masked."""
+    """A line on each model whose robustness is masked: what FGSM leaves at its ε, and what stronger attacks do."""
     for model, letter in zip(models, "AB", strict=True):
-        if finding := masking(model):
-            try_it = " Set the attack to PGD-20 to see it." if attack_name == "fgsm" else ""
-            with st.container(border=True, horizontal=True, vertical_alignment="center"):
-                st.markdown(f":material/science: Model {letter} {markdown_safe(finding)}.{try_it}", width="stretch")
+        if masking(model):
+            at = claimed_epsilon(model)
+            rows = figures.under(model.metrics, "FGSM", at), figures.strongest(model.metrics, at)
+            found = ", ".join(f"{percent(row['accuracy'])} under {markdown_safe(row['attack'])}" for row in rows if row)
+            try_it = " See it with PGD-20." if attack_name == "fgsm" else ""
+            said = f":material/science: **Model {letter} is masked**: at ε = {at:.3g} its accuracy is {found}.{try_it}"
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(said, width="stretch")
                 link("The ten checks", "believe", icon=":material/verified:", dataset=model.dataset, model=model.id)
 
 

@@ -94,6 +94,29 @@ def test_scrubbing_changes_pictures_bars_and_verdict_without_the_server(page: Pa
         assert min(abs(mark["y"] - middle), abs(mark["y"] + mark["height"] - middle)) >= 12
 
 
+def test_fool_it_walks_from_0_to_where_the_page_may_already_stand(page: Page, app_url: str) -> None:
+    page.emulate_media(reduced_motion="no-preference")
+    sent = count_sent(page)
+    open_lab(page, app_url)
+    rail, there = page.locator(".rail input"), int(page.locator(".rail input").input_value())
+    page.get_by_role("button", name="Fool it").click()
+    walks = "([input, there]) => 0 < input.value && input.value < there"
+    page.wait_for_function(walks, arg=[rail.element_handle(), there])
+    sent.clear()
+    expect(rail).to_have_value(str(there))
+    drawn(page)
+    assert sent == []
+    page.get_by_role("button", name="Fool it").click()
+    page.wait_for_function(walks, arg=[rail.element_handle(), there])
+    page.locator(".card").first.click()
+    stopped = int(rail.input_value())
+    assert stopped < there
+    expect(page).to_have_url(re.compile(f"epsilon={stopped / 200:g}(&|$)"))
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("button", name="Fool it").click()
+    expect(rail).to_have_value(str(there))
+
+
 def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
     page.locator(".strip button").nth(3).click()
@@ -311,7 +334,7 @@ def test_the_page_fits_its_window(page: Page, app_url: str) -> None:
             assert bar["y"] + bar["height"] <= height
     for width in (390, 1360):
         page.set_viewport_size({"width": width, "height": 600})
-        main.evaluate("node => node.scrollTo(0, 350)")
+        main.evaluate("node => node.scrollTo(0, 480)")
         drawn(page)
         header, epsilon = page.get_by_test_id("stHeader").bounding_box(), page.locator("output.eps").bounding_box()
         assert 0 <= epsilon["y"] - (header["y"] + header["height"]) < 16, "the track sticks below the header"

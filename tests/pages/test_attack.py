@@ -12,10 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from advcore import data
 from advcore.attacks import ATTACKS, FGSM, PGD, predict
+from advcore.evaluation import figures
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
 from tests.pages.conftest import labels, open_page, press
 from ui import load
+from ui.words import percent
 
 
 def test_it_opens_on_two_models() -> None:
@@ -141,6 +143,15 @@ def test_a_button_sets_the_whole_state() -> None:
         for attack in (FGSM(), PGD())
     ]
     assert [bool(answer) for answer in fooled] == [False, True]
+
+
+def test_a_masked_model_is_named_with_what_fgsm_leaves_of_it() -> None:
+    masked = "mnist/lee_cnn-fgsm-0.3"
+    page = open_page("attack", dataset="mnist", b=masked)
+    left = figures.accuracy_under(checkpoints.find(masked).metrics, "FGSM", 0.3)
+    (said,) = [item.value for item in page.markdown if "masked" in item.value]
+    assert "Model B" in said
+    assert percent(left) in said
 
 
 def test_a_button_turns_one_class_into_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ def scrubber(
     link: bool = True,
     bare: bool = False,
     offers_noise: bool = False,
+    walks: bool = False,
     turn: str = "",
     key: str,
 ) -> Scrubbed:
@@ -58,12 +59,13 @@ def scrubber(
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
     pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
     `asks_for_noise` then says so. The position is `epsilon` and `noise` whenever `turn` changes, else where the person left
-    it. All sides show the same image on the same ε grid; their class to lose may differ.
+    it; with `walks` the thumb then goes there from 0. All sides show the same image on the same ε grid; their class to lose
+    may differ.
     """
     if held := left_at(key, turn):
         epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
     data = scrubber_data(sides, class_names, usual) | {"epsilon": epsilon, "noise": noise, "turn": turn}
-    data |= {"link": link, "bare": bare, "offersNoise": offers_noise}
+    data |= {"link": link, "bare": bare, "offersNoise": offers_noise, "walks": walks}
     mount("scrubber", data, key=key, states=("left",))
     grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
     return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)

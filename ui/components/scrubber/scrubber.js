@@ -37,7 +37,7 @@ const enlarged = (canvas) => {
 
 class Lab {
   constructor(root, data, before) {
-    Object.assign(this, { root, data, token: data.token, epsilons: data.epsilons });
+    Object.assign(this, { root, data, token: data.token, epsilons: data.epsilons, walksTo: null });
     this.clean = bytes(data.clean);
     root.replaceChildren();
     this.buildTrack();
@@ -45,6 +45,8 @@ class Lab {
     const longest = Math.max(...data.names.map((name) => name.length));
     cards.style.setProperty("--names", `${Math.min(16, Math.max(3, longest + 2))}ch`);
     this.cards = data.models.map((model, index) => new Card(this, cards, model, "ABCD"[index]));
+    // Touching anything stops a walk where it stands.
+    root.onpointerdown = root.onkeydown = () => { if (this.walksTo !== null) this.stop(true); };
     this.files = root.appendChild(el("p", "files"));
     figureButtons(this.files, "adversarial-example", () => this.picture());
     this.turnTo(data);
@@ -62,6 +64,7 @@ class Lab {
     this.noise = Boolean(data.noise && data.models[0].noise);
     this.mode();
     this.goto(nearest(this.epsilons, data.epsilon));
+    if (data.walks && this.index && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) this.walk();
   }
 
   buildTrack() {
@@ -136,10 +139,20 @@ class Lab {
     label(this.play, "❚❚ Stop", "❚❚");
     this.play.setAttribute("aria-pressed", "true");
     if (this.index >= this.epsilons.length - 1) this.goto(0);
-    const each = Math.max(30, 5000 / this.epsilons.length);
+    this.move(this.epsilons.length - 1, Math.max(30, 5000 / this.epsilons.length), true);
+  }
+
+  // From 0 to where the thumb stands, which the server knows.
+  walk() {
+    this.walksTo = this.index;
+    this.goto(0);
+    this.move(this.walksTo, 1200 / this.walksTo, false);
+  }
+
+  move(last, each, report) {
     this.timer = setInterval(() => {
       this.goto(this.index + 1);
-      if (this.index >= this.epsilons.length - 1) this.stop(true);
+      if (this.index >= last) this.stop(report);
     }, each);
   }
 
@@ -147,6 +160,8 @@ class Lab {
     if (!this.timer) return;
     clearInterval(this.timer);
     this.timer = null;
+    if (this.walksTo !== null && !report) this.goto(this.walksTo);
+    this.walksTo = null;
     label(this.play, "▶ Sweep ε", "▶");
     this.play.setAttribute("aria-pressed", "false");
     if (report) this.released();
