@@ -37,14 +37,13 @@ class Trace:
     label: str = ""
 
 
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 SLIDE = {"width": 960, "height": 540, "scale": 2}
 """A saved chart has 1920 × 1080 pixels, with letters twice as large as on the page."""
 _BELOW_HEADING = 480  # pixels of a chart that fits below a heading and a row of controls on a projector of 720 lines
 
 
 def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
-    """Draw the chart with its controls, and the buttons that save it; `more` and the result are those of `st.plotly_chart`."""
+    """Draw the chart, and the buttons that save it; `more` and the result are those of `st.plotly_chart`."""
     options = SLIDE | {"filename": re.sub(r"\W+", "-", key)}
     if st.context.is_embedded:  # a screen of a presentation
         margin = {side: 1.5 * figure.layout.margin[side] for side in "lr"}
@@ -55,9 +54,9 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
         figure.for_each_annotation(lambda text: text.update(xshift=1.5 * (text.xshift or 0)))
         if figure.layout.legend.yref == "container":  # in sight also where the chart is taller than the screen
             figure.update_layout(legend={"y": 1, "yanchor": "top"}, margin_t=50)
-        return st.plotly_chart(figure, key=key, config=CONFIG | {"displayModeBar": False}, **more)
+        return st.plotly_chart(figure, key=key, **more)
     with st.container(key=f"figure {key}", gap=None):
-        found = st.plotly_chart(figure, key=key, config=CONFIG | {"toImageButtonOptions": options}, **more)
+        found = st.plotly_chart(figure, key=key, **more)
         chart_files(options, key=f"files {key}")
     return found
 

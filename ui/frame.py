@@ -386,6 +386,8 @@ h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }
 [data-testid="stCaptionContainer"] { opacity: 1 !important; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a, a *) { color: light-dark(#55606b, #aab4bd); }
 .st-key-visitor, .st-key-deck-store { display: none; }
+/* It covers the chart; the buttons below the chart save it through this bar, and a double click resets it. */
+.js-plotly-plot .modebar { display: none; }
 .st-key-tours button { border-radius: 999px; min-height: 2.2rem; padding: .1rem .8rem; }
 .st-key-picks > div { min-width: 8rem; } .st-key-picks > div:first-child { min-width: 12.5rem; }
 .st-key-picks > div:last-child { min-width: 10.4rem; } .st-key-picks > div:has(> .st-key-models) { flex: 60 1 24rem; }

@@ -44,6 +44,8 @@ def test_epsilon_is_dragged_without_a_server(page: Page, app_url: str, browser: 
 
 def test_a_curve_is_read_at_every_epsilon(page: Page, app_url: str, browser: Browser, tmp_path: Path) -> None:
     page.goto(f"{app_url}/accuracy?dataset=digits&attacks=fgsm&images=100&steps=4")
+    page.locator(".js-plotly-plot").first.hover()
+    expect(page.locator(".modebar").first).to_be_hidden()
     with page.expect_download() as drawn:
         page.get_by_role("button", name="Download the chart as SVG").first.click()
     chart = ElementTree.parse(drawn.value.path()).getroot()
