@@ -33,7 +33,7 @@ LIGHTS = {
 }
 _CSS = """<style>
 .checks { list-style: none; margin: 0 !important; padding: 0 !important; display: grid; gap: .5rem; }
-.checks li { display: grid; grid-template-columns: 1.3rem 8.2rem 1fr; gap: .2rem .7rem; align-items: baseline;
+.checks li { display: grid; grid-template-columns: 1.3rem 9.4rem 1fr; gap: .2rem .7rem; align-items: baseline;
   margin: 0 !important; padding: .55rem .8rem;
   border: 1px solid rgba(128,128,128,.28); border-left: 5px solid var(--light); border-radius: .6rem; }
 .checks .number { font-weight: 650; opacity: .8; text-align: right; }

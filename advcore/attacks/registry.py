@@ -209,7 +209,7 @@ ATTACKS: dict[str, AttackSpec] = {
             "random ±ε noise",
             "Random noise of the same size: every value changes by ε, its sign drawn at random.",
             "control",
-            dash="2px,4px",
+            dash="2px,8px",
         ),
         AttackSpec(
             "fgsm_unclipped",
