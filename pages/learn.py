@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from ui import frame, share
-from ui.frame import chosen, heading, remember
+from ui.frame import chosen, heading, remember, remembered
 from ui.lessons.activities import ACTIVITIES
 from ui.lessons.lesson import Found, Lesson
 from ui.lessons.reading import SECTIONS, lessons
@@ -40,6 +40,8 @@ def page() -> None:
     found, problems = lessons()
     by_id = {lesson.id: lesson for lesson in found}
     picked = st.session_state[chosen("lesson", [ALL, *by_id], ALL)]
+    if remembered().get("lesson", ALL) != picked:
+        remember(training=None)  # that of the lesson before
     if picked == ALL:
         overview(found)
     else:
@@ -83,12 +85,10 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
         with st.container(key="aside", width="content"):
             back = {"icon": ":material/arrow_back:", "type": "tertiary"}
             st.button("All lessons", **back, on_click=lambda: st.session_state.update(lesson=ALL))
-    if step == PREDICT:
-        predict(lesson)
-    elif step == TRY:
-        try_it(lesson)
-    else:
-        explain(lesson)
+    # Each step has a place of its own. Those of the others are emptied: else parts of them would stay until this one is drawn.
+    places = {name: st.container() if name == step else st.empty() for name in STEPS}
+    with places[step]:
+        {PREDICT: predict, TRY: try_it, EXPLAIN: explain}[step](lesson)
     frame.enough()
     if step == EXPLAIN:
         onward(lesson, found)

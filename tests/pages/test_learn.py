@@ -81,8 +81,15 @@ def test_a_training_is_made_of_the_quick_recipe(monkeypatch: pytest.MonkeyPatch)
     made = queue.listing()
     assert [(job.state, job.recipe.dataset, job.recipe.defense) for job in made] == [("queued", "digits", "fgsm")]
     assert ACTIVITIES["train"].settings == ("dataset",)
+    reloaded = open_page("learn", **page.query_params)
+    assert "Start the training" not in labels(reloaded), "the address names the training"
+    assert "training" not in press(reloaded, "All lessons").query_params
+    with monkeypatch.context() as another:
+        another.setattr("ui.visitor.owner", lambda: "another visitor")
+        assert "Start the training" in labels(open_page("learn", **page.query_params))
     queue.delete(made[0].id)
     assert "Start the training" in labels(page.run())
+    assert "training" not in page.query_params
 
 
 def test_a_broken_lesson_is_said_and_the_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ class Eyes(Activity):
 
     def act(self, lesson: Lesson) -> None:
         """Two pictures and a button; after a click, the model's answers too."""
-        index, seen = _attacked(lesson)
+        with st.spinner("Attacking …", show_time=True):
+            index, seen = _attacked(lesson)
         model, at = load.find(lesson.settings["model"]), _seen_at(lesson)
         info = data.dataset(model.dataset)
         defense = model.recipe.defense

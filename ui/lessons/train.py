@@ -10,6 +10,7 @@ from advcore.jobs import queue
 from advcore.training import presets
 from ui import visitor
 from ui.actions import attempt
+from ui.frame import asked_for, remember
 from ui.lessons.lesson import Activity, Found, Lesson
 from ui.training import job as job_views
 from ui.words import epsilon_text, percent
@@ -72,8 +73,12 @@ def _key(lesson: Lesson) -> str:
 
 
 def _job(lesson: Lesson) -> queue.Job | None:
-    """The training that this visitor started here, unless it was deleted."""
+    """The training that this visitor started here, unless it was deleted. The page's address names it, for a reload."""
     try:
-        return queue.find(st.session_state.get(_key(lesson), ""), visitor.owner())
+        job = queue.find(asked_for("training") or st.session_state.get(_key(lesson), ""), visitor.owner())
     except AdvcoreError:
+        remember(training=None)
         return None
+    st.session_state[_key(lesson)] = job.id
+    remember(training=job.id)
+    return job
