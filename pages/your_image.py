@@ -33,8 +33,8 @@ INKS = {"auto": "automatic", "dark": "dark", "bright": "bright"}
 NONE = "none of these"
 MOST_CHIPS = 12
 """So many classes are shown side by side; more are a list to search."""
-UNSURE, CLEAR = 0.5, 0.9
-"""An answer with less confidence than UNSURE is called unsure. For a digit that was found, one with CLEAR is taken as right."""
+UNSURE = 0.5
+"""An answer with less confidence is called unsure."""
 
 
 def page() -> None:
@@ -76,7 +76,7 @@ def page() -> None:
         with before:
             truth = ask_truth(given, models[0])
             say_before(answers, truth)
-        cards = sides(answers, truth, framed)
+        cards = sides(answers, truth)
         left_at = scrubber(
             cards,
             models[0].class_names,
@@ -102,7 +102,7 @@ def page() -> None:
     within = f"{described(shown, reach)} = {epsilon_text(left_at.epsilon)}"
     share.shows(f"{within}.", partial(sides_drawn, cards, models[0].class_names, left_at))
     frame.enough()
-    take_away(framed, answers, shown, target, left_at, {"full": reach == "full", **framing})
+    take_away(framed, answers, cards, shown, target, left_at, {"full": reach == "full", **framing})
     link = here() if example else None  # an own picture is in no link
     offer_slide(partial(slide_of, given, cards, models, info, described(attack, reach), left_at, link), "attacked-picture")
     st.caption(f"{within}. Messaging apps recompress images, which may undo the attack.")
@@ -241,8 +241,8 @@ def attack_photo(
         waiting.empty()
 
 
-def sides(answers: Sequence[session.Answered], truth: str | None, framed: session.FramedPhoto) -> list[Side]:
-    """A card for each model. It says fooled or held only if the answer before the attack was right or is taken as right."""
+def sides(answers: Sequence[session.Answered], truth: str | None) -> list[Side]:
+    """A card for each model. It says fooled or held only if the answer before the attack was right."""
     found: list[Side] = []
     for answered in answers:
         model = answered.model
@@ -250,14 +250,12 @@ def sides(answers: Sequence[session.Answered], truth: str | None, framed: sessio
         colour = OTHERS[0] if found and found[0].colour == colour else colour
         name = role(model.defense) if model.defended or not isinstance(model, pretrained.Pretrained) else "Pretrained"
         share, own = answered.own
-        clear_digit = framed.framing.ink is not None and share >= CLEAR
-        judged = own == truth if truth else clear_digit
         began = ""
         if truth and truth != own:
             began = "It was wrong before the attack."
         elif share < UNSURE:
             began = "It was unsure before the attack."
-        found.append(Side(name, model.title, colour, answered.attack, answered.noise, judged, began))
+        found.append(Side(name, model.title, colour, answered.attack, answered.noise, own == truth, began))
     return found
 
 
@@ -291,6 +289,7 @@ def slide_of(
 def take_away(
     framed: session.FramedPhoto,
     answers: Sequence[session.Answered],
+    cards: Sequence[Side],
     attack: attacks.Attack,
     target: int | None,
     left: Scrubbed,
@@ -298,9 +297,9 @@ def take_away(
 ) -> None:
     """For each model, the attacked picture as a PNG, what the model says of that file, and the command that makes it."""
     st.markdown("## Download")
-    for column, answered, letter in zip(st.columns(len(answers)), answers, "AB", strict=False):
+    for column, answered, card, letter in zip(st.columns(len(answers)), answers, cards, "AB", strict=False):
         with column:
-            attacked_file(framed, answered, letter, attack, target, left.epsilon)
+            attacked_file(framed, answered, letter, attack, target, left.epsilon, judged=card.judged)
             with st.expander(f"Command for {letter}", icon=":material/terminal:"):
                 toward = None if target is None else answered.model.class_names[target]
                 command = session.command(answered.model, framed.photo.name, attack, left.epsilon, toward, **options)
@@ -314,8 +313,10 @@ def attacked_file(
     attack: attacks.Attack,
     target: int | None,
     epsilon: float,
+    *,
+    judged: bool,
 ) -> None:
-    """The attacked picture to download; a large one is made only when asked for."""
+    """The attacked picture to download; a large one is made only when asked for. `judged` as in `Side`."""
     place = st.empty()
     saved = session.saved(framed, answered, attack, target, epsilon, asked=False)
     if saved is None and place.button(
@@ -337,12 +338,15 @@ def attacked_file(
             key=f"own download {letter}",
             width="stretch",
         )
+    mark, fools, holds = "", f"changes {letter}'s answer", f"{letter}'s answer is unchanged"
+    if judged:
+        mark, fools, holds = "✗ " if saved.after else "✓ ", f"fools {letter}", f"{letter} holds"
     if saved.after:
-        st.caption(f"✗ Checked: this PNG, opened again, {'still ' if saved.before else ''}fools {letter}.")
+        st.caption(f"{mark}Checked: this PNG, opened again, {'still ' if saved.before else ''}{fools}.")
     elif saved.before:
-        st.caption(f"✓ Checked: this PNG, opened again, no longer fools {letter}.")
+        st.caption(f"{mark}Checked: this PNG, opened again, no longer {fools}.")
     else:
-        st.caption(f"✓ At this ε, {letter} holds, also when this PNG is opened again.")
+        st.caption(f"{mark}At this ε, {holds}, also when this PNG is opened again.")
 
 
 if __name__ == "__main__":

@@ -244,6 +244,17 @@ def test_only_an_answer_that_was_right_is_called_fooled_or_held(
     assert (truths(page).value != "none of these") == known
     assert [side.judged for side in cards] == [known, known]
     assert all(("wrong before the attack" in side.began) != known for side in cards)
+    files = [line for line in captions(page).split("\n") if "opened again" in line]
+    assert len(files) == 2
+    assert all(("fools" in line or "holds" in line) == known for line in files)
+
+
+def test_a_drawing_is_not_judged_by_what_a_sure_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = watch_cards(monkeypatch)
+    page = uploaded(("mine.png", digit(3)))
+    assert truths(page).value is None
+    assert max(float(side.attack.shares[0].max()) for side in cards) > 0.9
+    assert not any(side.judged for side in cards)
 
 
 def test_a_photo_is_judged_once_the_person_said_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
