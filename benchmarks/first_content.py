@@ -64,7 +64,9 @@ def main() -> None:
     options = parser.parse_args()
     rows = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-headless-shell"), args=FLAGS
+        )
         for name in options.pages or USEFUL:
             rows[name] = measure(browser, name, options.repeats)
             if not options.json:
