@@ -523,7 +523,8 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
             hovertemplate="%{x:.1f}",
         )
     legend = {"y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
-    height = 110 + len(places) * (24 + 15 * len(bars))
+    many = len(places) > 12
+    height = 110 + len(places) * ((18 if many else 24) + (9 if many else 15) * len(bars))
     layout(figure, x=x, y="", height=height, barmode="group", bargap=0.25, hovermode="y unified", legend=legend)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     if x.startswith("accuracy"):
