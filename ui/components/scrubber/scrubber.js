@@ -270,7 +270,8 @@ class Card {
     const name = data.names[this.model.label];
     this.sparkLabel.textContent = `confidence in “${name}”, ε 0 to ${epsilons.at(-1).toFixed(3)}`;
     this.limitLabel.textContent = [this.limit(), ...this.aim()].join(" · ");
-    this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where the model is wrong`);
+    const shaded = this.model.judged ? "the model is wrong" : "its answer is another";
+    this.spark.setAttribute("aria-label", `Confidence in ${name} as ε grows; shaded where ${shaded}`);
   }
 
   draw(index) {
