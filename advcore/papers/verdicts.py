@@ -186,7 +186,8 @@ def verdict(study: Study, record: Record | None) -> str:
     told += f" within {WITHIN:g} points"
     defended = {cell.model: cell for row in rows if row.figure.percent and (cell := row.cells[0]).pgd and row.figure.defended}
     if masked := len({row.cells[0].model for row in rows if row.figure.percent and row.cells[0].masked}):
-        ours = f"{masked} of our {len(defended)} defended networks" if len(defended) > 1 else "our defended network"
+        several = "both our" if masked == len(defended) == 2 else f"{masked} of our {len(defended)}"
+        ours = f"{several} defended networks" if len(defended) > 1 else "our defended network"
         told += f"; {ours} {'is' if masked == 1 else 'are'} masked"
     elif len(set(ways)) == 1 and not any(row.figure.measures == "drop" for row in rows):
         told += f"; in the {f'other {len(ways)}' if len(ways) > 1 else 'other one'} ours is {ways[0].split()[-1]}"

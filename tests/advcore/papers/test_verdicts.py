@@ -221,7 +221,8 @@ def test_the_verdict_is_one_short_sentence_that_says_no_more_than_the_table(key:
     # Only networks that stand for a published figure, as it was written.
     cells = [row.cells[0] for row in rows if row.figure.defended and row.figure.percent and row.cells[0].pgd]
     masked, defended = {cell.model for cell in cells if cell.masked}, {cell.model for cell in cells}
-    assert (f"{len(masked)} of our {len(defended)} defended networks" in told) == bool(masked and len(defended) > 1)
+    several = "both our" if len(masked) == len(defended) == 2 else f"{len(masked)} of our {len(defended)}"
+    assert (f"{several} defended networks" in told) == bool(masked and len(defended) > 1)
     assert ("masked" in told) == bool(masked)
     # Which models are masked, and by how much, is said in the study's own section.
     assert all(model in " ".join(verdicts.summary(of, found)) for model in masked)
