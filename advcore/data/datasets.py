@@ -72,7 +72,7 @@ class LabeledImages:
         """
         _, height, width = self.shape
         middle = self.pixels()[:, :, height // 4 : height - height // 4, width // 4 : width - width // 4]
-        return middle.flatten(1).std(1)
+        return middle.flatten(1).std(1, correction=0)
 
 
 def even_epsilons(stop: float, steps: int, start: float = 0.0) -> tuple[float, ...]:
