@@ -48,14 +48,10 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
             help="A picture of this page with one sentence and its link",
         )
         if page != "present":
-            screen = Screen(page, dict(state), sentence.split(". ")[0][:MOST_TITLE])
-            st.button(
-                "Add to presentation",
-                icon=":material/playlist_add:",
-                on_click=_add,
-                args=(screen,),
-                help="As a screen of the presenter view",
-            )
+            # Not a callback: it would add the state of the run before, without what was moved since.
+            if st.button("Add to presentation", icon=":material/playlist_add:", help="As a screen of the presenter view"):
+                _add(Screen(page, dict(state), sentence.split(". ")[0][:MOST_TITLE]))
+                st.rerun()
             if problem := st.session_state.pop("deck problem", None):
                 st.error(problem)
             if deck := held():
