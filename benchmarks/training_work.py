@@ -36,16 +36,16 @@ from advcore.training import shipped
 RESIDUAL = {"dataset": "cifar10", "architecture": "preact_resnet18"}
 ROBUST = RESIDUAL | {"defense": "fgsm_rs", "epsilon": 8 / 255}
 TRIED = (
-    (Recipe(**RESIDUAL, width=16, epochs=16), "width 16", 85.5),
-    (Recipe(dataset="cifar10", architecture="general_cnn", epochs=16), "", 79.0),
-    (Recipe(dataset="cifar10", architecture="even_deeper_cnn", epochs=12), "", 76.8),
-    (Recipe(dataset="cifar10", architecture="airbench", epochs=10), "width 64", 90.05),
-    (Recipe(**ROBUST, width=16, epochs=10), "width 16", 39.7),
+    (Recipe(**RESIDUAL, width=16, epochs=16), 85.5),
+    (Recipe(dataset="cifar10", architecture="general_cnn", epochs=16), 79.0),
+    (Recipe(dataset="cifar10", architecture="even_deeper_cnn", epochs=12), 76.8),
+    (Recipe(dataset="cifar10", architecture="airbench", width=64, epochs=10), 90.05),
+    (Recipe(**ROBUST, width=16, epochs=10), 39.7),
 )
 # Wong et al. 2020, tables 4 ("to 45 %" in 15 epochs) and 1; airbench: Jordan 2024, with test-time augmentation.
 PUBLISHED = (
-    (Recipe(**ROBUST, width=64, epochs=15), "width 64, Wong et al. 2020", 45.0),
-    (Recipe(**ROBUST, width=64, epochs=30), "width 64, Wong et al. 2020", 46.06),
+    (Recipe(**ROBUST, width=64, epochs=15), "Wong et al. 2020", 45.0),
+    (Recipe(**ROBUST, width=64, epochs=30), "Wong et al. 2020", 46.06),
     (Recipe(dataset="cifar10", architecture="airbench", epochs=10), "Jordan 2024", 94.0),
 )
 COLOURS = {"ours": "#0072B2", "published": "#888888"}
@@ -91,17 +91,17 @@ def pflop(recipe: Recipe) -> float:
 
 def trainings() -> Iterator[Training]:
     """Every training with a known figure, the shipped ones first."""
+    known = checkpoints.catalog("cifar10")
     for item in shipped.matching("cifar10/*"):
-        recipe, found = item.recipe, checkpoints.catalog("cifar10").get(item.recipe.checkpoint_id)
+        recipe, found = item.recipe, known.get(item.recipe.checkpoint_id)
         if found is None or not comparable(recipe):
             continue
         strong = [row["accuracy"] for row in found.metrics["attacks"] if row["attack"] == "PGD-50-10"]
-        accuracy = 100 * (strong[0] if recipe.epsilon else found.metrics["clean"])
-        yield made(recipe, f"width {recipe.width}" if recipe.width else "", accuracy)
-    for recipe, words, accuracy in TRIED:
-        yield made(recipe, words, accuracy)
-    for recipe, words, accuracy in PUBLISHED:
-        yield made(recipe, words, accuracy, published=True)
+        yield made(recipe, 100 * (strong[0] if recipe.epsilon else found.metrics["clean"]))
+    for recipe, accuracy in TRIED:
+        yield made(recipe, accuracy)
+    for recipe, whose, accuracy in PUBLISHED:
+        yield made(recipe, accuracy, whose)
 
 
 def comparable(recipe: Recipe) -> bool:
@@ -109,10 +109,12 @@ def comparable(recipe: Recipe) -> bool:
     return recipe.defense == "standard" or math.isclose(recipe.epsilon, 8 / 255, abs_tol=1e-3)
 
 
-def made(recipe: Recipe, words: str, accuracy: float, published: bool = False) -> Training:
-    """The row of a training."""
-    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, words]))
-    return Training(name, recipe.defense != "standard", recipe.epochs, round(pflop(recipe), 3), round(accuracy, 2), published)
+def made(recipe: Recipe, accuracy: float, whose: str = "") -> Training:
+    """The row of a training; `whose` names those who published it."""
+    width = f"width {recipe.width}" if recipe.width else ""
+    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, whose]))
+    work = round(pflop(recipe), 3)
+    return Training(name, recipe.defense != "standard", recipe.epochs, work, round(accuracy, 2), bool(whose))
 
 
 def table(rows: list[Training]) -> str:

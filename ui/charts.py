@@ -523,8 +523,8 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
             hovertemplate="%{x:.1f}",
         )
     legend = {"y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
-    many = len(places) > 12
-    height = 110 + len(places) * ((18 if many else 24) + (9 if many else 15) * len(bars))
+    around, each = (18, 9) if len(places) > 12 else (24, 15)
+    height = 110 + len(places) * (around + each * len(bars))
     layout(figure, x=x, y="", height=height, barmode="group", bargap=0.25, hovermode="y unified", legend=legend)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     if x.startswith("accuracy"):

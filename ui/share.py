@@ -92,4 +92,5 @@ def show_code(address: str) -> None:
     safe = escape(address, quote=True)
     alt = "QR code of the address below"
     source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
-    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a><p>{reach(address)}</p></div>')
+    alone = f"<p>{said}</p>" if (said := reach(address)) else ""
+    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')

@@ -7,7 +7,7 @@ import json
 import sys
 
 from advcore.errors import AdvcoreError
-from advcore.models import checkpoints
+from advcore.models import checkpoints, headers
 from advcore.training import shipped
 
 
@@ -37,10 +37,9 @@ def _run(options: argparse.Namespace) -> None:
         return
     print(f"{'id':<40} {'clean':>8}   under attack (images)")
     for item in known.values():
-        strongest = [{"attack": "AutoAttack"} | found] if (found := item.metrics.get("autoattack")) else []
         under = "  ".join(
             f"{row['attack']} {row['epsilon']:.3g}: {100 * row['accuracy']:.2f} % ({row['images']:,})"
-            for row in [*item.metrics.get("attacks", []), *strongest]
+            for row in headers.rows_in(item.metrics)
         )
         clean = f"{100 * item.metrics['clean']:.2f} %" if "clean" in item.metrics else "–"
         print(f"{item.id:<40} {clean:>8}   {under}{'   (your own)' if item.own else ''}")

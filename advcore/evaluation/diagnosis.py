@@ -15,10 +15,11 @@ from advcore.data import LabeledImages
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
 from advcore.evaluation.checks import CHECKS, USUAL, Check, Counts, Effort, Run
-from advcore.evaluation.figures import claimed_epsilon, rows_in
+from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.masking import masking_of
 from advcore.models.checkpoints import Checkpoint
+from advcore.models.headers import rows_in
 
 UPPER_BOUND = (
     "Attacks give upper bounds only: an image that they do not fool may be fooled by another attack. "

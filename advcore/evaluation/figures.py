@@ -14,6 +14,7 @@ from advcore.device import pick_device
 from advcore.evaluation.curves import robustness_curve
 from advcore.models import storage
 from advcore.models.checkpoints import Checkpoint
+from advcore.models.headers import rows_in
 from advcore.recipe import Recipe
 
 PGD_IMAGES = 1000
@@ -23,14 +24,6 @@ PGD_IMAGES = 1000
 def claimed_epsilon(checkpoint: Checkpoint) -> float | None:
     """The ε (L∞, pixel space) that a checkpoint is judged at: the one it was trained at, else the first in its header."""
     return checkpoint.recipe.epsilon or next((row["epsilon"] for row in rows_in(checkpoint.metrics)), None)
-
-
-def rows_in(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a header for attacks in L∞, AutoAttack's last; a row that names no norm is in L∞."""
-    found, last = metrics.get("autoattack"), []
-    if found:
-        last = [{"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "norm", "images", "accuracy")}}]
-    return [row for row in [*metrics.get("attacks", []), *last] if row.get("norm", "linf") == "linf"]
 
 
 def strongest(metrics: Mapping[str, Any], epsilon: float | None) -> dict[str, Any] | None:

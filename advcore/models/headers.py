@@ -73,6 +73,14 @@ def read(path: Path) -> Header:
     return Header(recipe, tuple(shape), tuple(names), metrics, origin)
 
 
+def rows_in(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a header for attacks in L∞, AutoAttack's last; a row that names no norm is in L∞."""
+    found, last = metrics.get("autoattack"), []
+    if found:
+        last = [{"attack": "AutoAttack", **{name: found[name] for name in ("epsilon", "norm", "images", "accuracy")}}]
+    return [row for row in [*metrics.get("attacks", []), *last] if row.get("norm", "linf") == "linf"]
+
+
 def _values(path: Path) -> dict[str, Any]:
     """The app's own part of a safetensors header."""
     text = read_metadata(path).get("advcore", "")

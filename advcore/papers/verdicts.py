@@ -184,8 +184,9 @@ def verdict(study: Study, record: Record | None) -> str:
         return "Not measured here yet."
     told = f"{same} of {compared} figures reproduced, {near} more" if same else f"{near} of {compared} figures"
     told += f" within {WITHIN:g} points"
-    defended = {cell.model: cell for row in rows if row.figure.percent and (cell := row.cells[0]).pgd and row.figure.defended}
-    if masked := len({row.cells[0].model for row in rows if row.figure.percent and row.cells[0].masked}):
+    cells = [row.cells[0] for row in rows if row.figure.percent is not None and row.figure.defended and row.cells[0].pgd]
+    defended = {cell.model for cell in cells}
+    if masked := len({cell.model for cell in cells if cell.masked}):
         several = "both our" if masked == len(defended) == 2 else f"{masked} of our {len(defended)}"
         ours = f"{several} defended networks" if len(defended) > 1 else "our defended network"
         told += f"; {ours} {'is' if masked == 1 else 'are'} masked"
