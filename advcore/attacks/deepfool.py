@@ -32,7 +32,7 @@ class DeepFool(SmallestAttack):
         """A forward pass and a gradient for every candidate at each step; most images need a few steps only."""
         return self.steps * (1 + 2 * self.candidates)
 
-    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor, enough: float = 0.0) -> Tensor:
         result, where = images.clone(), torch.arange(len(images), device=images.device)
         clean, at, classes = images, images, None
         for _ in range(self.steps):

@@ -36,7 +36,7 @@ class JSMA(SmallestAttack):
         """Five for every pair of values of a 28×28 image: a forward pass and two gradients."""
         return 5 * max(1, int(self.share * 784) // 2)
 
-    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor, enough: float = 0.0) -> Tensor:
         with torch.no_grad():
             logits = model(images).float()
         targets = labels if self.targeted else likely_targets(logits, labels, 1)[0]

@@ -16,8 +16,8 @@ from advcore.attacks.base import Attack, Batch, Budget, evaluating, halve_when_f
 class SmallestAttack(Attack):
     """Base of the attacks that search for the nearest image that fools the model. A subclass writes `_closest`.
 
-    One run serves every ε. At ε the result is the image found where that lies within ε; otherwise the change toward it,
-    shortened to ε, which usually does not fool the model.
+    One run serves every ε, and may end at the smallest. At ε the result is the image found where that lies within ε; otherwise
+    the change toward it, shortened to ε, which usually does not fool the model.
     """
 
     single_run: ClassVar[bool] = True
@@ -36,8 +36,11 @@ class SmallestAttack(Attack):
         distance = self._distance(found - images)
         return found, distance.where(self.fooled(model, found, logits, labels), torch.inf)
 
-    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The nearest image found that fools the model for each image, or the image itself; N×C×H×W within [0, 1]."""
+    def _closest(self, model: nn.Module, images: Tensor, labels: Tensor, enough: float = 0.0) -> Tensor:
+        """The nearest image found that fools the model for each image, or the image itself; N×C×H×W within [0, 1].
+
+        The search for an image may end at a distance of at most `enough`.
+        """
         raise NotImplementedError
 
     def _distance(self, change: Tensor) -> Tensor:
@@ -52,7 +55,9 @@ class SmallestAttack(Attack):
         if not len(images):
             yield from (images.clone() for _ in epsilons)
             return
-        found = halve_when_full(lambda *part: self._closest(model, *part), images, labels) if any(epsilons) else images
+        found, enough = images, min(filter(None, epsilons), default=None)
+        if enough:
+            found = halve_when_full(lambda *part: self._closest(model, *part, enough), images, labels)
         distance = self._distance(found - images)
         for epsilon in epsilons:
             yield torch.where(per_image(distance <= epsilon), found, self._shortened(images, found, epsilon))

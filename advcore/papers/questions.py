@@ -108,6 +108,7 @@ def _beside_the_undefended() -> dict[str, float]:
 Q2 = Study(
     key="Q2",
     title="Does robustness gained against FGSM carry over to iterative attacks?",
+    cw_images=1000,
     conditions=(
         "Asked by P1. Every model trained with FGSM, at the ε it was trained at, under FGSM, PGD-20 and Carlini & Wagner's "
         "attack, beside the undefended model of the same network, at the dataset's ε. Carlini & Wagner's attack searches the "

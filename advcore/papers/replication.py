@@ -28,9 +28,11 @@ from advcore.papers.study import MARGIN, ZERO, Study
 from advcore.recipe import Recipe
 from advcore.training import loop, shipped
 
+# From a weight of 0.1: of 50 training images of each of four networks, three searches from there left 39, 20, 28 and 0 right,
+# nine from the usual 0.001 left 38, 20, 27 and 11.
+_CW = CarliniWagner(searches=3, weight=0.1)
 ATTACKS: dict[str, Attack] = {
-    spec_of(attack).title: attack
-    for attack in (FGSM(), UnclippedFGSM(), OutputGradientFGSM(), PGD(steps=20), CarliniWagner(searches=5))
+    spec_of(attack).title: attack for attack in (FGSM(), UnclippedFGSM(), OutputGradientFGSM(), PGD(steps=20), _CW)
 } | {MARGIN: PGD(steps=20, loss="margin")}
 """How the studies' attacks are measured, by the title of their entry."""
 QUICK = {"FGSM": 500, "PGD": 100, MARGIN: 100, "C&W": 10}

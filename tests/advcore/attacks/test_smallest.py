@@ -79,6 +79,21 @@ def test_a_sweep_fools_from_the_distance_on(attack: SmallestAttack, model: nn.Mo
         assert (predict(model, attacked)[reached] != labels[reached]).all()
 
 
+def test_a_search_for_one_budget_ends_when_it_is_met_and_fools_the_same_images(model: nn.Module, digits: LabeledImages) -> None:
+    images, labels = digits[:12].pixels(), digits[:12].labels
+    asked = []
+    hook = model.register_forward_hook(lambda _, given, __: asked.append(len(given[0])))
+    _, distance = QUICK_CW.closest(model, images, labels)
+    whole, epsilon = sum(asked), distance.median().item()
+    asked.clear()
+    attacked = QUICK_CW.perturb(model, images, labels, epsilon)
+    ended = sum(asked)
+    hook.remove()
+    assert torch.equal(predict(model, attacked) != labels, distance <= epsilon)
+    assert 0 < (distance <= epsilon).sum() < 12
+    assert ended < whole
+
+
 def test_images_that_are_wrong_already_are_at_distance_zero(model: nn.Module, digits: LabeledImages) -> None:
     images = digits[:4].pixels()
     wrong = (predict(model, images) + 1) % 10
