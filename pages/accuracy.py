@@ -22,7 +22,7 @@ from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, share
 from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
-from ui.downloads import offer_csv
+from ui.downloads import offer_code, offer_csv
 from ui.frame import choose, chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
 from ui.slides import Slide, licence, models_shown, offer_slide
@@ -311,8 +311,8 @@ def download(request: Request, traces: dict[measured.Curve, charts.Trace]) -> No
         offer_csv("Download every image (CSV)", lambda: image_rows(images, parts), f"{name}-images.csv")
         if all(len(seen) >= request.count for _, seen in parts):
             offer_slide(partial(slide_of, request, traces, here()), f"{name}-accuracy")
-    st.caption(f"The first test images of {markdown_safe(request.info.title)}; {load.device_text()}. On the command line:")
-    st.code(request.commands, language="bash", wrap_lines=True)
+    st.caption(f"The first test images of {markdown_safe(request.info.title)}; {load.device_text()}.")
+    offer_code("On the command line", lambda: request.commands, key="code")
 
 
 def slide_of(request: Request, traces: dict[measured.Curve, charts.Trace], link: str | None) -> Slide:

@@ -23,7 +23,7 @@ from advcore.recipe import Recipe
 from advcore.training import presets
 from tests.hands import Hand, picture_of, png_of
 from tests.makers import pictures, save_checkpoint, write_folder
-from tests.pages.conftest import open_page
+from tests.pages.conftest import open_page, opened
 
 NAMES = ("even", "odd")
 
@@ -134,7 +134,7 @@ def test_an_attack_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     save_checkpoint(tmp_path / "checkpoints", Recipe(dataset="digits", architecture="digits_cnn", defense="standard"))
     page = open_page("attack", dataset="digits", attack="darken", epsilon="0.2")
     assert not page.exception
-    snippet, *_ = [code.value for code in page.code if "attack_picture" in code.value]
+    snippet = opened(page, "code A")
     monkeypatch.chdir(tmp_path)
     exec(snippet, {})
     assert (tmp_path / "attacked.png").is_file()

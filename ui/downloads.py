@@ -1,4 +1,4 @@
-"""Files that a page offers."""
+"""Files and code that a page offers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def offer_file(
 def offer_csv(label: str, rows: Callable[[], Iterable[Row]], file_name: str, **more: Any) -> None:
     """A button that downloads rows as a CSV file."""
     offer_file(label, lambda: csv_text(rows()), file_name, **more)
+
+
+def offer_code(label: str, text: Callable[[], str], language: str | None = "bash", *, key: str) -> None:
+    """Code behind a heading, written when it is opened: its colours cost the browser 1.5 MB and a third of a second."""
+    with st.expander(label, icon=":material/terminal:", key=key, on_change="rerun") as box:
+        if box.open:
+            st.code(text(), language=language, wrap_lines=True)
 
 
 def csv_text(rows: Iterable[Row]) -> str:

@@ -24,13 +24,13 @@ SERVER = "this server"
 
 
 @st.cache_resource(show_spinner="Loading the images …", max_entries=8)
-def _dataset(name: str, split: data.Split, source: data.Source) -> data.LabeledImages:
-    return data.load(name, split)
+def _dataset(name: str, source: data.Source) -> data.LabeledImages:
+    return data.test_split(name)
 
 
-def dataset(name: str, split: data.Split = "test") -> data.LabeledImages:
-    """A split, decoded once per server and place; raises DataError as `data.load` does."""
-    return _dataset(name, split, data.find(name, split))
+def dataset(name: str) -> data.LabeledImages:
+    """The test split, decoded once per server and place, for one session at a time; raises DataError as `data.load` does."""
+    return _dataset(name, data.find(name))
 
 
 @st.cache_data(ttl=5, show_spinner=False)

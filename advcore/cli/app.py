@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -10,7 +11,8 @@ import runpy
 import sys
 import threading
 
-from advcore.errors import AdvcoreError
+from advcore import data
+from advcore.errors import AdvcoreError, DataError
 from advcore.models import checkpoints
 
 
@@ -29,13 +31,19 @@ def _run(options: argparse.Namespace) -> None:
         os.environ["ADVCORE_PUBLIC"] = "1"
     # Before torch is imported, which reads it. app.py sets it too, for those who start Streamlit themselves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    threading.Thread(target=_load, name="loading").start()
-    app = str(checkpoints.app_root() / "app.py")
-    sys.argv = ["streamlit", "run", app, "--server.address", options.address, "--server.port", str(options.port)]
+    app = checkpoints.app_root() / "app.py"
+    sys.path.insert(0, str(app.parent))  # as Streamlit does for the script it runs
+    loading = threading.Thread(target=_load, name="loading")
+    loading.start()
+    importlib.import_module("streamlit.web.cli")
+    loading.join()
+    sys.argv = ["streamlit", "run", str(app), "--server.address", options.address, "--server.port", str(options.port)]
     runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
 
 
 def _load() -> None:
-    """Import what the first page needs, while the server starts and the browser opens."""
-    for name in ("torch", "pyarrow.parquet", "plotly.graph_objects", "advcore.evaluation.scrub"):
+    """Import and read what the first page needs, so that the server can show it as soon as it answers."""
+    for name in ("torch", "pyarrow.parquet", "plotly.graph_objects", "advcore.evaluation.scrub", "advcore.jobs.queue"):
         importlib.import_module(name)
+    with contextlib.suppress(DataError):  # the page says what is wrong
+        data.test_split(next(iter(data.available())))

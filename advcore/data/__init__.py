@@ -17,4 +17,5 @@ from advcore.data.datasets import (
     even_epsilons,
     find,
     load,
+    test_split,
 )

@@ -8,6 +8,7 @@ from scikit-learn's files.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import re
@@ -374,6 +375,16 @@ def load(name: str, split: Split = "test", *, limit: int | None = None) -> Label
     names = info.class_names or readers.names_of_wordnet_ids(raw.class_names) or readers.imagenet_class_names()
     _check(info, names, raw, source)
     return LabeledImages(raw.images, raw.labels, names, name, source.words, source.samples, groups=raw.groups)
+
+
+def test_split(name: str) -> LabeledImages:
+    """The test split, decoded once for each place it is found in, and shared: it must not be changed. Raises as `load` does."""
+    return _kept(name, find(name, "test"))
+
+
+@functools.lru_cache(maxsize=8)
+def _kept(name: str, source: Source) -> LabeledImages:
+    return load(name, "test")
 
 
 def _read(info: Dataset, source: Source, split: Split, limit: int | None) -> readers.RawImages:

@@ -275,6 +275,8 @@ def zoo() -> dict[str, Pretrained]:
 
 def available() -> dict[str, Pretrained]:
     """The networks whose weights are on this machine and intact, by id."""
+    if not any(_FINGERPRINT.search(file.name) for file in cache_folder().glob("*")):
+        return {}  # the import of torchvision, which `zoo` needs, takes two seconds
     return {item.id: item for item in zoo().values() if _reason(item) is None}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import hashlib
 import platform
 import shutil
@@ -90,7 +89,7 @@ def measure(
         except (CheckpointError, DataError) as error:
             missing[model] = str(error)
         if model not in missing:
-            images, parts, done = _test_split(model.split("/")[0])[: _count(of, attack, quick)], [], 0
+            images, parts, done = data.test_split(model.split("/")[0])[: _count(of, attack, quick)], [], 0
             for some in _right(loaded[model, seed], images, attack, epsilons, device, precision):
                 parts.append(some)
                 done += some.shape[1]
@@ -143,16 +142,6 @@ def _work(of: Study, attack: str, epsilons: int, quick: bool) -> float:
     made = ATTACKS.get(attack, ATTACKS["FGSM"])
     passes = made.passes * (1 if made.single_run else epsilons) + epsilons
     return float(passes * (_count(of, attack, quick) or 10_000))
-
-
-def _test_split(dataset: str) -> data.LabeledImages:
-    return _loaded(dataset, data.find(dataset, "test"))
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(dataset: str, source: data.Source) -> data.LabeledImages:
-    """A test split, decoded once for each place it is found in."""
-    return data.load(dataset, "test")
 
 
 def _right(
@@ -230,7 +219,7 @@ def _leaked(seed: int) -> tuple[Recipe, data.LabeledImages]:
     """
     start = f"{LEAKED.rsplit('-', 2)[0]}-standard"
     baseline, epsilon = shipped_model(start).model(), float(LEAKED.rsplit("-", 1)[1])
-    clean, test = data.load("mnist", "train"), _test_split("mnist")
+    clean, test = data.load("mnist", "train"), data.test_split("mnist")
     parts = zip(test.images.split(500), test.labels.split(500), strict=True)
     attacked = [FGSM().perturb(baseline, some.float() / 255, labels, epsilon) for some, labels in parts]
     both = torch.cat([clean.images, torch.cat(attacked).mul(255).round().to(torch.uint8)])

@@ -52,7 +52,8 @@ def examples(dataset: str) -> list[Example]:
         return own or _photographs()
     imagenet = BUILT_IN["imagenet"]
     first = {} if info is imagenet else {item.label: item for item in reversed(own)}  # one of each class
-    return [*(item for item in own if first.get(item.label) is item), *_photographs(), *_samples(imagenet)[:8]]
+    others = [] if own else _samples(imagenet)[:8]  # the names of ImageNet's classes take two seconds to import
+    return [*(item for item in own if first.get(item.label) is item), *_photographs(), *others]
 
 
 def example(dataset: str, example_id: str) -> Photo:

@@ -53,6 +53,12 @@ def press(page: AppTest, words: str) -> AppTest:
     return checked(next(button for button in page.button if words in (button.label, button.help)).click().run())
 
 
+def opened(page: AppTest, key: str) -> str:
+    """The code behind the heading with that key, opened as if by a click."""
+    page.session_state[key] = True
+    return checked(page.run()).code[0].value
+
+
 def labels(page: AppTest) -> list[str]:
     """The labels of the page's buttons."""
     return [button.label for button in page.button]

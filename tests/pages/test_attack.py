@@ -15,7 +15,7 @@ from advcore.attacks import ATTACKS, FGSM, PGD, predict
 from advcore.evaluation import figures
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
-from tests.pages.conftest import labels, open_page, press
+from tests.pages.conftest import labels, open_page, opened, press
 from ui import load
 from ui.words import percent
 
@@ -203,6 +203,6 @@ def test_the_python_snippet_runs_and_agrees_with_the_page(
     claims = [caption.value for caption in page.caption if "Checked: " in caption.value]
     assert claims[0].startswith("✗")
     monkeypatch.chdir(tmp_path)
-    exec(page.code[0].value, {})
+    exec(opened(page, "code A"), {})
     assert "'fooled_8bit': True" in capsys.readouterr().out
     assert (tmp_path / "attacked.png").read_bytes().startswith(b"\x89PNG")

@@ -11,7 +11,7 @@ from advcore import attacks
 from advcore.attacks import ATTACKS, AttackSpec, Budget
 from advcore.attacks.base import Attack, Batch
 from advcore.cli.main import main
-from tests.pages.conftest import open_page
+from tests.pages.conftest import open_page, opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ def test_an_attack_can_be_chosen_for_an_image(name: str) -> None:
     assert any(
         caption.value.startswith(("Test image", "Brightening")) and "rightening" in caption.value for caption in page.caption
     )
-    assert "attack_named('brighten')" in page.code[0].value or "--attack brighten" in page.code[0].value
+    code = opened(page, "code A")
+    assert "attack_named('brighten')" in code or "--attack brighten" in code
 
 
 def test_an_attack_can_be_drawn_as_a_curve() -> None:

@@ -18,7 +18,7 @@ from advcore.defenses.base import ATTACK_STEPS
 from advcore.jobs import processes, queue, worker
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from tests.pages.conftest import checked, labels, open_page, press
+from tests.pages.conftest import checked, labels, open_page, opened, press
 from ui import measured
 from ui.training import job as job_views
 from ui.words import DEFENDED, percent, role, role_colour
@@ -84,7 +84,7 @@ def test_a_new_defense_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not page.exception
     assert "does a new thing (Me 2026)" in [caption.value for caption in page.caption]
     assert page.number_input(key="recipe attack_steps").label == ATTACK_STEPS.title
-    assert any("--defense mine" in code.value for code in page.code)
+    assert "--defense mine" in opened(page, "recipe")
     assert (role("mine"), role_colour("mine")) == ("Adversarially trained", DEFENDED)
 
 
@@ -260,7 +260,7 @@ def test_a_failed_job_says_why_and_shows_what_its_process_printed() -> None:
     (folder / "log.txt").write_text("line one\n<b>line two</b>")
     page = open_page("retrain", job=folder.name)
     assert any("recipe" in error.value.lower() for error in page.error)
-    assert "<b>line two</b>" in page.code[0].value
+    assert "<b>line two</b>" in opened(page, "printed")
 
 
 def test_a_job_whose_state_is_damaged_can_start_again() -> None:

@@ -22,6 +22,7 @@ from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, visitor
 from ui.actions import attempt, failed
+from ui.downloads import offer_code
 from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
@@ -112,8 +113,7 @@ def panel(job: queue.Job) -> None:
     if job.state != "finished":
         buttons(job)
     if job.state == "failed" and visitor.rules().machine:
-        with st.expander("What its process printed", icon=":material/terminal:"):
-            st.code(queue.log_tail(job.folder) or "nothing", language=None)
+        offer_code("What its process printed", lambda: queue.log_tail(job.folder) or "nothing", None, key="printed")
 
 
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
@@ -215,7 +215,10 @@ def undelete(job_id: str) -> None:
 
 def recipe_details(recipe: Recipe) -> None:
     """Every field of the recipe that differs from its default, and the command that trains with it."""
-    with st.expander("The recipe, and how to run it elsewhere", icon=":material/receipt_long:"):
+    label, icon = "The recipe, and how to run it elsewhere", ":material/receipt_long:"
+    with st.expander(label, icon=icon, key="recipe", on_change="rerun") as box:
+        if not box.open:
+            return
         st.markdown(f"**{DEFENSES[recipe.defense].title}**: {markdown_safe(DEFENSES[recipe.defense].described)}")
         values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
         st.dataframe([{"setting": key, "value": value} for key, value in values.items()], hide_index=True, width="content")
