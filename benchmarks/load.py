@@ -50,7 +50,7 @@ from advcore import attacks, data
 from advcore.jobs import queue
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from ui.snippets import attack_snippet
+from ui.words import epsilon_text
 
 MODELS = {
     "digits": ("digits/digits_cnn-standard", "digits/digits_cnn-fgsm-0.2"),
@@ -88,7 +88,7 @@ class Visitor:
     chance: random.Random
     answers: list[Answer] = field(default_factory=list)
     shown: dict[str, Any] = field(default_factory=dict)
-    codes: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     session: str = ""
 
     async def connect(self) -> None:
@@ -101,7 +101,7 @@ class Visitor:
         asked = ClientState(query_string=urlencode(self.state if query is None else query), page_name=page)
         asked.widget_states.widgets.extend(widgets)
         asked.context_info.url = f"{self.url}/{page}"
-        self.codes = []
+        self.said = []
         start = time.perf_counter()
         await self.socket.send(BackMsg(rerun_script=asked).SerializeToString())
         while True:
@@ -116,8 +116,8 @@ class Visitor:
 
     def _see(self, element: Any) -> None:
         kind = element.WhichOneof("type")
-        if kind == "code":
-            self.codes.append(element.code.code_text)
+        if kind == "markdown":
+            self.said.append(element.markdown.body)
         elif kind == "bidi_component":
             name = element.bidi_component.component_name.rpartition("lab_")[2]
             self.shown[name] = element.bidi_component.id, element.bidi_component.json or element.bidi_component.mixed.json
@@ -172,9 +172,9 @@ class Visitor:
         if [model["title"] for model in shown["models"]] != titles:
             return f"other models than {titles}"
         epsilon = min(shown["epsilons"], key=lambda at: abs(at - float(state["epsilon"])))
-        attack = attacks.attack_named(state["attack"])
-        wanted = [attack_snippet(state[name], self.dataset, index, attack, epsilon, None).strip() for name in "ab"]
-        return "" if self.codes == wanted else f"another attack, model or ε than {state}: {self.codes}"
+        title = attacks.title(attacks.attack_named(state["attack"]))
+        wanted = f"{title[0].upper()}{title[1:]}, every pixel changed by at most ε = {epsilon_text(epsilon)},"
+        return "" if any(wanted in said for said in self.said) else f"another attack or ε than {state}"
 
     async def upload(self) -> tuple[float, str]:
         """Show a picture of one's own on Your image, and return to Attack. The time ends when its answer is shown."""
