@@ -184,7 +184,7 @@ def main(root: Path, kills: int) -> None:
     # So that kills fall into every phase: saved at every step, shown at every step, final figures on a few images.
     loop._SAVE_SECONDS = loop._YIELD_SECONDS = 0.0
     worker._pause = lambda seconds: 0.0
-    worker._NICENESS = 0
+    worker._give_way = lambda: None
     figures.PGD_IMAGES = 10
     queue.fastest_precision = lambda device: "fp32"
     processes.launch = launch

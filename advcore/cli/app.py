@@ -32,7 +32,6 @@ def _run(options: argparse.Namespace) -> None:
     # Before torch is imported, which reads it. app.py sets it too, for those who start Streamlit themselves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app = checkpoints.app_root() / "app.py"
-    sys.path.insert(0, str(app.parent))  # as Streamlit does for the script it runs
     loading = threading.Thread(target=_load, name="loading")
     loading.start()
     importlib.import_module("streamlit.web.cli")

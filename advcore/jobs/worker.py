@@ -32,7 +32,7 @@ from advcore.training import measure
 from advcore.training.loop import Progress, train
 from advcore.training.state import STATE_FILE, DamagedState, state_step
 
-_NICENESS = 5  # the page that shows the job must answer quickly
+_NICENESS = 10  # the pages of the server that started the job must answer quickly
 
 
 class _StopRequested(BaseException):
@@ -89,6 +89,19 @@ class _Lines:
         self.phase, self.shown = phase, time.monotonic()
 
 
+def _give_way() -> None:
+    """Let other processes run first.
+
+    Where Linux groups the processes of each session (autogroup), niceness counts within a group alone and the groups share
+    equally: a job that leads its session gives its whole group the niceness.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    with contextlib.suppress(OSError, AttributeError):
+        if os.getsid(0) == os.getpid():
+            Path("/proc/self/autogroup").write_text(str(_NICENESS))
+
+
 def run(folder: Path) -> int:
     """Carry out the job in `folder` in this process and record how it ended; the exit code is 0, or 2 when it failed.
 
@@ -97,9 +110,7 @@ def run(folder: Path) -> int:
     folder = folder.resolve()
     if not (folder / "recipe.json").exists():
         raise JobError(f"{folder} holds no job; a job's folder has a recipe.json.")
-    if hasattr(os, "setpriority"):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    _give_way()
     if turns.owner(folder) and pick_device().type == "cpu":
         limit_memory(limits.TRAINING.memory)
     with turns.lock(folder.parent):

@@ -189,7 +189,7 @@ def test_a_strange_job_in_the_link_is_survived() -> None:
 @pytest.fixture
 def finished(monkeypatch: pytest.MonkeyPatch) -> queue.Job:
     """A job that was carried out in the tests' own process."""
-    monkeypatch.setattr("os.setpriority", lambda *_: None)
+    monkeypatch.setattr("advcore.jobs.worker._give_way", lambda: None)
     monkeypatch.setattr("advcore.evaluation.figures.PGD_IMAGES", 20)
     recipe = Recipe(
         dataset="digits",

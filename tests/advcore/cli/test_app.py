@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from advcore import data
 from tests.advcore.cli.commands import refused, run
 from tests.makers import REPOSITORY
 
@@ -20,9 +21,11 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 def test_the_app_is_started_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[list[str], str | None]] = []
+    read: list[str] = []
 
     def start(module: str, **_: object) -> None:
         assert module == "streamlit"
+        assert read.pop() in data.available(), "the images of the first page are read before the server answers"
         started.append((sys.argv, os.environ.get("ADVCORE_PUBLIC")))
 
     for name in ("ADVCORE_PUBLIC", "OMP_WAIT_POLICY"):
@@ -30,6 +33,7 @@ def test_the_app_is_started_on_this_machine_alone(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setattr(runpy, "run_module", start)
+    monkeypatch.setattr(data, "test_split", read.append)
     run("app", "--port", "8600")
     run("app", "--public")
     (words, at_home), (_, public) = started

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from advcore.evaluation import figures
-from advcore.jobs import processes
+from advcore.jobs import processes, worker
 from tests.advcore.jobs.folders import claim
 
 
@@ -19,7 +19,7 @@ from tests.advcore.jobs.folders import claim
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("ADVCORE_JOBS", raising=False)
-    monkeypatch.setattr(os, "setpriority", lambda *_: None)  # a job run in the tests' own process leaves its priority alone
+    monkeypatch.setattr(worker, "_give_way", lambda: None)  # a job run in the tests' own process leaves its priority alone
     monkeypatch.setattr(figures, "PGD_IMAGES", 10)
 
 

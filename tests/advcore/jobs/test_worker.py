@@ -250,3 +250,15 @@ def test_long_runs_write_few_lines() -> None:
         seconds += worker._pause(seconds)
         lines += 1
     assert lines < 12_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a Linux that groups processes by session")
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_job_with_a_session_of_its_own_gives_way_to_other_sessions(leads: bool) -> None:
+    code = "from advcore.jobs import worker; worker._give_way(); print(open('/proc/self/autogroup').read())"
+    started = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, start_new_session=leads, capture_output=True, text=True, check=True
+    )
+    assert started.stdout.split()[-1] == (
+        str(worker._NICENESS) if leads else Path("/proc/self/autogroup").read_text().split()[-1]
+    )
