@@ -32,7 +32,7 @@ from advcore.training import measure
 from advcore.training.loop import Progress, train
 from advcore.training.state import STATE_FILE, DamagedState, state_step
 
-_NICENESS = 10  # the pages of the server that started the job must answer quickly
+_NICENESS = 5  # the pages of the server that started the job must answer quickly
 
 
 class _StopRequested(BaseException):

@@ -58,7 +58,8 @@ def test_a_lesson_is_presented_with_the_keyboard(page: Page, app_url: str) -> No
 
 
 def test_the_list_outlives_a_reload_and_a_new_tab(page: Page, app_url: str) -> None:
-    page.goto(f"{app_url}/papers")
+    page.goto(f"{app_url}/learn")
+    settled(page)
     page.get_by_role("button", name="Add to presentation").click()
     link = page.get_by_role("link", name="Presentation: 1")
     expect(link).to_be_visible()
@@ -66,6 +67,7 @@ def test_the_list_outlives_a_reload_and_a_new_tab(page: Page, app_url: str) -> N
     expect(link).to_be_visible()
     other = page.context.new_page()
     other.goto(f"{app_url}/models")
+    settled(other)
     other.get_by_role("button", name="Add to presentation").click()
     # Both tabs show one list.
     expect(page.get_by_role("link", name="Presentation: 2")).to_be_visible(timeout=10_000)
