@@ -22,7 +22,7 @@ from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, share
 from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
-from ui.downloads import offer_code, offer_csv
+from ui.downloads import offer_csv
 from ui.frame import choose, chosen, chosen_number, chosen_several, heading, here, remember
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
 from ui.slides import Slide, licence, models_shown, offer_slide
@@ -124,17 +124,15 @@ def page() -> None:
     frame.enough()
     if measuring or not seen:
         return
-    fooled, classes, table = st.tabs(["Fooled up to ε", "Classes at one ε", "Table, files, command line"])
-    with fooled:
-        charts.show(charts.fooled_chart(seen), key="fooled chart")
-        st.caption(
-            "The share of images on which the model is wrong at this ε or a smaller one of the grid. Each image counts from "
-            "the smallest such ε on; a stronger attack may need a smaller one."
-        )
-    with classes:
-        per_class(request, seen)
-    with table:
-        download(request, traces)
+    draw = {
+        "Fooled up to ε": lambda: fooled_up_to(seen),
+        "Classes at one ε": lambda: per_class(request, seen),
+        "Table, files, command line": lambda: download(request, traces),
+    }
+    for tab, drawn in zip(st.tabs(list(draw), key="details", on_change="rerun"), draw.values(), strict=True):
+        if tab.open:
+            with tab:
+                drawn()
 
 
 def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> Request:
@@ -267,6 +265,15 @@ def published_points(request: Request) -> list[charts.Points]:
     return found
 
 
+def fooled_up_to(traces: list[tuple[charts.Trace, Predictions]]) -> None:
+    """The share of images that an ε, or a smaller one, fools."""
+    charts.show(charts.fooled_chart(traces), key="fooled chart")
+    st.caption(
+        "The share of images on which the model is wrong at this ε or a smaller one of the grid. Each image counts from the "
+        "smallest such ε on; a stronger attack may need a smaller one."
+    )
+
+
 def per_class(request: Request, traces: list[tuple[charts.Trace, Predictions]]) -> None:
     """Accuracy of each class, and one model's confusion matrix, at an ε of the grid."""
     norm, epsilons, names = request.norm, request.epsilons, request.images.class_names
@@ -311,8 +318,8 @@ def download(request: Request, traces: dict[measured.Curve, charts.Trace]) -> No
         offer_csv("Download every image (CSV)", lambda: image_rows(images, parts), f"{name}-images.csv")
         if all(len(seen) >= request.count for _, seen in parts):
             offer_slide(partial(slide_of, request, traces, here()), f"{name}-accuracy")
-    st.caption(f"The first test images of {markdown_safe(request.info.title)}; {load.device_text()}.")
-    offer_code("On the command line", lambda: request.commands, key="code")
+    st.caption(f"The first test images of {markdown_safe(request.info.title)}; {load.device_text()}. On the command line:")
+    st.code(request.commands, language="bash", wrap_lines=True)
 
 
 def slide_of(request: Request, traces: dict[measured.Curve, charts.Trace], link: str | None) -> Slide:

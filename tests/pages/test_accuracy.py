@@ -100,7 +100,8 @@ def test_a_curve_that_was_stopped_before_it_began_is_in_no_table(monkeypatch: py
     monkeypatch.setattr(measured, "ask", lambda wanted: None)
     page = open_page("accuracy", dataset="digits", models=STANDARD, attacks="pgd~noise", images="100", steps="10", end="0.5")
     press(page, "Stop")
-    (table,) = page.dataframe
+    page.session_state["details"] = "Table, files, command line"
+    (table,) = page.run().dataframe
     assert set(table.value["attack"]) == {"random noise"}
     assert set(table.value["images"]) == {len(seen)}
     assert list(table.value["correct"]) == list(seen.curve.correct)
