@@ -33,8 +33,8 @@ from ui.words import epsilon_text, markdown_safe, percent, role_colour
 EVERY = "all"
 OWN = "your own"
 BARS = (
-    "The bar shows clean accuracy in the lightest shade, then FGSM, then the strongest attack measured. Masked: accuracy under "
-    "FGSM is far above that under stronger attacks, or a check fails."
+    "The bar shows clean accuracy in the lightest shade, then FGSM, then the strongest attack measured; point at its figure to "
+    "see which, and on how many images. Masked: accuracy under FGSM is far above that under stronger attacks, or a check fails."
 )
 
 
@@ -110,13 +110,15 @@ def dataset_title(name: str) -> str:
 def line(item: checkpoints.Checkpoint) -> Line:
     """A model as a line of the list."""
     at = figures.claimed_epsilon(item)
+    strongest = figures.strongest(item.metrics, at) or {}
     return Line(
         id=item.id,
         title=item.title,
         colour=role_colour(item.defense),
         clean=item.metrics.get("clean"),
         fgsm=figures.accuracy_under(item.metrics, "FGSM", at),
-        strongest=(figures.strongest(item.metrics, at) or {}).get("accuracy"),
+        strongest=strongest.get("accuracy"),
+        measured=f"{strongest['attack']}, {strongest.get('images', 0):,} images" if strongest else "",
         epsilon=at,
         masked=masking(item) is not None,
         own=whose(item) == OWN,

@@ -18,6 +18,8 @@ class Line:
     clean: float | None
     fgsm: float | None
     strongest: float | None
+    measured: str
+    """The strongest attack and on how many images it was measured."""
     epsilon: float | None
     masked: bool
     own: bool
@@ -45,6 +47,7 @@ def _shown(line: Line) -> dict[str, object]:
         "colour": line.colour,
         "shares": shares,
         "texts": ["–" if share is None else f"{100 * share:.1f}" for share in shares],
+        "measured": line.measured,
         "epsilon": "" if line.epsilon is None else f"{line.epsilon:.3g}",
         "masked": line.masked,
         "own": line.own,

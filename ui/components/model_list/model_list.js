@@ -25,7 +25,7 @@ export default function (component) {
       const [clean, fgsm, strongest] = line.texts;
       row.setAttribute(
         "aria-label",
-        `${line.title}: clean ${clean} %, FGSM ${fgsm} %, strongest attack ${strongest} %` +
+        `${line.title}: clean ${clean} %, FGSM ${fgsm} %, strongest attack ${strongest} %${line.measured && ` (${line.measured})`}` +
           (line.epsilon ? ` at ε = ${line.epsilon}` : "") + (line.masked ? ", masked" : "") + (line.own ? ", your own" : ""),
       );
       row.tabIndex = line.id === data.selected ? 0 : -1;
@@ -39,6 +39,7 @@ export default function (component) {
         .sort((one, other) => other[0] - one[0])
         .forEach(([share, place]) => (make(bar, "i", `part${place}`).style.width = `${100 * share}%`));
       line.texts.forEach((text, place) => make(row, "span", `cell number n${place}`, text));
+      row.querySelector(".n2").title = line.measured;
       make(row, "span", "cell number epsilon", line.epsilon);
       make(row, "span", "cell masked", line.masked ? "⚠ masked" : "");
     });
