@@ -43,9 +43,9 @@ Q1 = Study(
     key="Q1",
     title="Does adversarial training combined with defensive distillation beat adversarial training alone?",
     pgd_images=1000,
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
     conditions=(
-        "Asked by P1. MNIST, the network of P4, ε = 0.1, three seeds. Defensive distillation as Papernot et al. (2016) define "
+        "Asked by P1. MNIST, the network of P4, ε = 0.1, five seeds. Defensive distillation as Papernot et al. (2016) define "
         "it: a teacher trained at temperature 20, a student trained at 20 on the teacher's answers, tested at 1; 10 epochs "
         "each. Adversarial training: 10 more epochs on clean + FGSM images from the undefended network. Both together: the "
         "same from the teacher, with the teacher's answers at 20 as labels."
