@@ -23,7 +23,7 @@ SERVER = "this server"
 """What a visitor of a public server is told of its device."""
 
 
-@st.cache_resource(show_spinner="Loading the images …", max_entries=8)
+@st.cache_resource(show_spinner="Loading the images …", max_entries=8, hash_funcs={data.Source: repr})
 def _dataset(name: str, source: data.Source) -> data.LabeledImages:
     return data.test_split(name)
 
@@ -130,7 +130,7 @@ def outcome(asked: ImageAttack, epsilons: tuple[float, ...], epsilon: float) -> 
     return single.outcome_of(asked.open()[0], seen, asked.attack, place)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_BY_TEXT)
 def _striking(first: ImageAttack, second: ImageAttack, usual: float) -> tuple[int, float]:
     pair = [find(asked.checkpoint_id) for asked in (first, second)]
     return scrub.striking(model(pair[0]), model(pair[1]), dataset(pair[0].recipe.dataset)[:48], usual)
@@ -142,7 +142,7 @@ def striking(first: checkpoints.Checkpoint, second: checkpoints.Checkpoint, usua
     return _striking(image_attack(first, 0, fgsm), image_attack(second, 0, fgsm), usual)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_BY_TEXT)
 def _breaking(asked: ImageAttack, epsilon: float) -> int:
     checkpoint = find(asked.checkpoint_id)
     net, few = model(checkpoint), dataset(checkpoint.recipe.dataset)[:48]
@@ -158,7 +158,7 @@ def breaking(of: checkpoints.Checkpoint, epsilon: float) -> int:
     return _breaking(image_attack(of, 0, attacks.attack_named("pgd")), epsilon)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_BY_TEXT)
 def _swapping(first: ImageAttack, second: ImageAttack, label: int, epsilon: float) -> int:
     test = dataset(find(first.checkpoint_id).recipe.dataset)
     some = test[(test.labels == label).nonzero().flatten()[:60]]
