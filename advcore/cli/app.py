@@ -32,6 +32,7 @@ def _run(options: argparse.Namespace) -> None:
     # Before torch is imported, which reads it. app.py sets it too, for those who start Streamlit themselves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app = checkpoints.app_root() / "app.py"
+    print("Loading …", flush=True)
     loading = threading.Thread(target=_load, name="loading")
     loading.start()
     importlib.import_module("streamlit.web.cli")
@@ -45,4 +46,5 @@ def _load() -> None:
     for name in ("torch", "pyarrow.parquet", "plotly.graph_objects", "advcore.evaluation.scrub", "advcore.jobs.queue"):
         importlib.import_module(name)
     with contextlib.suppress(DataError):  # the page says what is wrong
-        data.test_split(next(iter(data.available())))
+        for first in list(data.available())[:1]:
+            data.test_split(first)
