@@ -103,7 +103,9 @@ def _print(of: Study, found: Record | None, *, as_json: bool) -> None:
         published = (
             "" if figure.percent is None else f", published {figure.percent:g}{f'–{figure.up_to:g}' if figure.up_to else ''}"
         )
-        print(f"  {figure.row} · {row.cells[0].model} · {figure.measures}, ε = {figure.epsilon:g}{published}. {row.words}")
+        # Carlini & Wagner's attack has an L2 budget of its own.
+        size = f"L2 ≤ {row.cells[0].part.epsilon:g}" if figure.measures == "C&W" else f"ε = {figure.epsilon:g}"
+        print(f"  {figure.row} · {row.cells[0].model} · {figure.measures}, {size}{published}. {row.words}")
         for cell in row.cells:
             masked = " ⚠ masked" if cell.masked else ""
             pgd = f"; PGD-20 {cell.pgd.percent:.1f} ({cell.pgd.images:,} images){masked}" if cell.pgd else ""

@@ -143,7 +143,7 @@ class Study:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     pgd_images: int = 300
-    cw_images: int = 50
+    cw_images: int = 1000
     mapped: tuple[str, ...] = ()
     findings: Callable[[Record], list[str]] = lambda record: []
 

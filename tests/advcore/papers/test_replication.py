@@ -305,3 +305,10 @@ def test_a_few_images_measured_again_agree_with_the_record(model: str, monkeypat
             else:
                 spread = (item.share * (1 - item.share) / few) ** 0.5
                 assert abs(now.mean() - item.share) <= 3.3 * spread + 1 / few, part
+
+
+def test_a_budget_in_l2_is_printed_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["papers", "show", "Q2"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "· C&W," in line]
+    assert told
+    assert all(f"L2 ≤ {data.BUILT_IN[line.split()[0]].l2_budget:g}." in line for line in told)
