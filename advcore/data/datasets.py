@@ -191,7 +191,7 @@ _BUILT_IN = (
         torchvision=readers.TorchvisionFiles("FashionMNIST", "FashionMNIST/raw", 30_878_645),
         foolbox="fashionMNIST",
         architecture="general_cnn",
-        quick={"defense": "fgsm", "epsilon": 0.04, "epochs": 3, "images": 8_000, "learning_rate": 0.0007, "averaging": 0.99},
+        quick={"defense": "fgsm", "epsilon": 0.05, "epochs": 3, "images": 8_000, "learning_rate": 0.0007, "averaging": 0.99},
         credit="Zalando Research; MIT licence",
     ),
     Dataset(
