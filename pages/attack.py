@@ -19,7 +19,7 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
-from ui.downloads import offer_code, offer_file
+from ui.downloads import offer_file, offer_snippet
 from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
 from ui.pickers import (
@@ -219,7 +219,7 @@ def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], lef
             )
             st.caption(png_words(outcome, letter, images.class_names))
             snippet = partial(attack_snippet, model.id, images.dataset, index, attack, left.epsilon, target)
-            offer_code(f"Python for {letter}", snippet, "python", key=f"code {letter}")
+            offer_snippet(f"Python for {letter}", snippet, "python", key=f"code {letter}")
 
 
 def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:

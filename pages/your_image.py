@@ -19,7 +19,7 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
-from ui.downloads import offer_code, offer_file
+from ui.downloads import offer_file, offer_snippet
 from ui.frame import choose, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
@@ -303,7 +303,7 @@ def take_away(
             toward = None if target is None else answered.model.class_names[target]
             name, epsilon = framed.photo.name, left.epsilon
             command = partial(session.command, answered.model, name, attack, epsilon, toward, **options)
-            offer_code(f"Command for {letter}", command, key=f"code {letter}")
+            offer_snippet(f"Command for {letter}", command, key=f"code {letter}")
 
 
 def attacked_file(

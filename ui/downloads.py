@@ -26,7 +26,7 @@ def offer_csv(label: str, rows: Callable[[], Iterable[Row]], file_name: str, **m
     offer_file(label, lambda: csv_text(rows()), file_name, **more)
 
 
-def offer_code(label: str, text: Callable[[], str], language: str | None = "bash", *, key: str) -> None:
+def offer_snippet(label: str, text: Callable[[], str], language: str | None = "bash", *, key: str) -> None:
     """Code behind a heading, written when it is opened: its colours cost the browser 1.5 MB and a third of a second."""
     with st.expander(label, icon=":material/terminal:", key=key, on_change="rerun") as box:
         if box.open:

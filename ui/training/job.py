@@ -22,7 +22,7 @@ from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, visitor
 from ui.actions import attempt, failed
-from ui.downloads import offer_code
+from ui.downloads import offer_snippet
 from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
@@ -113,7 +113,7 @@ def panel(job: queue.Job) -> None:
     if job.state != "finished":
         buttons(job)
     if job.state == "failed" and visitor.rules().machine:
-        offer_code("What its process printed", lambda: queue.log_tail(job.folder) or "nothing", None, key="printed")
+        offer_snippet("What its process printed", lambda: queue.log_tail(job.folder) or "nothing", None, key="printed")
 
 
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
