@@ -255,9 +255,12 @@ def test_long_runs_write_few_lines() -> None:
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a Linux that groups processes by session")
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_job_with_a_session_of_its_own_gives_way_to_other_sessions(leads: bool) -> None:
-    code = "from advcore.jobs import worker; worker._give_way(); print(open('/proc/self/autogroup').read())"
-    started = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, start_new_session=leads, capture_output=True, text=True, check=True
-    )
-    ours = Path("/proc/self/autogroup").read_text().split()[-1]
-    assert started.stdout.split()[-1] == (str(worker._NICENESS) if leads else ours)
+    show = "print(open('/proc/self/autogroup').read())"
+    code = f"from advcore.jobs import worker; {show}; worker._give_way(); {show}"
+    # Not a session of pytest's own: that one may be the system's first, which belongs to no group and shows nothing.
+    command = [sys.executable, "-c", code] if leads else ["sh", "-c", '"$0" -c "$1"; true', sys.executable, code]
+    started = subprocess.run(command, cwd=REPOSITORY, start_new_session=True, capture_output=True, text=True, check=True)
+    groups = [line.split()[-1] for line in started.stdout.splitlines() if line]
+    if not groups:
+        pytest.skip("this Linux shows no group of a session")
+    assert groups == ["0", str(worker._NICENESS) if leads else "0"]
