@@ -154,7 +154,7 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
         format_func=lambda name: attacks.title(offered[name].kind(norm=norm)),
         selection_mode="multi",
         key=chosen_several("attacks", list(offered), ["fgsm", "noise"], key=f"attacks:{norm}"),
-        help="PGD-20 takes about twenty times as long as FGSM, AutoAttack thousands of times.",
+        help="A curve of PGD-20 takes fifty to eighty times as long as one of FGSM, AutoAttack thousands of times.",
     )
     reading = choose(
         st.radio,
@@ -303,14 +303,14 @@ def download(request: Request, traces: dict[measured.Curve, charts.Trace]) -> No
         for point in seen.curve.points()
     ]
     st.dataframe(
-        rows,
+        [row | {share: 100 * row[share] for share in ("accuracy", "low", "high")} for row in rows],
         hide_index=True,
         column_config={
             "epsilon": st.column_config.NumberColumn("ε", format="%.4f"),
             "correct": st.column_config.NumberColumn("right"),
-            "accuracy": st.column_config.NumberColumn("accuracy", format="percent"),
-            "low": st.column_config.NumberColumn("95 % from", format="percent"),
-            "high": st.column_config.NumberColumn("to", format="percent"),
+            "accuracy": st.column_config.NumberColumn("accuracy, %", format="%.1f"),
+            "low": st.column_config.NumberColumn("95 % from", format="%.1f"),
+            "high": st.column_config.NumberColumn("to", format="%.1f"),
         },
     )
     with st.container(horizontal=True):

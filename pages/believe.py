@@ -51,8 +51,8 @@ def page() -> None:
     """The verdict on one model, its ten checks, and for CIFAR-10 a comparison with published models."""
     heading("Can it be believed?")
     tell(
-        "A defended model can look robust only because the attack on it is weak. These ten checks tell real robustness from "
-        "masked robustness.",
+        "A defended model can look robust only because the attack on it is weak. These ten checks look for signs "
+        "of that; to pass them proves nothing.",
         key="believe",
     )
     with st.sidebar:

@@ -149,7 +149,7 @@ def starting_point(place: DeltaGenerator, preset: presets.Preset) -> str:
 
 def new_training(*, busy: bool) -> None:
     """The form: what to train, three presets, and all other settings."""
-    about = "Adversarial training: at every step the network is also trained on images attacked with its own gradient. "
+    about = "Adversarial training: at every step the network is trained on images attacked with its own gradient. "
     steps = "" if frame.presented() else "Choose a preset, start it, watch its accuracies, then attack the result."
     tell(about + steps, key="retrain")
     with st.container(key="aside-what"):

@@ -500,12 +500,15 @@ def watched_chart(rows: Sequence[Mapping[str, Any]], colour: str) -> go.Figure:
 
 @dataclass(frozen=True)
 class Bars:
-    """One bar a place, in percent; None leaves a place empty. `error` is drawn up and down, `pattern` tells without colour."""
+    """One bar a place, in percent; None leaves a place empty.
+
+    `errors` are the distances to the lower and the upper end of each interval; `pattern` tells without colour.
+    """
 
     name: str
     colour: str
     values: tuple[float | None, ...]
-    error: tuple[float, ...] = ()
+    errors: tuple[tuple[float, float], ...] = ()
     pattern: str = ""
 
 
@@ -513,13 +516,15 @@ def bars_chart(places: Sequence[str], bars: Sequence[Bars], *, x: str = "accurac
     """Lying bars, a group a place and the first place on top: published and measured figures, or models under attacks."""
     figure = go.Figure()
     for group in bars:
+        below, above = zip(*group.errors, strict=True) if group.errors else ((), ())
+        ends = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
         figure.add_bar(
             x=list(group.values),
             y=list(places),
             orientation="h",
             name=group.name,
             marker={"color": group.colour, "pattern": {"shape": group.pattern}},
-            error_x={"type": "data", "array": list(group.error), "thickness": 1.5, "width": 4} if group.error else None,
+            error_x=ends if group.errors else None,
             hovertemplate="%{x:.1f}",
         )
     legend = {"y": 1.02, "yanchor": "bottom", "traceorder": "normal"}

@@ -32,14 +32,14 @@ _TERMS = (
     Term(
         "ε",
         "The largest change that an attack may make to any pixel value, where black is 0 and white is 1. "
-        "ε = 0.1 is a tenth of the brightness range, or 25.5 of the 255 grey levels.",
+        "ε = 0.1 is a tenth of the brightness range, or 25.5 of the 255 steps from black to white.",
         "Goodfellow et al. 2015",
         "1412.6572",
     ),
     Term(
         "L∞",
         "A way to measure a change by its largest value: no pixel may change by more than ε, and all may change at once. "
-        "L2, by contrast, adds up the squares of all changes.",
+        "L2, by contrast, is the root of the sum of all squared changes.",
         "Madry et al. 2018",
         "1706.06083",
     ),
@@ -85,7 +85,8 @@ _TERMS = (
     _attack(
         "fgsm",
         "FGSM",
-        "The fast gradient sign method changes every pixel by ε in one step, in the direction that raises the model's error. "
+        "The fast gradient sign method moves every pixel by ε in one step, in the direction that raises the model's error, and "
+        "cuts the result to the range from black to white. "
         "It is quick, and weaker than attacks of many steps.",
     ),
     _attack(

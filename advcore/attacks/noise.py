@@ -44,7 +44,7 @@ class UniformNoise(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class SignNoise(UniformNoise):
-    """The control of the same size as FGSM: every value changes by ε (L∞), its sign drawn at random."""
+    """The control of the same size as FGSM: every value moves by ε (L∞), its sign drawn at random, and is cut to [0, 1]."""
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
 

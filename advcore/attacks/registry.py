@@ -207,7 +207,7 @@ ATTACKS: dict[str, AttackSpec] = {
             "sign_noise",
             SignNoise,
             "random ±ε noise",
-            "Random noise of the same size: every value changes by ε, its sign drawn at random.",
+            "Random noise of the same size: every value moves by ε, its sign drawn at random, and is cut to [0, 1].",
             "control",
             dash="2px,8px",
         ),

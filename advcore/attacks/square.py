@@ -23,7 +23,8 @@ _DRAWN_AT_ONCE = 500  # queries whose random numbers are drawn together
 class Square(Attack):
     """Square Attack (Andriushchenko et al. 2020, arXiv 1912.00049): a black-box random search over squares.
 
-    Each query changes one square of the image, in L∞ to the edge of the budget, and keeps the change if the margin shrinks.
+    Each query changes one square of the image, in L∞ to the edge of the budget, and keeps the change if another class
+    gains on the label.
     The squares cover `share` of the image at first and become smaller. An image that is fooled gets no further queries.
     """
 

@@ -262,7 +262,7 @@ def _judge_rising(check: Check) -> Judgement:
         return "fails", f"{told}: at an ε that can erase any image it stays above chance ({100 * chance:.1f} %)."
     if rise > 0.005 or shares[-1] > chance:
         return "doubtful", f"{told}: it should never rise and end at chance ({100 * chance:.1f} %) or below."
-    return "holds", f"{told}: it never rises and falls to chance."
+    return "holds", f"{told}: it does not rise by more than half a point, and ends at chance ({100 * chance:.1f} %) or below."
 
 
 def _noise(run: Run) -> Measuring:

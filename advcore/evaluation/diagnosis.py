@@ -41,8 +41,8 @@ def masking(checkpoint: Checkpoint) -> str | None:
     if found is None or found.believable:
         return None
     return (
-        f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}: a usual attack overstates its robustness, of which at "
-        f"most {found.accuracy:.1%} is left ({found.images:,} test images)"
+        f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}, so its measured robustness cannot be believed: at most "
+        f"{found.accuracy:.1%} of {found.images:,} test images hold"
     )
 
 

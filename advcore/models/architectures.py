@@ -177,8 +177,8 @@ class Architecture:
     `layers(shape, classes)` returns its layers; with `default_width` also takes `width`. `about` is one sentence, `study` the
     study that it comes from (P1 to P4), if any. `smallest` is the smallest image side in pixels. `normalization` is the mean
     and standard deviation of every channel, or None for the dataset's own. `default_width` is the width used unless another
-    is given; None for networks without that choice. `study_recipe` is what the study says of its training as fields of a
-    Recipe, `study_continues` that it starts from the undefended network, `robust_recipe` what robust training needs.
+    is given; None for networks without that choice. `study_recipe` is its study's training as fields of a Recipe,
+    `study_continues` that it starts from the undefended network, `robust_recipe` what robust training needs.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from advcore.papers import p2, p3, p4
@@ -148,10 +149,10 @@ def _relative_drops(record: Record) -> list[str]:
         shares = ", ".join(f"{NAMES[name]} {lost[attack, name][0]:.0f} → {lost[attack, name][1]:.0f} %" for name in EPSILONS)
         told.append(f"Share of the clean accuracy that {attack} takes (plain → deeper network): {shares}.")
     if all(deeper >= plain for plain, deeper in lost.values()):
-        least = min(lost["FGSM", name][0] for name in COMPLEX)
+        least = math.floor(min(lost["FGSM", name][0] for name in COMPLEX))
         told.append(
             "On no dataset does the deeper network lose a smaller share than the plain one, under either attack (one seed, one "
-            f"width, one ε each; others were not tested). On the complex datasets FGSM already takes {least:.0f} % or more of "
+            f"width, one ε each; others were not tested). On the complex datasets FGSM already takes {least} % or more of "
             "the plain network's accuracy, so a narrower gap in points does not show more robustness (a ceiling effect)."
         )
     return told

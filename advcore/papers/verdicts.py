@@ -29,8 +29,8 @@ Kind = Literal[
 RULE = (
     f"Reproduced: the published figure lies in our 95 % interval over images and seeds ({SEEDS} seeds and {IMAGES:,} images or "
     f"more). Within {WITHIN:g} points: no farther away than that, also for one seed. Differs: neither. Each verdict is for the "
-    "figure as written; the other readings are judged over the whole table. ⚠ masked: at an ε that the model was trained for, "
-    "FGSM leaves 30 points more than PGD-20, or more."
+    "figure as written; the other readings are judged over the whole table. ⚠ masked: at an ε up to the one that the model was "
+    "trained at, FGSM leaves 30 points more than PGD-20, or more."
 )
 
 

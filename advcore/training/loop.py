@@ -165,8 +165,9 @@ class Trainer:
         self._save()
         warning = None
         if self._spent():
-            best = max(item.pgd for item in self.history)
-            warning = f"Ended at step {self.step} of {self.steps}: PGD accuracy collapsed; earlier weights ({best:.0%}) stay."
+            kept = watch.kept_of(self.history)
+            stay = f"the weights of step {kept.step} ({kept.pgd:.0%}) stay"
+            warning = f"Ended at step {self.step} of {self.steps}: PGD accuracy collapsed; {stay}."
         per_step = self.seconds / self.step if self.step else 0.0
         yield self._progress(math.nan, per_step, warning=warning, model=self._final_model(), history=tuple(self.history))
 

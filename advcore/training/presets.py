@@ -64,7 +64,8 @@ def as_in_the_papers(dataset: str, architecture: str) -> Preset:
         values["warm_start"] = start
     recipe = Recipe(dataset=dataset, architecture=architecture, defense="fgsm", **values)
     whose = f"study {spec.study}" if spec.study else "the studies"
-    return Preset("papers", "As in the papers", f"{recipe.epochs} epochs of clean + FGSM at full ε, as {whose} did.", recipe)
+    about = f"{recipe.epochs} epochs of clean + FGSM at full ε, the method of {whose}."
+    return Preset("papers", "As in the papers", about, recipe)
 
 
 def robust(dataset: str, architecture: str) -> Preset:
@@ -75,8 +76,8 @@ def robust(dataset: str, architecture: str) -> Preset:
         values |= {"learning_rate": 0.003, "schedule": "cyclic"} | dict(info.robust)
         about = f"PGD-7 training at ε = {values['epsilon']:g}: trained against an iterative attack."
     else:
-        # One-step training is affordable here. It may overfit to that step, so that the best weights are kept.
+        # One-step training is affordable here. It may overfit to that step: weights from before are kept then.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
         values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
-        about = "FGSM from a random start at 8/255, evaluated with PGD; the most robust weights are kept."
+        about = "FGSM from a random start at 8/255; the latest weights are kept whose PGD accuracy is as good as the best."
     return Preset("robust", "Robust", about, Recipe(dataset=dataset, architecture=architecture, **values))

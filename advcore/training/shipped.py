@@ -46,6 +46,7 @@ def _recipes() -> Iterator[Shipped]:
     digits = {"dataset": "digits", "architecture": "digits_cnn", "batch_size": 64, "held_out": 0}
     yield Shipped(Recipe(**digits, epochs=40))
     yield Shipped(Recipe(**digits, epochs=60, defense="fgsm", epsilon=0.2))
+    yield Shipped(Recipe(**digits, epochs=60, defense="pgd", epsilon=0.2), steps=50, restarts=10)
 
     # Adam as in the studies.
     lee = {"dataset": "mnist", "architecture": "lee_cnn", **_COSINE}
@@ -82,7 +83,7 @@ def _recipes() -> Iterator[Shipped]:
         yield Shipped(Recipe(**general, epochs=epochs[0]))
         yield Shipped(Recipe(**general, epochs=epochs[1], defense="fgsm", epsilon=0.03))
 
-    # The robust ones keep the weights with the best PGD accuracy.
+    # The robust ones keep the latest weights whose PGD accuracy is within one standard error of the best.
     for dataset, width, epsilon, epochs in (("cifar10", 32, 8 / 255, (15, 15)), ("tiny-imagenet", 16, 4 / 255, (16, 20))):
         residual = {"dataset": dataset, **_RESIDUAL, "width": width, "augment": ("flip", "crop")}
         yield Shipped(Recipe(**residual, epochs=epochs[0], held_out=0))

@@ -94,6 +94,11 @@ def as_good_as_its_best(history: Sequence[Evaluation]) -> bool:
     return history[-1].pgd >= best - math.sqrt(best * (1 - best) / history[-1].images)
 
 
+def kept_of(history: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of the weights that a run with `keep_best` keeps: the latest that was as good as the best before it."""
+    return next(history[last - 1] for last in range(len(history), 0, -1) if as_good_as_its_best(history[:last]))
+
+
 def trained_on(count: int, recipe: Recipe) -> int:
     """How many of `count` images are left to train on; raises RecipeError when all are held out."""
     left = count - recipe.held_out

@@ -52,7 +52,7 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     expect(page.get_by_text("Projected gradient descent")).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.get_by_test_id("stMain").evaluate("node => node.scrollWidth <= node.clientWidth")
-    limit = page.get_by_text("the model was fooled from").locator("strong").last.inner_text()
+    limit = page.get_by_text("the model was first fooled at").locator("strong").last.inner_text()
     page.get_by_role("link", name="This image on the Attack page").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("How little does it take")
     expect(page.locator(".eps")).to_contain_text(limit)

@@ -97,13 +97,13 @@ def test_bars_lie_in_the_order_they_are_given_with_their_errors() -> None:
         ["one", "two"],
         [
             charts.Bars("published", "#888888", (50.0, None), pattern="/"),
-            charts.Bars("ours", "#0072B2", (40.0, 30.0), (1.0, 2.0)),
+            charts.Bars("ours", "#0072B2", (40.0, 30.0), ((1.0, 3.0), (2.0, 4.0))),
         ],
     )
     published, ours = drawn.data
     assert (list(published.x), list(published.y), published.orientation) == ([50.0, None], ["one", "two"], "h")
     assert published.marker.pattern.shape == "/"
-    assert list(ours.error_x.array) == [1.0, 2.0]
+    assert (list(ours.error_x.arrayminus), list(ours.error_x.array)) == ([1.0, 2.0], [3.0, 4.0])
     assert drawn.layout.yaxis.autorange == "reversed"
 
 

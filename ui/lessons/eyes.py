@@ -66,7 +66,7 @@ class Eyes(Activity):
             return Found(0.0, f"You saw the change at **ε = {epsilon_text(at)}**; FGSM did not fool the model at any ε.")
         return Found(
             at / limit,
-            f"You saw the change at **ε = {epsilon_text(at)}**; the model was fooled from **ε = {epsilon_text(limit)}** on.",
+            f"You saw the change at **ε = {epsilon_text(at)}**; the model was first fooled at **ε = {epsilon_text(limit)}**.",
         )
 
     def full_page(self, lesson: Lesson) -> tuple[str, str, dict[str, str]]:

@@ -158,7 +158,10 @@ def _training(study: Study) -> None:
     }
     if not watched:
         return
-    st.caption("Where FGSM accuracy rises while PGD accuracy falls, the model learns to read the label from the single step.")
+    st.caption(
+        "Where FGSM accuracy rises while PGD accuracy falls, the model holds against the single step alone: label leaking or "
+        "catastrophic overfitting."
+    )
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
         column.markdown(f"**{titled(model)}**")
@@ -182,7 +185,7 @@ def _map(study: Study, reading: Reading) -> None:
                     charts.show(charts.map_chart(cells), key=f"map {study.key} {dataset} {start}")
     st.caption(
         f"In a cell, in percent: {grid.FIGURES}. Darker: nearer to the published figures. Each network was trained with one "
-        f"seed, on each of its images once, and measured on the last {grid.HELD_OUT:,} images of the training split, which no "
+        f"seed, on each of its images once, and measured on {grid.HELD_OUT:,} random images of the training split, which no "
         "network saw. That a setting comes near does not show that the study used it."
     )
 
@@ -198,12 +201,10 @@ def _models(study: Study, record: Record) -> None:
     for kind, tint in zip(accuracies, (PUBLISHED, STANDARD, FOOLED, *OTHERS), strict=True):
         found = {row.figure.model: row.cells[0].measured for row in rows if row.figure.measures == kind}
         if found:
-            error = tuple((one.high - one.low) / 2 if (one := found.get(model)) else 0.0 for model in models)
-            bars.append(
-                charts.Bars(
-                    MEASURES[kind], tint, tuple(one.percent if (one := found.get(model)) else None for model in models), error
-                )
-            )
+            shown = [found.get(model) for model in models]
+            values = tuple(one and one.percent for one in shown)
+            errors = tuple((one.percent - one.low, one.high - one.percent) if one else (0.0, 0.0) for one in shown)
+            bars.append(charts.Bars(MEASURES[kind], tint, values, errors))
     if bars:
         charts.show(charts.bars_chart(places, bars), key=f"models {study.key}")
         st.caption("Error bars: 95 % intervals over test images and seeds.")

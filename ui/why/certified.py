@@ -124,7 +124,10 @@ def _figures(scene: Scene, letter: str, model: Checkpoint, found: Bracket) -> No
         shown = [Tile("Certified L2 radius", f"{radius:.3f}", counted, DEFENDED), linf, attacked]
     tiles(shown)
     if radius is None:
-        st.markdown("At this confidence no class has more than half of the votes: no radius is certified.")
+        confidence = percent(1 - ALPHA)
+        st.markdown(
+            f"The votes do not show, at {confidence} confidence, that one class has more than half: no radius is certified."
+        )
     else:
         verdict = "the true class" if right else f"which is wrong: the true class is “{markdown_safe(names[scene.label])}”"
         within = f"for every image within that L2 distance, at {percent(1 - ALPHA)} confidence"

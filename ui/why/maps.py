@@ -228,7 +228,7 @@ def take_away(scene: Scene, sides: Sequence[Side], second: str) -> None:
             lines.append(f"**{letter}** is wrong on this image without an attack.")
             continue
         along = (
-            f"answers {wanted} under the attack from ε = {epsilon_text(track[side.fooled_at])} on"
+            f"first answers {wanted} under the attack at ε = {epsilon_text(track[side.fooled_at])}"
             if side.fooled_at is not None
             else f"does not answer {wanted} under the attack up to ε = {epsilon_text(track[-1])}"
         )

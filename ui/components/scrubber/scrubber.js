@@ -374,17 +374,17 @@ class Card {
     const first = this.wrong.indexOf(true);
     const [lost, kept] = this.model.judged ? ["fooled", "holds"] : ["changes", "unchanged"];
     if (first === 0) return "wrong even without an attack";
-    if (first > 0) return `${lost} from ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
+    if (first > 0) return `first ${lost} at ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
     return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the largest one here`;
   }
 
-  // From which ε on the target class is the answer, if there is a target.
+  // The first ε at which the target class is the answer, if there is a target.
   aim() {
     const { data, epsilons } = this.lab;
     if (data.target === null) return [];
     const wanted = data.names[data.target];
     if (data.target === this.model.label) return [`${wanted} is its own answer, no target`];
     const first = this.answers.indexOf(data.target);
-    return [first < 0 ? `never ${wanted}` : `${wanted} from ε = ${epsilons[first].toFixed(3)}`];
+    return [first < 0 ? `never ${wanted}` : `first says ${wanted} at ε = ${epsilons[first].toFixed(3)}`];
   }
 }
