@@ -105,14 +105,14 @@ def question(of: Study) -> None:
     """An open question: its answers, its models under each attack, and the details."""
     found = recorded(of)
     told = [answered(answer) for answer in verdicts.answers(of, found)]
-    told += [markdown_safe(words) for words in of.findings(found)] if found else []
+    told += [markdown_safe(words) for words in verdicts.summary(of, found)]
     st.markdown("\n".join(f"- {words}" for words in told))
     for name in of.charts if found else ():
         drawings.study_chart(name, of, found, of.readings[0])
     frame.enough()
     with st.container(gap="xsmall"):
-        with st.expander("What we found, case by case", icon=":material/fact_check:"):
-            answers(of, found)
+        with st.expander("The answers, case by case", icon=":material/fact_check:"):
+            cases(of, found)
         with st.expander("Every figure", icon=":material/table:"):
             table(of, found)
         conditions(of, found)
@@ -159,6 +159,11 @@ def uses(of: Study, found: Record | None) -> None:
 def answers(of: Study, found: Record | None) -> None:
     """What was found, and for each claim what the measurements say, case by case."""
     st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+    cases(of, found)
+
+
+def cases(of: Study, found: Record | None) -> None:
+    """For each claim what the measurements say, case by case."""
     st.caption(
         "Differences in points, with 95 % intervals, paired over the test images that both sides share. Where the record does "
         "not say which images were right, the interval is the widest possible."
@@ -166,11 +171,11 @@ def answers(of: Study, found: Record | None) -> None:
     told = {True: "yes", False: "no", None: "too close"}
     for answer in verdicts.answers(of, found):
         st.markdown(f"- {answered(answer)}")
-        cases = {words: one for words, one in answer.cases.items() if one}
-        if len(cases) > 1:
+        known = {words: one for words, one in answer.cases.items() if one}
+        if len(known) > 1:
             parts = (
                 f"{words}: {told[verdicts.holds(one)]} ({one.percent:+.1f}, {one.low:+.1f} to {one.high:+.1f})"
-                for words, one in cases.items()
+                for words, one in known.items()
             )
             st.caption(markdown_safe("; ".join(parts)))
 

@@ -42,7 +42,7 @@ def masking(checkpoint: Checkpoint) -> str | None:
         return None
     return (
         f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}, so its measured robustness cannot be believed: at most "
-        f"{found.accuracy:.1%} of {found.images:,} test images hold"
+        f"{100 * found.accuracy:.1f} % of {found.images:,} test images hold"
     )
 
 

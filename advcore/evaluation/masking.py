@@ -28,7 +28,7 @@ def masking_of(rows: Sequence[Mapping[str, Any]], epsilon: float) -> str | None:
     if single is None or stronger is None or not masked(single["accuracy"], stronger["accuracy"]):
         return None
     return (
-        f"holds {single['accuracy']:.1%} of {single.get('images', 0):,} test images under FGSM at ε = {epsilon:.3g}, but "
-        f"{stronger['accuracy']:.1%} of {stronger.get('images', 0):,} under {stronger['attack']}: "
+        f"holds {100 * single['accuracy']:.1f} % of {single.get('images', 0):,} test images under FGSM at ε = {epsilon:.3g}, "
+        f"but {100 * stronger['accuracy']:.1f} % of {stronger.get('images', 0):,} under {stronger['attack']}: "
         "its robustness is masked, not real"
     )

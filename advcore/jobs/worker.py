@@ -267,6 +267,6 @@ def _made_before(job_id: str) -> checkpoints.Checkpoint | None:
 def _finished(made: checkpoints.Checkpoint, recipe: Recipe, warning: str | None = None) -> dict[str, Any]:
     found, epsilon = made.metrics, recipe.epsilon or data.dataset(recipe.dataset).epsilon
     under = [(name, figures.accuracy_under(found, name, epsilon)) for name in ("FGSM", "PGD")]
-    shown = ", ".join(f"{name} {share:.1%}" for name, share in under if share is not None)
-    message = f"Finished: {found['clean']:.1%} right on clean test images, {shown} at ε = {epsilon:.3g}."
+    shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in under if share is not None)
+    message = f"Finished: {100 * found['clean']:.1f} % right on clean test images, {shown} at ε = {epsilon:.3g}."
     return {"state": "finished", "message": f"{message} {warning or ''}".strip(), "checkpoint": made.id}

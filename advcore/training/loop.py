@@ -166,7 +166,7 @@ class Trainer:
         warning = None
         if self._spent():
             kept = watch.kept_of(self.history)
-            stay = f"the weights of step {kept.step} ({kept.pgd:.0%}) stay"
+            stay = f"the weights of step {kept.step} ({100 * kept.pgd:.0f} %) stay"
             warning = f"Ended at step {self.step} of {self.steps}: PGD accuracy collapsed; {stay}."
         per_step = self.seconds / self.step if self.step else 0.0
         yield self._progress(math.nan, per_step, warning=warning, model=self._final_model(), history=tuple(self.history))

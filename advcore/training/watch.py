@@ -69,11 +69,11 @@ def overfitting(history: Sequence[Evaluation]) -> str | None:
     if not history or not masked(history[-1].fgsm, history[-1].pgd):
         return None
     last, best = history[-1], max(item.pgd for item in history)
-    figures = f"FGSM {last.fgsm:.0%}, PGD {last.pgd:.0%} at ε = {last.epsilon:.3g}"
+    figures = f"FGSM {100 * last.fgsm:.0f} %, PGD {100 * last.pgd:.0f} % at ε = {last.epsilon:.3g}"
     if last.fgsm > last.clean + 0.02:
         return f"FGSM images are easier than clean ones ({figures}): the perturbation gives the label away (label leaking)."
     if collapsed(history):
-        return f"PGD accuracy has collapsed from {best:.0%} ({figures}): catastrophic overfitting to the single step."
+        return f"PGD accuracy has collapsed from {100 * best:.0f} % ({figures}): catastrophic overfitting to the single step."
     return f"The model resists FGSM but not PGD ({figures}): its robustness is masked, not real."
 
 

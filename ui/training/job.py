@@ -122,7 +122,7 @@ def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
         return 0.0, "Queued behind another training. It starts by itself, even when this page is closed."
     if last.get("phase") == "measuring":
         done = float(last.get("done", 0.0))
-        return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {done:.0%}"
+        return min(done, 1.0), f"Trained. Measuring the final figures on the test images: {100 * done:.0f} %"
     if last.get("phase") == "training":
         step, steps = last["step"], max(last["steps"], 1)
         return min(step / steps, 1.0), f"Step {step:,} of {steps:,}, epoch {last['epoch']}"

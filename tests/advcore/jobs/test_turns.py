@@ -53,7 +53,7 @@ def test_a_waiting_job_starts_when_the_running_one_is_killed_and_nobody_looks(mo
     assert done.state == "finished", done.message
     made = checkpoints.find(done.checkpoint)
     assert (made.own, made.recipe, made.provenance["job"]) == (True, TINY, second.name)
-    assert f"{made.metrics['clean']:.1%}" in done.message
+    assert f"{100 * made.metrics['clean']:.1f} %" in done.message
     assert {line["phase"] for line in queue.progress(second)} == {"loading", "training", "measuring", "saving"}
     assert not (queue.root() / "process.json").exists()
 
