@@ -24,14 +24,13 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device called `name`, or the best one this machine has (CUDA, then Apple's MPS, then the CPU).
+    """The device called `name`, or the best one this machine has: CUDA, else the CPU.
 
+    Apple's MPS is taken only by name: it has no float64, which the L2 attacks need.
     Raises AdvcoreError when this machine has no device of that name.
     """
     if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # fails for `meta`, a valid name without values
@@ -47,9 +46,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@functools.cache
-def keep_freed_memory() -> None:
-    """Make this process keep freed memory for later use (Linux with glibc; elsewhere this does nothing).
+def keep_freed_memory(keep: bool = True) -> None:
+    """Make this process keep freed memory for later use, or return it (Linux with glibc; elsewhere this does nothing).
 
     By default the C library returns every large buffer to the kernel and gets a new, zeroed one at each layer of each step.
     Keeping the buffers makes CPU training a third faster.
@@ -59,8 +57,10 @@ def keep_freed_memory() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):
         library.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest allowed value
-        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(_M_TOP_PAD, 64 << 20)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else 64 << 20)
+        library.mallopt(_M_TOP_PAD, 64 << 20 if keep else 128 << 10)
+        if not keep:
+            library.malloc_trim(0)
 
 
 def describe(device: torch.device, precision: Precision) -> str:

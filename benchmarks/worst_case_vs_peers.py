@@ -141,7 +141,7 @@ def pgd(checkpoint_id: str, count: int, peers: Sequence[str], precision: Precisi
         without = {name.replace("_", " "): replace(ALL, **{name: False}) for name in vars(ALL)}
         works |= {f"without {name}": lambda part, of=of: ours(model, part, grid, precision, of) for name, of in without.items()}
         works["without bf16"] = lambda part: ours(model, part, grid, "fp32")
-        none = Savings(up_the_grid=False, early_stop=False, warm_start=False, leave_far=False)
+        none = Savings(up_the_grid=False, early_stop=False, warm_start=False)
         works["without any"] = lambda part: ours(model, part, grid, "fp32", none)
     seconds, found = take_turns(works, images)
     worst = {name: torch.cat(parts, 1).int().cummax(0).values for name, parts in found.items()}

@@ -24,5 +24,6 @@ def own(name: str = "mine", recipe: Recipe = RECIPE) -> checkpoints.Checkpoint:
 
 
 def files() -> list[str]:
+    """The files below the runs, without locks."""
     root = checkpoints.runs_root()
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name != ".lock")

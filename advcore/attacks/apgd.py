@@ -86,8 +86,9 @@ class AdaptiveAscent(Attack):
         for stream, targets in enumerate(self._targets(logits, batch.labels)):
             if not len(held):
                 break
-            attacked[held], fooled = self._run(model, batch[held], targets[held], stream)
-            held = held[~fooled]
+            found, fooled = self._run(model, batch[held], targets[held], stream)
+            kept = fooled if stream else torch.ones_like(fooled)  # an image that no run fools keeps the first run's point
+            attacked[held[kept]], held = found[kept], held[~fooled]
         return attacked
 
     def _targets(self, logits: Tensor, labels: Tensor) -> list[Tensor]:

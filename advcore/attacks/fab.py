@@ -111,7 +111,8 @@ def to_plane(points: Tensor, gradient: Tensor, rise: Tensor, norm: Norm) -> Tens
         free = scale * weight < room
         gain = (steep * torch.where(free, scale * weight, room)).sum(1, keepdim=True)
         missing, rate = wanted - gain, (steep * weight * free).sum(1, keepdim=True)
-        if not ((missing > 1e-6 * wanted) & (rate > 0)).any():
+        short = (missing > 1e-6 * wanted) & (rate > 0)
+        if not short.any():
             break
-        scale = torch.where(rate > 0, scale + missing.clamp(min=0) / rate.clamp(min=1e-30), scale)
+        scale = torch.where(short, scale + missing / rate, scale)
     return (slope.sign() * torch.minimum(scale * weight, room)).view_as(points)

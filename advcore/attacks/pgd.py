@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from advcore.attacks import draws
 from advcore.attacks.base import Attack, Batch, Budget, Norm, loss_gradient, option, unit
-from advcore.attacks.losses import LOSSES, Loss, margin
-
-_WINDOW = 5  # steps over which `leave_far` measures how fast the lead shrinks
-_HOPE = 3.0  # how many times faster than that it may still shrink
+from advcore.attacks.losses import LOSSES, Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +21,6 @@ class PGD(Attack):
     `restarts`, each from its own random start, an image keeps the first that fools (or reaches the target), else the one of
     the largest loss. `momentum` adds that share of the earlier steps' gradients (Dong et al. 2018, arXiv 1710.06081).
     With `stop_early` an image takes no further steps once it fools the model.
-
-    `leave_far` is for attacks repeated at growing ε, each from the images of the one before (`evaluation.worst_case`). From
-    half of the steps on it leaves images whose label would keep its lead even if that shrank three times as fast as over the
-    last five steps. An image that no restart fools keeps the result of the first run.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -40,7 +33,6 @@ class PGD(Attack):
     loss: Loss = option("ce", "the loss to raise", choices=get_args(Loss))
     momentum: float = option(0.0, "share of the earlier gradients kept", low=0, high=1)
     stop_early: bool = False
-    leave_far: bool = False
     targeted: bool = False
     seed: int = option(0, "seed of the random numbers")
 
@@ -61,7 +53,7 @@ class PGD(Attack):
             part = batch[held]
             candidate = self._run(model, part, self._start(part, restart))
             fooled, loss = self._judge(model, candidate, part.labels)
-            better = fooled if self.leave_far else fooled | (loss > best[held])
+            better = fooled | (loss > best[held])
             attacked[held[better]], best[held[better]] = candidate[better], loss[better]
             done[held] = fooled
         return attacked
@@ -76,24 +68,16 @@ class PGD(Attack):
     def _run(self, model: nn.Module, batch: Batch, attacked: Tensor) -> Tensor:
         """The steps from `attacked` on."""
         result, where = attacked.clone(), torch.arange(len(batch), device=attacked.device)
-        budget, velocity, leads = Budget(batch.images, batch.epsilon, self.norm), None, []
-        leave_far = self.leave_far and batch.start is not None
-        for step in range(self.steps):
+        budget, velocity = Budget(batch.images, batch.epsilon, self.norm), None
+        for _ in range(self.steps):
             labels = batch.labels
             logits, _, gradient = loss_gradient(model, attacked, lambda out, of=labels: self.sign * LOSSES[self.loss](out, of))
             left = self.fooled(model, attacked, logits, labels) if self.stop_early else None
-            if leave_far:
-                leads.append(-self.sign * margin(logits, labels))
-                if step >= max(_WINDOW, self.steps // 2):
-                    rate = (leads[step - _WINDOW] - leads[step]) / _WINDOW
-                    far = leads[step] > _HOPE * rate.clamp(min=0) * (self.steps - step)
-                    left = far if left is None else left | far
             if left is not None and left.any():
                 result[where[left]] = attacked[left]
                 held = ~left
                 where, batch, attacked, gradient = where[held], batch[held], attacked[held], gradient[held]
                 velocity = None if velocity is None else velocity[held]
-                leads = [lead[held] for lead in leads]
                 if not len(batch):
                     return result
                 budget = Budget(batch.images, batch.epsilon, self.norm)

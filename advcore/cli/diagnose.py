@@ -106,7 +106,7 @@ def _diagnosed(
     if len(test) < world.size:
         raise AdvcoreError(f"{len(test)} images cannot be shared by {world.size} processes; raise --limit.")
     other = other_model(checkpoint, checkpoints.catalog(checkpoint.dataset).values())
-    path = state_path("diagnose", checkpoint, test, at, norm, len(test), other and other.id)
+    path = state_path("diagnose", checkpoint, test, at, norm, len(test), other and other.id, strong is not None)
     fooled = None
     if strong is not None:
         known = torch.zeros(len(test), dtype=torch.bool)

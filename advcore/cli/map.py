@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> None:
         "side": found.side,
         "fooled_from": crossing if math.isfinite(crossing) else None,
         "second_direction_changes_at": change if math.isfinite(change) else None,
-        "box": plane.box().tolist(),
+        "box": plane.box.tolist(),
         "shares": {names[place]: count / found.side**2 for place, count in enumerate(counts.tolist()) if count},
     }
     if options.out:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
-import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from advcore.models import checkpoints
 from advcore.recipe import Recipe, explained
 from advcore.training import measure
 from advcore.training.loop import train
+from advcore.training.state import STATE_FILE
 
 _BUDGETS = ("epsilon", "step_size")  # the recipe's fields that may be written as 8/255
 
@@ -67,9 +68,8 @@ def _run(options: argparse.Namespace) -> int:
 
         return worker.run(given["job"])
     recipe = recipe_from(given)
-    path = given.get("out") or checkpoints.free_path(recipe.checkpoint_id)
     more = {name: given[name] for name in ("pgd", "folder", "device", "precision") if name in given}
-    train_to(path, recipe, **more)
+    train_to(given.get("out"), recipe, **more)
     return 0
 
 
@@ -80,7 +80,7 @@ def recipe_from(given: dict[str, Any]) -> Recipe:
 
 
 def train_to(
-    path: Path,
+    path: Path | None,
     recipe: Recipe,
     *,
     pgd: attacks.PGD | None = None,
@@ -88,14 +88,14 @@ def train_to(
     device: str | None = None,
     precision: Precision | None = None,
 ) -> None:
-    """Train, measure and save; the state of the run is kept in `folder` until the checkpoint is written."""
+    """Train, measure and save at `path`, else among the user's own; the run's state is in `folder` until that is written."""
     place = distributed.device() or pick_device(device)
     folder = folder or _state_folder(recipe)
     leader = distributed.world().rank == 0
-    if path.is_dir():
+    if path and path.is_dir():
         raise AdvcoreError(f"{path} is a folder: give the checkpoint a file name.")
     if leader:  # before the training: if the folder cannot be made, hours would be lost
-        path.parent.mkdir(parents=True, exist_ok=True)
+        (path or checkpoints.free_path(recipe.checkpoint_id)).parent.mkdir(parents=True, exist_ok=True)
     progress = None
     for progress in train(recipe, device=place, precision=precision, folder=folder):
         if leader:
@@ -112,7 +112,9 @@ def train_to(
         pgd=pgd or attacks.PGD(steps=20),
         history=progress.history,
     )
-    shutil.rmtree(folder, ignore_errors=True)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the user's folder may hold other files
+        folder.rmdir()
     print(f"Saved {saved.path}")
     print(json.dumps(saved.metrics), flush=True)
 

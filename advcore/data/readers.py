@@ -13,6 +13,7 @@ import math
 import random
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,13 +299,29 @@ def _sign(file: Path, box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def download(stored: TorchvisionFiles, root: Path) -> Iterator[tuple[int, int]]:
-    """Let torchvision download a dataset into `root`, yielding (bytes so far, bytes expected) four times a second."""
+    """Let torchvision download a dataset into `root`, yielding (bytes so far, bytes expected) four times a second.
+
+    It arrives as a whole: what stops before its end leaves nothing that `torchvision_folder` would find.
+    """
     try:
-        yield from fetched_into(root, stored.download_bytes, lambda: _fetch(stored, root))
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=root) as folder:
+            yield from fetched_into(Path(folder), stored.download_bytes, lambda: _fetch(stored, Path(folder)))
+            _move_into(root, Path(folder))
     except Exception as error:  # torchvision raises many kinds
         raise DataError(
             f"{stored.name} could not be fetched ({why_not_fetched(error)}); check the network, or copy the files to {root}."
         ) from error
+
+
+def _move_into(root: Path, folder: Path) -> None:
+    """Move what `folder` holds into `root`; what is there already stays."""
+    for source in folder.iterdir():
+        target = root / source.name
+        if source.is_dir() and target.is_dir():
+            _move_into(target, source)
+        elif not target.exists():
+            source.replace(target)
 
 
 def _fetch(stored: TorchvisionFiles, root: Path) -> None:

@@ -160,7 +160,7 @@ class Diagnosis:
             if not 0 < images < 10**9 or not 2 <= classes <= 10**6 or norm not in ("linf", "l2"):
                 raise ValueError("numbers out of range")
             return cls(epsilon, norm, images, classes, bool(values["defended"]), _count(values["robust"], images), counts)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise AdvcoreError(f"A recorded diagnosis cannot be read ({str(error)[:80]}); run it again.") from error
 
 

@@ -1,6 +1,6 @@
 """Importing a user's model: a checkpoint of this app or a plain state dict, tried and measured before it is kept.
 
-A name that a user types is checked by `checkpoints.free_path` before it becomes part of a path.
+A name that a user types is checked by `checkpoints.add` before it becomes part of a path.
 """
 
 from __future__ import annotations
@@ -43,12 +43,16 @@ def import_checkpoint(source: Path, *, name: str | None = None, visitor: str | N
     _answers(model, found.shape)
     # The job and the visitor of another machine mean nothing here.
     origin = {key: value for key, value in found.provenance.items() if key not in {"job", "visitor"}} | _brought(visitor)
-    path = checkpoints.free_path(f"{found.recipe.dataset}/{name.strip() if name else _stem(found.recipe)}")
     # Only what was read is written: nothing else of the uploaded file is kept.
-    checkpoints.save(
-        path, model, found.recipe, shape=found.shape, class_names=found.class_names, metrics=found.metrics, provenance=origin
+    return checkpoints.add(
+        _id(found.recipe, name),
+        model,
+        found.recipe,
+        shape=found.shape,
+        class_names=found.class_names,
+        metrics=found.metrics,
+        provenance=origin,
     )
-    return checkpoints.read(path, own=True)
 
 
 def import_weights(
@@ -83,9 +87,10 @@ def import_weights(
         "advcore": __version__,
         "torch": torch.__version__,
     } | _brought(visitor)
-    path = checkpoints.free_path(f"{recipe.dataset}/{name.strip() if name else _stem(recipe)}")
-    checkpoints.save(
-        path,
+    wanted = _id(recipe, name)
+    checkpoints.free_path(wanted)  # refuses a bad name before the model is measured
+    return checkpoints.add(
+        wanted,
         model,
         recipe,
         shape=test.shape,
@@ -93,7 +98,6 @@ def import_weights(
         metrics=figures.measure(recipe, model, test),
         provenance=origin,
     )
-    return checkpoints.read(path, own=True)
 
 
 def _brought(visitor: str | None) -> dict[str, str]:
@@ -111,11 +115,16 @@ def _tensors(source: Path) -> dict[str, Tensor]:
         except RuntimeError as error:
             raise CheckpointError(f"{source.name} is not opened: {error}; give its state dict alone.") from error
         source = opened
-    return storage.read_safetensors(source)[0]
+    tensors = storage.read_safetensors(source)[0]
+    if any(tensor.is_complex() for tensor in tensors.values()):
+        raise CheckpointError(f"{source.name} holds complex numbers, which no network here has; export its weights as float32.")
+    # Not every operation knows float8.
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
-def _stem(recipe: Recipe) -> str:
-    return recipe.checkpoint_id.split("/", 1)[1]
+def _id(recipe: Recipe, name: str | None) -> str:
+    """The id of the imported model: its dataset, and the name that the user gave or its recipe's."""
+    return f"{recipe.dataset}/{name.strip()}" if name else recipe.checkpoint_id
 
 
 def _matched(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:

@@ -28,7 +28,10 @@ def hidden(model: nn.Module) -> nn.Module:
     if not linear:
         raise AdvcoreError("This model has no linear layer at its end: there is no last hidden layer to look at.")
     parent, _, name = linear[-1].rpartition(".")
-    setattr(cut.get_submodule(parent), name, nn.Identity())
+    whole = cut.get_submodule(parent)
+    children = [key for key, _ in whole.named_children()]
+    for after in children[children.index(name) :]:  # what follows it acts on the logits
+        setattr(whole, after, nn.Identity())
     return cut
 
 

@@ -6,6 +6,7 @@ random one of the same size as a rule.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Plane:
     reach: tuple[float, float]
 
     def __post_init__(self) -> None:
-        if not len(self.box()):
+        if not len(self.box):
             raise AttackError("The two directions of a decision map point the same way; choose another second direction.")
 
     def at(self, places: Tensor) -> Tensor:
@@ -59,33 +60,24 @@ class Plane:
         assert seen.frames is not None
         return self.places(seen.frames.to(self.image).div(255))
 
+    @functools.cached_property
     def box(self) -> np.ndarray:
         """The corners, in order, of the set of (a, b) with ‖a·u + b·v‖∞ ≤ 1, float64 M×2; times ε, those of the ε-box.
 
         The set is bounded by a line for each pixel: its corners belong to the edges of the convex hull of ±(u_i, v_i). Without
         corners (M = 0) u and v span no plane.
         """
+        from scipy.spatial import ConvexHull, QhullError
+
         pairs = torch.stack([self.u.flatten(), self.v.flatten()], 1).double().cpu().numpy()
-        hull = _hull(np.unique(np.concatenate([pairs, -pairs]).round(6), axis=0))
-        if len(hull) < 3:
+        points = np.unique(np.concatenate([pairs, -pairs]).round(6), axis=0)
+        try:
+            hull = points[ConvexHull(points).vertices]
+        except (QhullError, ValueError):  # fewer than three points, or all on one line
             return np.empty((0, 2))
         return np.array(
             [np.linalg.solve(np.stack(edge), [1.0, 1.0]) for edge in zip(hull, np.roll(hull, -1, axis=0), strict=True)]
         )
-
-
-def _hull(points: np.ndarray) -> np.ndarray:
-    """The corners of the convex hull of sorted points N×2, counterclockwise (Andrew 1979); two where all are on one line."""
-
-    def chain(points: np.ndarray) -> list[np.ndarray]:
-        found: list[np.ndarray] = []
-        for point in points:
-            while len(found) > 1 and np.linalg.det(np.stack([found[-1] - found[-2], point - found[-2]])) <= 1e-12:
-                found.pop()
-            found.append(point)
-        return found[:-1]
-
-    return np.array(chain(points) + chain(points[::-1]))
 
 
 def attack_direction(seen: Scrub, epsilon: float) -> Tensor:

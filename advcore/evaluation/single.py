@@ -150,9 +150,11 @@ def within_8_bits(model: nn.Module, clean: Tensor, attacked: Tensor, aim: Tensor
     with evaluating(model):
         if attack.needs_labels and epsilon and succeeds(attacked):
             step = max(1, round(epsilon * 255 / 4))
-            for _ in range(_LATTICE_STEPS):
+            for taken in range(_LATTICE_STEPS + 1):
                 if succeeds(levels / 255):
                     return levels.to(torch.uint8)
+                if taken == _LATTICE_STEPS:
+                    break
                 gradient = input_gradient(model, levels / 255, aim)
                 levels = torch.minimum(torch.maximum(levels + step * attack.sign * gradient.sign(), low), high)
     return plain.to(torch.uint8)

@@ -1,8 +1,8 @@
 """The worst case up to ε: an image counts as fooled at ε if the attack fools it at any ε′ ≤ ε.
 
-Work that cannot change the result is left out: at each ε of the ascending grid only the images not yet fooled are attacked, an
-image takes no more steps once it is fooled, an attack starts from the images reached at the ε before, and an image that is far
-from being fooled is left for the next ε. The search may use bf16; an image only counts as fooled if fp32 is wrong about it.
+At each ε of the ascending grid only the images not yet fooled are attacked, an image takes no more steps once it is fooled, and
+an attack starts from the images reached at the ε before. Only the last of these changes the result, in either direction: the
+curve is an upper bound, as any attack's is. The search may use bf16; an image only counts as fooled if fp32 is wrong about it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ class Savings:
     """An image takes no more steps once it is fooled."""
     warm_start: bool = True
     """An attack starts from the images it had reached at the ε before, instead of from random ones."""
-    leave_far: bool = True
-    """PGD leaves an image for the next ε when it is far from being fooled (see `PGD.leave_far`)."""
 
 
 def worst_case(
@@ -48,8 +46,9 @@ def worst_case(
 ) -> Iterator[Predictions]:
     """Predictions under the reading "worst", one batch of images after another (disjoint; add them up).
 
-    `epsilons` ascend, in pixel space and in the attack's norm. `precision` is that of the search; what counts as fooled is
-    decided in fp32. Without `device` the model's own is taken, without `precision` the fastest one there. On a CPU the result
+    `epsilons` ascend, in pixel space and in the attack's norm. `precision` is that of the search; fp32
+    decides what counts as fooled (for an attack in one step: `predictions`). Without `device` the model's own is taken, without
+    `precision` the fastest one there. On a CPU the result
     does not depend on the batch size or the order of the images. Raises AdvcoreError for a targeted attack or a grid that does
     not ascend, AttackError for an ε out of range.
     """
@@ -65,7 +64,7 @@ def worst_case(
             yield replace(worst, epsilons=grid, predicted=worst.predicted[len(with_clean) - len(grid) :])
         return
     if isinstance(attack, PGD):
-        attack = replace(attack, stop_early=savings.early_stop, leave_far=savings.leave_far)
+        attack = replace(attack, stop_early=savings.early_stop)
     device, exact, quick = copies(model, device, precision)
     batch_size = batch_size or default_batch_size(data.shape, device)
     for first in range(0, len(data), batch_size):

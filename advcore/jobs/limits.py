@@ -125,7 +125,8 @@ class Counts:
             if len(times) >= most:
                 wait = max(1, round(times[0] + rate.seconds - now))
                 often = rate.text.replace(" in ", f" {rate.words} in ")
-                raise LimitError(f"This server allows a visitor {often}; try again in {wait} s.")
+                told = f"allows a visitor {often}" if times is mine else f"has too many visitors at once for more {rate.words}"
+                raise LimitError(f"This server {told}; try again in {wait} s.")
         mine.append(now)
         all_.append(now)
         if len(self.times) > self._MOST:

@@ -14,6 +14,8 @@ import psutil
 from advcore.files import read_object, with_package, write_whole
 
 _SAME_SECONDS = 2.0  # a correction of the clock may change the recorded time of creation a little
+STARTED = b"--- started\n"
+"""A line of a job's log before what each attempt prints."""
 
 
 def running(folder: Path) -> psutil.Process | None:
@@ -47,6 +49,8 @@ def launch(folder: Path, *words: str) -> None:
     # Waiting threads sleep: when those of two programs spin instead, both programs take ten times as long.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **with_package(), "PYTHONUNBUFFERED": "1"}
     with (folder / "log.txt").open("ab") as log:
+        log.write(STARTED)
+        log.flush()
         process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.DEVNULL,

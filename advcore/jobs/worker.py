@@ -20,7 +20,7 @@ import torch
 
 from advcore import data
 from advcore.device import pick_device
-from advcore.errors import AdvcoreError, CheckpointError
+from advcore.errors import AdvcoreError
 from advcore.evaluation import figures
 from advcore.files import first_line, remove_parts, write_whole
 from advcore.images.child import limit_memory
@@ -210,16 +210,8 @@ def _carry_out(folder: Path, signals: _StopSignals) -> dict[str, Any]:
             origin |= {"device": "a public server", "visitor": owner}
         signals.at_once = False
         lines.write(phase="saving")
-    with turns.lock(folder.parent):  # two jobs that end together must not take the same name
-        path = checkpoints.free_path(recipe.checkpoint_id)
-        names = test.class_names
-        checkpoints.save(path, last.model, recipe, shape=test.shape, class_names=names, metrics=metrics, provenance=origin)
-    try:
-        made = checkpoints.read(path, own=True)
-        made.model()
-    except CheckpointError:
-        path.unlink(missing_ok=True)  # the saved state is kept, from which it can be made again
-        raise
+    facts = {"shape": test.shape, "class_names": test.class_names, "metrics": metrics, "provenance": origin}
+    made = checkpoints.add(recipe.checkpoint_id, last.model, recipe, **facts)
     (folder / STATE_FILE).unlink(missing_ok=True)
     return _finished(made, recipe, last.warning)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from advcore.data import BUILT_IN, LabeledImages
 from advcore.data.readers import size_text
 from advcore.defenses import DEFENSES
@@ -243,17 +245,46 @@ def save(
     storage.write_safetensors(path, stored, header.to_metadata())
 
 
+def add(checkpoint_id: str, model: nn.Module, recipe: Recipe, **facts: Any) -> Checkpoint:
+    """Save a user's new checkpoint below the runs, under its id, with -2, -3, … if that is taken; `facts` as for `save`.
+
+    Two processes never take the same id. Raises CheckpointError as `free_path` and `save` do, and when the file cannot be read
+    back; it is removed then.
+    """
+    with _names():
+        path = free_path(checkpoint_id)
+        save(path, model, recipe, **facts)
+    try:
+        made = read(path, own=True)
+        made.model()
+    except CheckpointError:
+        path.unlink(missing_ok=True)
+        raise
+    return made
+
+
+def _names() -> filelock.FileLock:
+    """Held while a free name is looked up and taken."""
+    own_root().mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(own_root() / ".lock")
+
+
 def free_path(checkpoint_id: str) -> Path:
-    """The path of a user's new checkpoint: its id below the runs, with -2, -3, … if the id is taken."""
-    if not _ID.fullmatch(checkpoint_id) or max(len(part.encode()) for part in checkpoint_id.split("/")) > _MAX_NAME:
-        raise CheckpointError(
-            f"'{checkpoint_id[:80]}' cannot name a checkpoint; use a few letters, digits, '.', '_' and '-' after 'dataset/'."
-        )
+    """The path of a user's new checkpoint: its id below the runs, with -2, -3, … if the id is taken.
+
+    Raises CheckpointError for an id that cannot name a file, or too long with its number.
+    """
     taken, number, free = catalog(), 1, checkpoint_id
-    while free in taken or (own_root() / f"{free}{SUFFIX}").exists():
+    while True:
+        if not _ID.fullmatch(free) or max(len(part.encode()) for part in checkpoint_id.split("/")) > _MAX_NAME:
+            raise CheckpointError(
+                f"'{free[:120]}' cannot name a checkpoint; use a few letters, digits, '.', '_' and '-' after 'dataset/'."
+            )
+        path = own_root() / f"{free}{SUFFIX}"
+        if free not in taken and not path.exists():
+            return path
         number += 1
         free = f"{checkpoint_id}-{number}"
-    return own_root() / f"{free}{SUFFIX}"
 
 
 def rename(checkpoint_id: str, name: str) -> Checkpoint:
@@ -263,10 +294,11 @@ def rename(checkpoint_id: str, name: str) -> Checkpoint:
     """
     checkpoint = _own(checkpoint_id)
     wanted = f"{checkpoint.recipe.dataset}/{name.strip()}"
-    path = free_path(wanted)
-    if path.name != f"{name.strip()}{SUFFIX}":
-        raise CheckpointError(f"There is a checkpoint '{wanted}' already; choose another name.")
-    checkpoint.path.replace(path)
+    with _names():
+        path = free_path(wanted)
+        if path.name != f"{name.strip()}{SUFFIX}":
+            raise CheckpointError(f"There is a checkpoint '{wanted}' already; choose another name.")
+        checkpoint.path.replace(path)
     return read(path, own=True)
 
 

@@ -60,7 +60,7 @@ def read(path: Path) -> Header:
             f"{path.name} has the architecture '{recipe.architecture}', which this app does not know; leave it out."
         )
     whole = isinstance(shape, list) and all(type(size) is int for size in shape)
-    if not whole or len(shape) != 3 or shape[0] not in (1, 3) or not all(1 <= size <= 1024 for size in shape):
+    if not whole or len(shape) != 3 or shape[0] not in (1, 3) or not all(1 <= size <= 224 for size in shape):
         raise CheckpointError(f"{path.name} says its images are {str(shape)[:60]}, which no model here takes; leave it out.")
     if not isinstance(names, list) or class_names.problem(names):
         raise CheckpointError(f"{path.name} has no usable class names; leave it out.")

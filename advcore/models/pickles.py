@@ -65,7 +65,10 @@ def convert(pickle: str, target: str, network: str) -> str | None:
         return "the file cannot be read, or holds more than weights"
     if network != ANY and (reason := _wrong(weights, network)):
         return reason
-    save_file(weights, target)
+    try:
+        save_file(weights, target)
+    except Exception:  # a type of number that safetensors does not know, a full disk
+        return "its weights cannot be kept"
     return None
 
 

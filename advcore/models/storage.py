@@ -16,7 +16,7 @@ from advcore.lazy import nn, torch
 
 _SCALE = ".scale"  # the suffix of the tensor that holds the scale of each row of an int8 matrix
 _INT8_ABOVE = 1 << 18  # values
-_MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
+MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -38,22 +38,22 @@ def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     write_whole(path, len(header).to_bytes(8, "little") + header + content[start:])
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and its metadata. Raises CheckpointError for any other file."""
-    with _open(path) as file:
+def read_safetensors(path: Path, *, most: int = MAX_BYTES) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """All tensors of a safetensors file, and its metadata. Raises CheckpointError for any other file, or above `most` bytes."""
+    with _open(path, most) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, without reading its tensors. Raises CheckpointError for any other file."""
-    with _open(path, framework="np") as file:  # which does not import torch
+def read_metadata(path: Path, *, most: int = MAX_BYTES) -> dict[str, str]:
+    """The metadata of a safetensors file, without reading its tensors. Raises as `read_safetensors` does."""
+    with _open(path, most, framework="np") as file:  # which does not import torch
         return file.metadata() or {}
 
 
-def _open(path: Path, framework: str = "pt") -> Any:
+def _open(path: Path, most: int = MAX_BYTES, framework: str = "pt") -> Any:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB, more than any model here; leave it out.")
+        if path.stat().st_size > most:
+            raise CheckpointError(f"{path.name} is larger than {most >> 20} MiB, more than any model here; leave it out.")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
         if _MAX_HEADER < length < path.stat().st_size:  # safe_open refuses a truncated file

@@ -80,12 +80,13 @@ def measure(
     spent, whole = 0.0, sum(work.values())
     loaded: dict[tuple[str, int], nn.Module] = {}
     trained: dict[tuple[str, int], nn.Module] = {}
+    states = checkpoints.runs_root() / "papers" / of.key
     for (model, seed, attack), epsilons in tasks.items():
         words = f"{model}{f', seed {seed}' if seed else ''} under {attack}"
         yield Measuring(spent / whole, words)
         try:
             if model not in missing and (model, seed) not in loaded:
-                loaded = {(model, seed): (yield from _model(model, seed, quick, trained, spent / whole))}
+                loaded = {(model, seed): (yield from _model(model, seed, quick, trained, states, spent / whole))}
         except (CheckpointError, DataError) as error:
             missing[model] = str(error)
         if model not in missing:
@@ -110,8 +111,8 @@ def measure(
         missing=missing,
         measured=tuple(found),
     )
-    if not quick:
-        shutil.rmtree(_trainings(), ignore_errors=True)
+    if not quick and not only:
+        shutil.rmtree(states, ignore_errors=True)
     yield Measuring(1.0, "done", record)
 
 
@@ -168,11 +169,12 @@ def _right(
 
 
 def _model(
-    model: str, seed: int, quick: bool, trained: dict[tuple[str, int], nn.Module], done: float
+    model: str, seed: int, quick: bool, trained: dict[tuple[str, int], nn.Module], states: Path, done: float
 ) -> Generator[Measuring, None, nn.Module]:
     """Return a model, trained first where it is not shipped; meanwhile yields progress, with `done` as the share done.
 
-    What a model of another seed learns or starts from has that seed too; `trained` keeps what was trained. Raises
+    What a model of another seed learns or starts from has that seed too; `trained` keeps what was trained, and
+    the folder `states` the state of each training, so that a measurement that was stopped goes on from there. Raises
     CheckpointError when it is not shipped yet, DataError when its images are not here.
     """
     dataset = model.split("/")[0]
@@ -185,23 +187,15 @@ def _model(
     of, images = _leaked(seed) if model == LEAKED else (recipe(model, seed), None)
     given: dict[str, nn.Module] = {}
     for name in filter(None, (of.teacher, of.warm_start)) if model != LEAKED else ():
-        given[name] = yield from _model(name, seed, quick, trained, done)
+        given[name] = yield from _model(name, seed, quick, trained, states, done)
     if (model, seed) not in trained:
-        for progress in loop.train(of, images=images, given=given, folder=_kept(model, of)):
+        folder = states / hashlib.sha256(f"{model} {of.to_json()}".encode()).hexdigest()[:16]
+        for progress in loop.train(of, images=images, given=given, folder=folder):
             if progress.model:
                 trained[model, seed] = progress.model
             else:
                 yield Measuring(done, f"Training {model} with seed {seed}: step {progress.step} of {progress.steps}")
     return trained[model, seed]
-
-
-def _kept(model: str, of: Recipe) -> Path:
-    """Where a training keeps its state, so that a measurement that was stopped goes on from there."""
-    return _trainings() / hashlib.sha256(f"{model} {of.to_json()}".encode()).hexdigest()[:16]
-
-
-def _trainings() -> Path:
-    return checkpoints.runs_root() / "papers"
 
 
 def shipped_model(model: str) -> checkpoints.Checkpoint:

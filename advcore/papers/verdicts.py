@@ -95,7 +95,7 @@ def _cell(figure: Figure, reading: Reading, record: Record | None) -> Cell:
 
 
 def _masked(record: Record, part: Accuracy) -> str | None:
-    """A sentence where a defended model is masked at an ε it was trained for, as `diagnosis.masked` defines it."""
+    """A sentence where a defended model is masked at an ε it was trained for, as `masking.masked` defines it."""
     pair = {"FGSM": record.find(part), "PGD-20": record.find(replace(part, attack="PGD"))}
     claimed = part.model.rsplit("-", 1)[1]
     # The ε in a model's name is rounded; a name without one claims none.

@@ -14,7 +14,6 @@ import numpy as np
 from torch import Tensor
 
 from advcore.data import BUILT_IN, DigitForm
-from advcore.images.decode import PhotoError
 
 _TERMS = 6  # 1, x, y, x², xy, y²
 _FAINTEST = 0.08  # the least contrast between ink and paper
@@ -194,10 +193,8 @@ def _otsu(strength: np.ndarray) -> float:
 
 def _digit_parts(inked: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """The digit's part of the ink: the heaviest piece and those near it, without specks and pieces that touch the edge."""
-    try:
-        from scipy import ndimage
-    except ImportError as error:
-        raise PhotoError("Finding a digit needs the package scipy; install it with `pip install scipy`.") from error
+    from scipy import ndimage
+
     touching = np.ones((3, 3))
     labels, count = ndimage.label(ndimage.binary_dilation(inked, touching), touching)
     weights = ndimage.sum_labels(strength * inked, labels, range(1, count + 1))

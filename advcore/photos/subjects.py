@@ -42,9 +42,7 @@ def guess(photo: Photo) -> str:
 
 
 def _half_width(thing: np.ndarray) -> float:
-    """The largest distance from a pixel of the thing (bool h×w) to the nearest pixel outside it; 0 without scipy."""
-    try:
-        from scipy import ndimage
-    except ImportError:
-        return 0.0
+    """The largest distance from a pixel of the thing (bool h×w) to the nearest pixel outside it."""
+    from scipy import ndimage
+
     return float(ndimage.distance_transform_edt(np.pad(thing, 1)).max())

@@ -79,7 +79,6 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     so that an estimate takes seconds and little memory.
     Raises as `loop.train` does for a recipe that cannot be carried out.
     """
-    keep_freed_memory()
     device = device or pick_device()
     precision = precision or fastest_precision(device.type)
     data.load(recipe.dataset, "train", limit=1)  # imports what reads the files
@@ -90,12 +89,17 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     batch = min(recipe.batch_size, watch.trained_on(int(used), recipe))
     steps = watch.trained_on(int(used), recipe) // batch * recipe.epochs
     tried, times = _tried(recipe, few)
-    gradient = times * _gradient_seconds(initial_model(tried, few), few, device)
+    try:
+        keep_freed_memory()
+        gradient = times * _gradient_seconds(initial_model(tried, few), few, device)
+        step = times * _step_seconds(tried, batch, few, device, precision)
+    finally:
+        keep_freed_memory(False)  # the server, where this runs, trains nothing itself
     budgets = len({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     measured = tests * (1 + (1 + budgets) * _FORWARD) + min(tests, PGD_IMAGES) * budgets * (20 + 2 * _FORWARD)
     return Estimate(
         start=START_SECONDS + loading * (used + tests),
-        training=steps * times * _step_seconds(tried, batch, few, device, precision),
+        training=steps * step,
         watching=min(recipe.evaluations, steps) * recipe.held_out * _watching_passes() * gradient,
         figures=measured * gradient,
         steps=steps,
@@ -222,5 +226,6 @@ def _count(name: str, split: data.Split) -> int:
 
         return sum(pq.read_metadata(file).num_rows for file in readers.parquet_files(data.data_root() / name, split))
     if source.kind == "folder":
-        return sum(file.suffix.lower() in readers.IMAGE_SUFFIXES for file in source.path.rglob("*"))
+        count = sum(file.suffix.lower() in readers.IMAGE_SUFFIXES for file in source.path.rglob("*"))
+        return min(count, info.folder_limit or count)
     return info.sizes.get(split) or len(data.load(name, split))

@@ -45,7 +45,7 @@ def watched(history: Sequence[Evaluation]) -> dict[str, Any]:
 def finish(
     recipe: Recipe,
     model: nn.Module,
-    path: Path,
+    path: Path | None,
     *,
     seconds: float,
     device: torch.device | None = None,
@@ -53,11 +53,16 @@ def finish(
     pgd: attacks.PGD | None = None,
     history: Sequence[Evaluation] = (),
 ) -> checkpoints.Checkpoint:
-    """Measure a finished model on the test split and save it as a checkpoint, with the evaluations of its run."""
+    """Measure a finished model on the test split and save it as a checkpoint, with the evaluations of its run.
+
+    Without a `path` it joins the user's own.
+    """
     device = device or pick_device()
     test = data.load(recipe.dataset, "test")
     metrics = figures.measure(recipe, model, test, device=device, pgd=pgd) | watched(history)
     origin = provenance(recipe, device, precision or fastest_precision(device.type), seconds)
-    shape, names = test.shape, test.class_names
-    checkpoints.save(path, model, recipe, shape=shape, class_names=names, metrics=metrics, provenance=origin)
+    facts = {"shape": test.shape, "class_names": test.class_names, "metrics": metrics, "provenance": origin}
+    if path is None:
+        return checkpoints.add(recipe.checkpoint_id, model, recipe, **facts)
+    checkpoints.save(path, model, recipe, **facts)
     return checkpoints.read(path)

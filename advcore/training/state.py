@@ -20,6 +20,7 @@ from advcore.recipe import Recipe
 from advcore.training.watch import Evaluation
 
 STATE_FILE = "state.safetensors"
+_MOST_BYTES = 1 << 40  # unlike a checkpoint it never comes from outside, and it holds the weights four times
 Weights = dict[str, Tensor]
 
 
@@ -73,7 +74,7 @@ def load(folder: Path | None, recipe: Recipe) -> State | None:
     path = folder / STATE_FILE
     exists = distributed.world().rank == 0 and path.exists()
     try:
-        found = distributed.from_first(storage.read_safetensors(path) if exists else None)
+        found = distributed.from_first(storage.read_safetensors(path, most=_MOST_BYTES) if exists else None)
     except CheckpointError as error:
         raise damaged(folder) from error
     if found is None:
@@ -107,7 +108,7 @@ def state_step(folder: Path) -> int:
     if not path.exists():
         return 0
     try:
-        return _facts(path, storage.read_metadata(path))["step"]
+        return _facts(path, storage.read_metadata(path, most=_MOST_BYTES))["step"]
     except CheckpointError as error:
         raise damaged(folder) from error
 

@@ -34,7 +34,7 @@ assert not any(sys.modules[name] for name in BLOCKED)
 from advcore.cli.main import main
 print(*(main(words.split()) for words in sys.argv[1:]))
 """
-ABSENT = "streamlit,plotly,foolbox,sklearn,torchvision,torchattacks,art,scipy,pandas,eagerpy"
+ABSENT = "streamlit,plotly,foolbox,sklearn,torchvision,torchattacks,art,pandas,eagerpy"
 
 
 def test_the_engine_runs_on_a_bare_machine(tmp_path: Path, data_folder: Path, own_checkpoints: Path) -> None:

@@ -142,6 +142,14 @@ def test_apgd_begins_where_it_is_told() -> None:
         assert (far - images).abs().max() <= 0.1  # the start is brought into the budget
 
 
+def test_apgds_further_starts_move_only_what_they_fool(model: nn.Module, digits: LabeledImages) -> None:
+    images, labels = digits[:60].pixels(), digits[:60].labels
+    one, five = (APGD(steps=10, restarts=starts).perturb(model, images, labels, 0.1) for starts in (1, 5))
+    holds = predict(model, five) == labels
+    assert holds.any()
+    assert torch.equal(one[holds], five[holds])
+
+
 def test_pgd_that_stops_early_fools_no_fewer(model: nn.Module, digits: LabeledImages) -> None:
     images, labels = digits[:FEW].pixels(), digits[:FEW].labels
     fooled = [

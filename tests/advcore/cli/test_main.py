@@ -81,10 +81,16 @@ def test_a_recipe_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "cannot be used" in refused(capsys, "train", "--recipe", str(tmp_path))
 
 
-def test_a_training_takes_epsilon_in_levels_too(own_checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_takes_epsilon_in_levels_too(
+    own_checkpoints: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["train", "--dataset", "digits", "--architecture", "digits_cnn", "--defense", "pgd", "--attack-steps", "2"]
     few = ["--images", "128", "--held-out", "0", "--evaluations", "0", "--epochs", "1", "--pgd", "1-1"]
-    run(*words, *few, "--epsilon", "8/255", "--step-size", "2/255")
+    folder = tmp_path / "states"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("not ours")
+    run(*words, *few, "--epsilon", "8/255", "--step-size", "2/255", "--folder", str(folder))
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"], "the state is gone, and nothing else"
     made = next(item for item in checkpoints.catalog("digits").values() if item.recipe.defense == "pgd")
     assert (made.recipe.epsilon, made.recipe.step_size) == (8 / 255, 2 / 255)
     capsys.readouterr()

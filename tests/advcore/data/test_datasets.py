@@ -247,19 +247,35 @@ def test_a_download_is_torchvisions(data_folder: Path, monkeypatch: pytest.Monke
     from torchvision import datasets
 
     asked = []
-    monkeypatch.setattr(datasets, "CIFAR10", lambda root, train, download: asked.append((root, train, download)))
-    monkeypatch.setattr(datasets.utils, "download_and_extract_archive", lambda url, root, md5: asked.append((url, root)))
+    monkeypatch.setattr(datasets, "CIFAR10", lambda root, train, download: asked.append((Path(root).parent, train, download)))
+    monkeypatch.setattr(
+        datasets.utils, "download_and_extract_archive", lambda url, root, md5: asked.append((url, Path(root).parent))
+    )
     list(data.download("cifar10"))
     list(data.download("tiny-imagenet"))
-    monkeypatch.setattr(datasets, "GTSRB", lambda root, split, download: asked.append((root, split, download)))
+    monkeypatch.setattr(datasets, "GTSRB", lambda root, split, download: asked.append((Path(root).parent, split, download)))
     list(data.download("gtsrb"))
     assert asked == [
         (data_folder, True, True),
         (data_folder, False, True),
-        ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", str(data_folder)),
+        ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", data_folder),
         (data_folder, "train", True),
         (data_folder, "test", True),
     ]
+
+
+def test_a_download_that_breaks_off_leaves_nothing(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import datasets
+
+    def half(root: Path, train: bool, download: bool) -> None:
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True)
+        (Path(root) / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(b"half")
+        raise ConnectionError("the network went away")
+
+    monkeypatch.setattr(datasets, "MNIST", half)
+    with pytest.raises(DataError, match="network went away"):
+        list(data.download("mnist"))
+    assert list(data_folder.rglob("*")) == []
 
 
 def test_the_contrast_of_an_image_is_that_of_its_middle() -> None:

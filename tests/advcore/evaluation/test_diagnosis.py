@@ -285,6 +285,7 @@ def test_a_diagnosis_survives_json_and_adds_up() -> None:
         {"norm": "l7"},
         {"images": -1},
         {"images": 10},
+        {"images": math.inf},
         {"robust": 101},
         {"robust": 0.5},
         {"counts": 3},

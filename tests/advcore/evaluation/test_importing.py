@@ -105,6 +105,13 @@ def test_a_weight_named_with_more_digits_than_a_number_may_have(
         importing.import_weights(put(tmp_path, named | {"2" * 5000: torch.ones(3)}), RECIPE)
 
 
+def test_other_types_of_numbers_are_read_or_refused(tmp_path: Path, shipped_weights: dict[str, torch.Tensor]) -> None:
+    eighths = {name: value.to(torch.float8_e5m2) for name, value in shipped_weights.items()}
+    assert importing.import_weights(put(tmp_path, eighths), RECIPE).metrics["clean"] > 0.5
+    with pytest.raises(CheckpointError, match="complex"):
+        importing.import_weights(put(tmp_path, {name: value.to(torch.complex64) for name, value in eighths.items()}), RECIPE)
+
+
 class Plain(nn.Module):
     """The digits network as somebody else might write it down."""
 

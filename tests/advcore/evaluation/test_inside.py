@@ -45,6 +45,15 @@ def test_the_copy_ends_before_the_last_layer_and_the_model_stays_whole() -> None
         assert torch.allclose(last(features), logits, atol=1e-5)
 
 
+def test_what_follows_the_last_layer_does_not_scale_the_features() -> None:
+    model = fresh("airbench", (3, 32, 32)).eval()
+    *body, last, scale = model
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(hidden(model)(pixels), nn.Sequential(*body)(pixels))
+        assert torch.allclose(scale(last(hidden(model)(pixels))), model(pixels), atol=1e-6)
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(AdvcoreError, match="no linear layer"):
         hidden(nn.Conv2d(1, 1, 1))

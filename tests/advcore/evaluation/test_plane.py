@@ -66,7 +66,7 @@ def test_the_box_is_where_no_pixel_changes_by_more_than_epsilon(second: list[lis
     torch.manual_seed(3)
     u, v = torch.tensor([[[1.0, 1.0], [-1.0, 0.4]]]), torch.tensor([second])
     plane = Plane(IMAGE, u, v, (1.0, 1.0))
-    corners = torch.from_numpy(plane.box()).float()
+    corners = torch.from_numpy(plane.box).float()
     size = (corners[:, :1, None, None] * u + corners[:, 1:, None, None] * v).abs().amax((1, 2, 3))
     assert torch.allclose(size, torch.ones(len(corners)), atol=1e-5), "each corner lies on the border"
     # Inside of all edges if and only if no pixel changes by more than 1.

@@ -123,11 +123,10 @@ def test_every_saving_leaves_out_work(model: nn.Module, digits: LabeledImages, m
         measured(model, digits[:32], PGD(steps=12), precision="fp32", savings=savings)
         return sum(seen)
 
-    none = work(Savings(up_the_grid=False, early_stop=False, warm_start=False, leave_far=False))
+    none = work(Savings(up_the_grid=False, early_stop=False, warm_start=False))
     assert none >= 32 * 12 * 4
-    assert work(Savings(early_stop=False, warm_start=False, leave_far=False)) < none
-    assert work(Savings(warm_start=False, leave_far=False)) < work(Savings(early_stop=False, warm_start=False, leave_far=False))
-    assert work(Savings()) < work(Savings(leave_far=False))
+    assert work(Savings(early_stop=False, warm_start=False)) < none
+    assert work(Savings(warm_start=False)) < work(Savings(early_stop=False, warm_start=False))
 
 
 def test_what_cannot_be_measured_is_refused(model: nn.Module, digits: LabeledImages) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from advcore.errors import AdvcoreError
-from advcore.jobs import queue
+from advcore.jobs import processes, queue
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from tests.advcore.jobs.folders import claim, make
@@ -39,6 +39,9 @@ def test_a_job_without_a_result_and_without_a_process_was_ended_from_outside() -
     assert "ended from outside" in job.message
     (folder / "log.txt").write_text("Traceback\n  File x\nImportError: no module named torch\n")
     assert "ImportError: no module named torch" in queue.read(folder).message
+    with (folder / "log.txt").open("ab") as log:
+        log.write(processes.STARTED)
+    assert "ended from outside" in queue.read(folder).message, "what an earlier attempt printed is not this one's"
     (folder / "stop").touch()
     assert queue.read(folder).state == "stopped"
 

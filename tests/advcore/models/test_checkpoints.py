@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -255,6 +256,36 @@ def test_a_new_checkpoint_gets_a_free_place(own_checkpoints: Path) -> None:
     assert checkpoints.free_path("digits/a-fgsm-1e-05").name == "a-fgsm-1e-05.safetensors"
 
 
+def test_two_that_are_added_at_once_get_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second looks for a free name while the first is being written."""
+    made, save = [], checkpoints.save
+    model = fresh("digits_cnn", (1, 8, 8))
+    facts = {"shape": (1, 8, 8), "class_names": DIGIT_NAMES, "metrics": {}, "provenance": {}}
+
+    def add() -> None:
+        made.append(checkpoints.add("digits/mine", model, Recipe(dataset="digits", architecture="digits_cnn"), **facts).id)
+
+    second = threading.Thread(target=add)
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        if not second.ident:
+            second.start()
+            second.join(0.3)  # it must wait for the name
+        save(*arguments, **options)
+
+    monkeypatch.setattr(checkpoints, "save", slow)
+    add()
+    second.join()
+    assert sorted(made) == ["digits/mine", "digits/mine-2"]
+
+
+def test_a_name_too_long_for_its_number_is_refused() -> None:
+    longest = f"digits/{'a' * 96}"
+    save_checkpoint(checkpoints.own_root(), name=longest)
+    with pytest.raises(CheckpointError, match="cannot name a checkpoint"):
+        checkpoints.free_path(longest)
+
+
 def test_an_id_that_cannot_name_a_file_is_refused() -> None:
     for name in ("", "digits", "../a/b", "digits/../b", "/digits/a", "digits/a/b", "digits/.a", "a b/c", "<b>/c", "a/b\n"):
         with pytest.raises(CheckpointError, match="cannot name a checkpoint"):
@@ -459,7 +490,7 @@ def test_weights_that_do_not_fit_their_recipe(tensors: dict[str, torch.Tensor], 
     assert words in sentence(error)
 
 
-@pytest.mark.parametrize("changes", [{"shape": [3, 8, 8]}, {"shape": [1, 1024, 1024]}, {"class_names": ["x"] * 10_000}])
+@pytest.mark.parametrize("changes", [{"shape": [3, 8, 8]}, {"shape": [1, 224, 224]}, {"class_names": ["x"] * 10_000}])
 def test_weights_that_do_not_fit_their_header(changes: dict[str, Any], own_checkpoints: Path) -> None:
     write(own_checkpoints / "digits" / "a.safetensors", **changes)
     checkpoint = checkpoints.find("digits/a")
@@ -469,8 +500,8 @@ def test_weights_that_do_not_fit_their_header(changes: dict[str, Any], own_check
 
 
 def test_a_model_of_absurd_size_takes_no_memory(own_checkpoints: Path) -> None:
-    recipe = Recipe(dataset="digits", architecture="lee_cnn")  # its first dense layer would have 8.5 thousand million weights
-    write(own_checkpoints / "digits" / "a.safetensors", recipe=recipe.to_dict(), shape=[3, 1024, 1024])
+    recipe = Recipe(dataset="digits", architecture="lee_cnn")  # its first dense layer would have 411 million weights
+    write(own_checkpoints / "digits" / "a.safetensors", recipe=recipe.to_dict(), shape=[3, 224, 224])
     with pytest.raises(CheckpointError, match="does not fit its own recipe"):
         checkpoints.find("digits/a").model()
 

@@ -155,20 +155,22 @@ def ended(work: Iterator[replication.Measuring]) -> nn.Module:
             return end.value
 
 
-def test_what_a_seed_learns_and_starts_from_has_that_seed(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_seed_learns_and_starts_from_has_that_seed(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     short = {"dataset": "digits", "architecture": "digits_cnn", "epochs": 1, "images": 200, "held_out": 0}
     teacher, student = Recipe(**short, defense="temperature"), "digits/digits_cnn-distill"
     taught = Recipe(**short, defense="distill", teacher=teacher.checkpoint_id, warm_start=teacher.checkpoint_id)
     recipes = {item.checkpoint_id: item for item in (teacher, taught)}
     monkeypatch.setattr(replication, "recipe", lambda model, seed: dataclasses.replace(recipes[model], seed=seed))
     trained: dict[tuple[str, int], nn.Module] = {}
-    found = ended(replication._model(student, 3, False, trained, 0.0))
+    found = ended(replication._model(student, 3, False, trained, tmp_path, 0.0))
     assert set(trained) == {(teacher.checkpoint_id, 3), (student, 3)}
     assert found is trained[student, 3]
-    assert ended(replication._model(student, 3, False, trained, 0.0)) is found
+    assert ended(replication._model(student, 3, False, trained, tmp_path, 0.0)) is found
     # A measurement that was stopped finds what was trained: no step is taken again.
     monkeypatch.setattr(loop.Trainer, "advance", lambda self: pytest.fail("trained again"))
-    resumed = ended(replication._model(student, 3, False, {}, 0.0))
+    resumed = ended(replication._model(student, 3, False, {}, tmp_path, 0.0))
     assert all(torch.equal(value, found.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
@@ -196,7 +198,11 @@ def test_the_leak_trains_on_the_attacked_test_images(own_checkpoints: Path, monk
         yield loop.Progress(1, 1, 1, 0.0, 1.0, 1.0, 0.0, model=checkpoints.find(str(of.warm_start)).model())
 
     monkeypatch.setattr(loop, "train", train)
+    mine, others = (checkpoints.runs_root() / "papers" / key / "state" for key in ("P4", "Q1"))
+    for folder in (mine, others):
+        folder.mkdir(parents=True)
     found = measured(STUDIES["P4"])
+    assert (mine.exists(), others.exists()) == (False, True), "only the states of its own trainings are no longer needed"
     (images,) = given
     clean, test = data.load("mnist", "train"), data.load("mnist", "test")
     assert torch.equal(images.images[:40], clean.images)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -326,11 +325,3 @@ def test_a_written_crop_of_odd_proportions_is_left_aside_before_memory_is_taken(
     note = {"framing": Framing((2000, 2000), box).to_dict(), "dataset": "fashion-mnist"}
     photo = Photo("p", "PNG", torch.zeros(1, 2000, 2000, dtype=torch.uint8), note=note)
     assert frame(photo, shape, "fashion-mnist").box == (0, 0, 2000, 2000)
-
-
-def test_without_scipy_a_digit_is_not_searched_and_the_error_says_why(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    photo = decode(png_of(picture_of(3, Hand(photo=0.6))))
-    with pytest.raises(PhotoError, match="scipy"):
-        frame(photo, GREY, "mnist")
-    assert frame(photo, GREY, "mnist", plain=True).ink is None

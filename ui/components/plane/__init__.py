@@ -82,7 +82,7 @@ def _side(side: Side) -> dict[str, Any]:
         "side": side.found.side,
         "classes": packed(side.found.classes.to(torch.int16)),
         "confidence": packed(to_bytes(side.found.confidence)),
-        "box": side.plane.box().round(6).tolist(),
+        "box": side.plane.box.round(6).tolist(),
         "path": [[round(value, 5) for value in place] for place in side.plane.path(side.seen).tolist()],
         "answers": answers.tolist(),
         "shares": [round(share, 5) for share in shares.tolist()],
