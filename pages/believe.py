@@ -193,14 +193,14 @@ def published() -> None:
             )
     st.markdown(f"## Published CIFAR-10 models{' and ours' if ours else ''}")
     theirs = [
-        charts.Model(each.title, each.architecture, each.clean, each.autoattack, label=each.title if each.name in NAMED else "")
+        charts.Model(each.title, each.network, each.clean, each.autoattack, label=each.title if each.name in NAMED else "")
         for each in robustbench.CIFAR10
     ]
     charts.show(charts.models_chart(theirs, ours), key="published models")
     which = " and ".join(f"{count:,}" for count in sorted(counts))
     mine = (
-        f" Ours: under AutoAttack the first {which} test images of a JPEG copy of CIFAR-10. JPEG changes accuracies a little: "
-        "ignore differences of less than a point between the two groups."
+        f" Ours: under AutoAttack the first {which} test images of a JPEG copy of CIFAR-10, so the two groups do not compare "
+        "exactly."
     )
     theirs_on = f"{robustbench.SOURCE}: all {robustbench.IMAGES:,} original test images."
     st.caption(f"CIFAR-10, AutoAttack (L∞, ε = 8/255). {theirs_on}{mine if ours else ''}")

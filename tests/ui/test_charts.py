@@ -119,7 +119,7 @@ def test_published_and_ours_stand_on_one_line_joined_by_a_bar() -> None:
 
 
 def test_published_models_and_ours_are_drawn_at_their_accuracies() -> None:
-    theirs = [charts.Model(each.title, each.architecture, each.clean, each.autoattack) for each in robustbench.CIFAR10]
+    theirs = [charts.Model(each.title, each.network, each.clean, each.autoattack) for each in robustbench.CIFAR10]
     published, ours = charts.models_chart(theirs, [charts.Model("<b>x</b>", "y", 72.7, 41.0, "#009E73")]).data
     madry = robustbench.CIFAR10[1]
     assert (madry.title, madry.clean, madry.autoattack) == ("Madry et al. 2018", 87.14, 44.04)
