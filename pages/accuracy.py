@@ -27,7 +27,7 @@ from ui.frame import choose, chosen, chosen_number, chosen_several, heading, her
 from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
 from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import curve_command
-from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours
+from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours, percent
 
 plain = "{:.6g}".format
 NORMS: tuple[Norm, ...] = ("linf", "l2")
@@ -215,7 +215,7 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
             st.rerun()
         seen = []
         for trace, part in measured_traces(traces, request.count):
-            label = f"{trace.label}, n = {len(part):,}" if trace.label else ""
+            label = f"{trace.label}, n = {len(part):,}: {percent(part.curve.accuracy[-1])}" if trace.label else ""
             seen.append((replace(trace, label=label), part.curve))
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
@@ -306,6 +306,8 @@ def download(request: Request, traces: dict[measured.Curve, charts.Trace]) -> No
         [row | {share: 100 * row[share] for share in ("accuracy", "low", "high")} for row in rows],
         hide_index=True,
         column_config={
+            "norm": None,
+            "reading": None,
             "epsilon": st.column_config.NumberColumn("ε", format="%.4f"),
             "correct": st.column_config.NumberColumn("right"),
             "accuracy": st.column_config.NumberColumn("accuracy, %", format="%.1f"),

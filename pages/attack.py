@@ -77,6 +77,10 @@ def page() -> None:
             icon=":material/my_location:",
         )
     masked_notes(models, attack_name)
+    track = sides[0].attack.epsilons
+    if (near := min(track, key=lambda value: abs(value - scene.epsilon))) and abs(near - scene.epsilon) > 1e-4:
+        said = f"{attacks.title(scene.attack)} is computed at every {epsilon_text(track[1])}: {epsilon_text(near)} is shown."
+        st.caption(f":material/info: {said}")
     left = scrubber(
         sides,
         images.class_names,
@@ -92,6 +96,8 @@ def page() -> None:
     shown = attacks.SignNoise() if left.noise else scene.attack
     within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
     share.shows(described(scene, shown) + within, partial(sides_drawn, sides, images.class_names, left))
+    if frame.presented():
+        st.caption(described(scene, shown, markdown_safe) + within)
     frame.enough()
     link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
     pick_image(scene)
@@ -161,9 +167,11 @@ def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
         if masking(model):
             at = claimed_epsilon(model)
             rows = figures.under(model.metrics, "FGSM", at), figures.strongest(model.metrics, at)
-            found = ", ".join(f"{percent(row['accuracy'])} under {markdown_safe(row['attack'])}" for row in rows if row)
-            try_it = " See it with PGD-20." if attack_name == "fgsm" else ""
-            said = f":material/science: **Model {letter} is masked**: at ε = {at:.3g} its accuracy is {found}.{try_it}"
+            shares = ((percent(row["accuracy"]), f"{row['images']:,}", markdown_safe(row["attack"])) for row in rows if row)
+            found = ", ".join(f"{share} of {count} images under {attack}" for share, count, attack in shares)
+            seen = rows[1] and rows[1]["attack"].startswith("PGD") and at <= data.dataset(model.dataset).epsilon_max
+            try_it = " See it with PGD-20." if attack_name == "fgsm" and seen else ""
+            said = f":material/science: **Model {letter} is masked**: at ε = {at:.3g} it holds {found}.{try_it}"
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(said, width="stretch")
                 link("The ten checks", "believe", icon=":material/verified:", dataset=model.dataset, model=model.id)

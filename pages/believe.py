@@ -31,6 +31,13 @@ LIGHTS = {
     "says nothing": ("–", "says nothing", "#9aa3ab"),
     "not run": ("·", "not run", "#9aa3ab"),
 }
+SIGNS = {
+    "Believable": ("✓", DEFENDED),
+    "Doubtful": ("?", OTHERS[0]),
+    "Not defended": ("–", "#9aa3ab"),
+    "Masked": ("✗", FOOLED),
+}
+"""The sign and the colour of each conclusion."""
 _CSS = """<style>
 .checks { list-style: none; margin: 0 !important; padding: 0 !important; display: grid; gap: .5rem; }
 .checks li { display: grid; grid-template-columns: 1.3rem 9.4rem 1fr; gap: .2rem .7rem; align-items: baseline;
@@ -147,10 +154,10 @@ def show(found: Diagnosis, *, complete: bool = True) -> None:
     for number, check in enumerate(found.checks, 1):
         numbers.setdefault(check.light, []).append(str(number))
     if complete:
-        word, colour = ("✓ Believable", DEFENDED) if found.believable else ("✗ Masked", FOOLED)
+        sign, colour = SIGNS[found.conclusion]
         rest = found.verdict.split(":", 1)[-1].strip()
         st.html(
-            f'{_CSS}<div class="verdict-line" style="--light: {colour}"><strong>{word}</strong>'
+            f'{_CSS}<div class="verdict-line" style="--light: {colour}"><strong>{sign} {found.conclusion}</strong>'
             f"{escape(rest[:1].upper() + rest[1:])}</div>"
         )
     low, high = found.interval

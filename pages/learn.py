@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from ui import frame, share
-from ui.frame import chosen, heading, remember, remembered
+from ui.frame import asked_for, chosen, heading, remember, remembered
 from ui.lessons.activities import ACTIVITIES
 from ui.lessons.lesson import Found, Lesson
 from ui.lessons.reading import SECTIONS, lessons
@@ -41,7 +41,7 @@ def page() -> None:
     by_id = {lesson.id: lesson for lesson in found}
     picked = st.session_state[chosen("lesson", [ALL, *by_id], ALL)]
     if remembered().get("lesson", ALL) != picked:
-        remember(training=None)  # that of the lesson before
+        remember(training=None, epsilon=None)  # those of the lesson before
     if picked == ALL:
         overview(found)
     else:
@@ -72,7 +72,9 @@ def one_lesson(lesson: Lesson, found: Sequence[Lesson]) -> None:
     """The step of the lesson that is shown, with the buttons to the steps before and after it."""
     step = st.session_state[chosen("step", STEPS, PREDICT, key=_step_key(lesson))]
     remember(lesson=lesson.id)
-    remember(lesson.id, step=step)
+    if _given(lesson) == [None] and (asked := asked_for("answer")) in map(str, range(len(lesson.answers))):
+        _given(lesson)[0] = int(asked)  # a reload keeps the prediction
+    remember(lesson.id, step=step, answer=_given(lesson)[-1])
     heading(markdown_safe(lesson.title))
     share.shows(f"{lesson.title} · {lesson.goal}")
     st.caption(f":material/flag: {markdown_safe(lesson.goal)}")

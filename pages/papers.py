@@ -75,7 +75,7 @@ def study(of: Study) -> None:
     reading = of.readings[0]
     if len(of.readings) > 1:
         words = {place: markdown_safe(each.words) for place, each in enumerate(of.readings)}
-        place = choose(st.pills, "Read its ε as", "read", words, key=f"read:{of.key}", required=True)
+        place = choose(st.pills, "Read it as", "read", words, key=f"read:{of.key}", required=True)
         reading = of.readings[place]
         remember(read=place or None)
     if found:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,7 +17,7 @@ from advcore.recipe import Recipe
 from advcore.training import estimate, presets
 from ui import frame, load, share, visitor
 from ui.actions import attempt
-from ui.frame import choose, chosen, drop_controls, heading, remember
+from ui.frame import asked_for, choose, chosen, drop_controls, heading, remember
 from ui.glossary import tell
 from ui.pickers import offer_missing
 from ui.training import job as job_views
@@ -161,9 +163,10 @@ def new_training(*, busy: bool) -> None:
     if not frame.presented():
         cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
-    if st.session_state.get("filled for") != (info.name, architecture, picked):
+    changes = asked_for("recipe")
+    if changes or st.session_state.get("filled for") != (info.name, architecture, picked):
         st.session_state["filled for"] = (info.name, architecture, picked)
-        fill(preset)
+        fill(asked_recipe(preset, changes or "{}"))
     elif not drawn_before():
         fill(st.session_state.get("form", preset))
     summary = st.container(border=True)
@@ -189,10 +192,27 @@ def new_training(*, busy: bool) -> None:
         if not visitor.rules().everything:
             st.caption(f":material/public: {limits.in_a_line()}")
     st.session_state["form"] = recipe
+    changed = {name: value for name, value in every_field(recipe).items() if value != every_field(preset)[name]}
+    changed.pop("warm_start", None)  # that is `start`
+    remember(recipe=json.dumps(changed, separators=(",", ":")) if changed else None)
     share.shows(f"Train it: {job_views.name(recipe)}")
     if not frame.presented():
         job_views.recipe_details(recipe)
     say_how_long(recipe, timing, busy=busy)
+
+
+def every_field(recipe: Recipe) -> dict[str, Any]:
+    """All fields as JSON has them."""
+    return asdict(recipe) | {"augment": list(recipe.augment)}
+
+
+def asked_recipe(preset: Recipe, changes: str) -> Recipe:
+    """The preset with the changes that the address names as JSON, or without them where they make no recipe."""
+    try:
+        fixed = {"dataset": preset.dataset, "architecture": preset.architecture}
+        return Recipe.from_dict(every_field(preset) | json.loads(changes) | fixed)
+    except (AdvcoreError, TypeError, ValueError, RecursionError):
+        return preset
 
 
 def offer(recipe: Recipe) -> DeltaGenerator:

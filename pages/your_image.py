@@ -131,7 +131,9 @@ def say_before(answers: Sequence[session.Answered], truth: str | None) -> None:
     for answered, letter in zip(answers, "AB", strict=False):
         share, name = answered.own
         unsure = "is unsure: " if share < UNSURE else "says "
-        said.append(f"{letter} {unsure}**{markdown_safe(name)}** ({percent(share)})")
+        said.append(
+            f"{letter} {unsure}**{markdown_safe(name)}** ({percent(min(share, 1 - 1e-9))})"
+        )  # a softmax never reaches 1, except by rounding
     know = " The picture shows none of their classes, so no answer is right." if truth == NONE else ""
     st.markdown(f"Before any attack, {' and '.join(said)}.{know}")
 

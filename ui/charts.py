@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -162,8 +163,10 @@ def accuracy_chart(
     return figure
 
 
-_APART = 9.0
-"""The distance of two labels of two lines of text, in percent of an axis of 104 %."""
+_LINE = 4.5
+"""The height of a line of a label, in percent of an axis of 104 %."""
+_WIDEST = 24
+"""The letters of a label's longest line: a longer one is broken, for the margin has no room for it."""
 
 
 def _label_ends(figure: go.Figure, ends: Sequence[tuple[Trace, float]]) -> None:
@@ -171,14 +174,18 @@ def _label_ends(figure: go.Figure, ends: Sequence[tuple[Trace, float]]) -> None:
     told = sorted((end for end in ends if end[0].label), key=lambda end: end[1])
     if not told:
         return
-    heights: list[float] = []
-    for _, end in told:
-        heights.append(max(end, heights[-1] + _APART) if heights else max(end, 3.0))
+    labels = [
+        [part for line in each.label.split("<br>") for part in wrap(line, _WIDEST, break_long_words=False)] for each, _ in told
+    ]
+    apart = [_LINE * (len(one) + len(other)) / 2 for one, other in itertools.pairwise(labels)]
+    heights = [max(told[0][1], 3.0)]
+    for (_, end), gap in zip(told[1:], apart, strict=True):
+        heights.append(max(end, heights[-1] + gap))
     over = 98.0
     for place in reversed(range(len(heights))):
         heights[place] = min(heights[place], over)
-        over = heights[place] - _APART
-    for (line, _), height in zip(told, heights, strict=True):
+        over = heights[place] - (apart[place - 1] if place else 0.0)
+    for (line, _), label, height in zip(told, labels, heights, strict=True):
         mark = {"solid": "━", "dash": "╍", "dot": "┅"}.get(line.dash, "┅")
         figure.add_annotation(
             x=1,
@@ -189,9 +196,9 @@ def _label_ends(figure: go.Figure, ends: Sequence[tuple[Trace, float]]) -> None:
             align="left",
             showarrow=False,
             font={"size": 11},
-            text=f'<span style="color:{line.colour}"><b>{mark}</b></span> {line.label}',
+            text=f'<span style="color:{line.colour}"><b>{mark}</b></span> {"<br>".join(label)}',
         )
-    widest = max(len(part) for line, _ in told for part in line.label.split("<br>"))
+    widest = max(len(part) for label in labels for part in label)
     figure.update_layout(margin={"r": min(180, round(24 + 6.1 * widest))})
 
 

@@ -287,7 +287,8 @@ def number(name: str, low: float, high: float, default: float, *, scope: str) ->
     value = _number(asked)
     if asked is not None and (value is None or not low <= value <= high):
         _refuse(name, asked, f"{found:.6g}")
-    return found
+    # The address holds six digits: the default must come back as the number it was, or nothing measured at it is found again.
+    return default if f"{found:.6g}" == f"{default:.6g}" else found
 
 
 def chosen_number(name: str, low: float, high: float, default: float, *, scope: str, key: str) -> str:

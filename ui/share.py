@@ -19,7 +19,7 @@ ALONE = (
     "open it under this machine's name or IP address."
 )
 _CSS = """<style>
-.qr img { display: block; width: min(20rem, 80vw); image-rendering: pixelated; border-radius: .5rem; }
+.qr img { display: block; width: min(15rem, 80vw); image-rendering: pixelated; border-radius: .5rem; }
 .qr { max-width: 24rem; font-size: .9rem; } .qr a { overflow-wrap: anywhere; color: inherit; }
 </style>"""
 _SHOWN = "shown on this page"
@@ -54,8 +54,7 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
                 st.rerun()
             if problem := st.session_state.pop("deck problem", None):
                 st.error(problem)
-            if deck := held():
-                link(f"Presentation: {len(deck)}", "present", icon=":material/slideshow:")
+            link(f"Presentation: {len(held())}", "present", icon=":material/slideshow:")
 
 
 def _add(screen: Screen) -> None:
@@ -88,9 +87,9 @@ def reach(address: str) -> str:
 
 
 def show_code(address: str) -> None:
-    """The address as a QR code, and below it as text."""
+    """The address as a QR code, below it as text, and above it what must be known of it."""
     safe = escape(address, quote=True)
     alt = "QR code of the address below"
     source = f"data:image/png;base64,{base64.b64encode(code(address)).decode()}"
     alone = f"<p>{said}</p>" if (said := reach(address)) else ""
-    st.html(f'{_CSS}<div class="qr"><img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a>{alone}</div>')
+    st.html(f'{_CSS}<div class="qr">{alone}<img src="{source}" alt="{alt}"><a href="{safe}">{safe}</a></div>')

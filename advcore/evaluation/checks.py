@@ -283,10 +283,10 @@ def _noise(run: Run) -> Measuring:
 
 def _judge_noise(check: Check) -> Judgement:
     noise, attack = check.counts["noise"], check.counts["attack"]
-    told = (
-        f"At least one of {USUAL.draws:,} random draws fools {noise:,} of {check.images:,} images, "
-        f"the gradient attacks {attack:,}"
-    )
+    if check.left == 0:
+        return NOTHING_LEFT
+    among = f"{check.images:,} images" if check.left is None else f"the {attack + check.left:,} images that it gets right"
+    told = f"At least one of {USUAL.draws:,} random draws fools {noise:,} of {among}, the gradient attacks {attack:,}"
     if noise > max(attack, 0.02 * check.images):
         return "fails", f"{told}: noise is the better attack, so the gradients are of no use."
     if noise > attack / 2:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,14 @@ from advcore.attacks import Norm, check_epsilon
 from advcore.data import LabeledImages
 from advcore.device import Precision
 from advcore.errors import AdvcoreError
-from advcore.evaluation.checks import CHECKS, USUAL, Check, Counts, Effort, Run
+from advcore.evaluation.checks import CHECKS, USUAL, Check, Counts, Effort, Light, Run
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.interval import wilson_interval
 from advcore.evaluation.masking import masking_of
 from advcore.models.checkpoints import Checkpoint
 from advcore.models.headers import rows_in
 
+Conclusion = Literal["Believable", "Doubtful", "Not defended", "Masked"]
 UPPER_BOUND = (
     "Attacks give upper bounds only: an image that they do not fool may be fooled by another attack. "
     "A certified radius gives a lower bound."
@@ -109,10 +110,14 @@ class Diagnosis:
         """Wilson's 95 % interval of the accuracy."""
         return wilson_interval(self.robust, self.images)
 
+    def numbers(self, light: Light) -> tuple[int, ...]:
+        """The numbers (from 1) of the checks with this light."""
+        return tuple(number for number, check in enumerate(self.checks, 1) if check.light == light)
+
     @property
     def failed(self) -> tuple[int, ...]:
         """The numbers (from 1) of the checks that fail."""
-        return tuple(number for number, check in enumerate(self.checks, 1) if check.light == "fails")
+        return self.numbers("fails")
 
     @property
     def believable(self) -> bool:
@@ -120,17 +125,25 @@ class Diagnosis:
         return not self.failed
 
     @property
+    def conclusion(self) -> Conclusion:
+        """The conclusion in a word or two."""
+        if self.failed:
+            return "Masked"
+        if not self.defended:
+            return "Not defended"
+        return "Doubtful" if self.numbers("doubtful") else "Believable"
+
+    @property
     def verdict(self) -> str:
         """The conclusion in one sentence, with the image count and the interval."""
         low, high = (100 * end for end in self.interval)
         most = f"at most {100 * self.accuracy:.1f} % ({self.images:,} images, 95 % interval {low:.1f} to {high:.1f} %)"
-        if self.believable:
-            unrun = [str(number) for number, check in enumerate(self.checks, 1) if check.light == "not run"]
-            without = f"; not run: {', '.join(unrun)}" if unrun else ""
-            return f"Believable: robust accuracy {most}, and nothing tried here brings it lower{without}."
-        numbers = [str(number) for number in self.failed]
-        which = f"checks {', '.join(numbers[:-1])} and {numbers[-1]} fail" if numbers[1:] else f"check {numbers[0]} fails"
-        return f"Masked: robust accuracy {most}, because {which}."
+        if self.failed:
+            return f"Masked: robust accuracy {most}, because {_named(self.failed, 'fails', 'fail')}."
+        doubtful, unrun = self.numbers("doubtful"), self.numbers("not run")
+        why = f"; {_named(doubtful, 'is doubtful', 'are doubtful')}" if doubtful else ", and nothing tried here brings it lower"
+        without = f"; not run: {', '.join(map(str, unrun))}" if unrun else ""
+        return f"{self.conclusion}: robust accuracy {most}{why}{without}."
 
     def __add__(self, other: Diagnosis) -> Diagnosis:
         if replace(self, images=0, robust=0, counts={}) != replace(other, images=0, robust=0, counts={}):
@@ -162,6 +175,12 @@ class Diagnosis:
             return cls(epsilon, norm, images, classes, bool(values["defended"]), _count(values["robust"], images), counts)
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise AdvcoreError(f"A recorded diagnosis cannot be read ({str(error)[:80]}); run it again.") from error
+
+
+def _named(numbers: Sequence[int], one: str, several: str) -> str:
+    """The checks of these numbers as the subject of a sentence, with its verb."""
+    *first, last = map(str, numbers)
+    return f"checks {', '.join(first)} and {last} {several}" if first else f"check {last} {one}"
 
 
 def _count(value: object, images: int) -> int:

@@ -117,3 +117,10 @@ def test_every_image_is_a_row_with_its_smallest_epsilon() -> None:
     for row, smallest in zip(rows, seen.smallest_epsilon().tolist(), strict=True):
         assert row["smallest_epsilon"] == ("" if smallest == float("inf") else smallest)
         assert (row["answer at 0.1"] == row["class"]) or row["smallest_epsilon"] in (0.0, 0.1)
+
+
+def test_the_default_comes_back_from_an_address_as_the_number_it_was() -> None:
+    """The address has six digits of 32/255: with those, everything measured would be another curve."""
+    info = data.dataset("cifar10")
+    page = open_page("accuracy", dataset="cifar10", end=f"{info.epsilon_max:.6g}")
+    assert page.number_input(key="end:cifar10:linf").value == info.epsilon_max

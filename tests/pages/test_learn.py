@@ -49,6 +49,14 @@ def test_a_lesson_is_predicted_tried_and_explained() -> None:
     assert "Go on" in labels(page)
 
 
+def test_a_reload_keeps_the_prediction() -> None:
+    page = open_page("learn", lesson="2-gradient")
+    page.radio[0].set_value(2).run()
+    assert page.query_params["answer"] == "2"
+    assert open_page("learn", lesson="2-gradient", answer="2").radio[0].value == 2
+    assert open_page("learn", lesson="2-gradient", answer="7").radio[0].value is None
+
+
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_every_step_of_every_lesson_opens(lesson: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "IMAGES", 10)

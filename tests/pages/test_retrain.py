@@ -52,6 +52,17 @@ def test_a_preset_fills_the_recipe_in(page: AppTest) -> None:
     assert any("40 epochs of all images" in text.value for text in page.markdown)
 
 
+def test_what_was_changed_of_a_preset_is_in_the_address(page: AppTest) -> None:
+    assert "recipe" not in page.query_params
+    page.number_input(key="recipe epochs").set_value(3).run()
+    changed = page.query_params["recipe"]
+    again = open_page("retrain", dataset="digits", recipe=changed)
+    assert again.number_input(key="recipe epochs").value == 3
+    assert again.session_state["form"] == page.session_state["form"]
+    for bad in ("{", "3", '{"epochs":-1}', '{"dataset":"mnist","nothing":1}'):
+        assert open_page("retrain", dataset="digits", recipe=bad).number_input(key="recipe epochs").value == 15
+
+
 @pytest.mark.parametrize("defense", list(DEFENSES))
 def test_every_defense_can_be_chosen(defense: str, page: AppTest) -> None:
     page.session_state["recipe defense"] = defense

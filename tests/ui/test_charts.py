@@ -42,13 +42,20 @@ def test_the_share_of_fooled_images_grows_with_epsilon() -> None:
 
 
 def test_lines_are_named_at_their_ends_apart_from_each_other() -> None:
-    curves = [(charts.Trace(f"{number}", "#0072B2", label=f"line {number}"), CURVE) for number in range(5)]
+    curves = [(charts.Trace(f"{number}", "#0072B2", label=f"line {number}<br>FGSM"), CURVE) for number in range(5)]
     drawn = charts.accuracy_chart(curves)
     heights = sorted(note.y for note in drawn.layout.annotations)
     assert len(heights) == 5
     assert all(high - low >= 8.9 for low, high in itertools.pairwise(heights))
     assert 0 <= heights[0] <= heights[-1] <= 100
     assert not any(line.showlegend for line in drawn.data)
+
+
+def test_a_long_name_is_broken_and_takes_the_room_of_its_lines() -> None:
+    long = charts.Trace("long", "#0072B2", label="FGSM-trained from a random start, ε 0.0314<br>PGD-20")
+    notes = charts.accuracy_chart([(long, CURVE), (long, CURVE)]).layout.annotations
+    assert all(max(len(line) for line in note.text.split("</span> ")[1].split("<br>")) <= 24 for note in notes)
+    assert abs(notes[0].y - notes[1].y) >= 13.4, "three lines"
 
 
 def test_classes_and_confusion_count_at_one_epsilon() -> None:

@@ -164,7 +164,7 @@ def _training(study: Study) -> None:
     )
     for column, (model, history) in zip(st.columns(len(watched)), watched.items(), strict=True):
         rows = [{"step": seen["step"], "steps": history[-1]["step"], "evaluation": seen} for seen in history]
-        column.markdown(f"**{titled(model)}**")
+        column.markdown(f"**{data.dataset(model.split('/')[0]).title}**, {titled(model)}")
         with column:
             charts.show(charts.watched_chart(rows, colour(model)), key=f"watched {model}")
 
@@ -180,7 +180,7 @@ def _map(study: Study, reading: Reading) -> None:
         for column, start in zip(st.columns(len(grid.STARTS)), grid.STARTS.values(), strict=True):
             cells = [row for row in rows if (row["dataset"], row["start"]) == (dataset, start)]
             if cells:
-                column.markdown(f"**{data.dataset(dataset).title}**, adversarial training {start}")
+                column.markdown(f"**{data.dataset(dataset).title}**, {reading.words}, adversarial training {start}")
                 with column:
                     charts.show(charts.map_chart(cells), key=f"map {study.key} {dataset} {start}")
     st.caption(
@@ -207,4 +207,4 @@ def _models(study: Study, record: Record) -> None:
             bars.append(charts.Bars(MEASURES[kind], tint, values, errors))
     if bars:
         charts.show(charts.bars_chart(places, bars), key=f"models {study.key}")
-        st.caption("Error bars: 95 % intervals over test images and seeds.")
+        st.caption("Error bars: 95 % intervals over test images, and over seeds where several were trained.")

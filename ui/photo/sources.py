@@ -16,7 +16,7 @@ from advcore.photos.subjects import SUBJECTS, guess
 from ui.components.camera import camera, sent_by
 from ui.components.drawing_pad import drawing_pad
 from ui.components.gallery import gallery
-from ui.frame import chosen, remember
+from ui.frame import asked_for, chosen, remember
 from ui.photo import session
 from ui.photo.models import kind_of, turn_to
 from ui.words import markdown_safe
@@ -188,6 +188,11 @@ def _from_own(ids: tuple[str, ...], source: str, noun: str) -> Given | None:
     _say_problems()
     ids = tuple(photo_id for photo_id in ids if photo_id in uploads.photos)
     if not ids:
+        if asked_for("picture"):
+            st.info(
+                "The picture of this address was kept only until its page was closed. Choose it again.", icon=":material/image:"
+            )
+        remember(picture=None)
         return None
     picked = st.session_state[chosen("picture", ids, ids[-1], key=_PICKED[source])]
     remember(source, picture=picked)

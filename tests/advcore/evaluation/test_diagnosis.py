@@ -256,7 +256,12 @@ def found(**changes: Any) -> Diagnosis:
 def test_the_verdict_names_the_bound_its_interval_and_what_failed() -> None:
     assert found().interval == wilson_interval(48, 100)
     assert found().believable
+    assert found().conclusion == "Believable"
     assert "48.0 %" in found().verdict
+    unsure = found(counts={"gradients": {"dead": 2}})
+    assert (unsure.conclusion, unsure.numbers("doubtful")) == ("Doubtful", (9,))
+    assert "check 9 is doubtful" in unsure.verdict
+    assert found(defended=False).conclusion == "Not defended"
     bad = found(counts={"single_step": {"single_step": 90, "iterative": 50}, "gradients": {"dead": 50}})
     assert (bad.believable, bad.failed) == (False, (1, 9))
     assert "checks 1 and 9 fail" in bad.verdict

@@ -374,7 +374,8 @@ class Card {
     const first = this.wrong.indexOf(true);
     const [lost, kept] = this.model.judged ? ["fooled", "holds"] : ["changes", "unchanged"];
     if (first === 0) return "wrong even without an attack";
-    if (first > 0) return `first ${lost} at ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})`;
+    const apart = epsilons.length > 21 ? "" : `, in steps of ${levels(epsilons[1])}`; // an attack that runs again at every ε
+    if (first > 0) return `first ${lost} at ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})${apart}`;
     return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the largest one here`;
   }
 
