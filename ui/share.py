@@ -54,7 +54,8 @@ def offer(address: str | None, page: str, state: Mapping[str, str]) -> None:
                 st.rerun()
             if problem := st.session_state.pop("deck problem", None):
                 st.error(problem)
-            link(f"Presentation: {len(held())}", "present", icon=":material/slideshow:")
+            count = len(held())
+            link(f"Presentation: {count}" if count else "Presentation", "present", icon=":material/slideshow:")
 
 
 def _add(screen: Screen) -> None:
