@@ -15,7 +15,7 @@ from ui import charts, diagnoses, frame, load, share
 from ui.actions import attempt, failed
 from ui.frame import choose, chosen_number, heading, remember
 from ui.glossary import tell
-from ui.pickers import about_images, dataset_picker, images_and_models
+from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
 from ui.tiles import Tile, tiles
 from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
 from ui.worker import worker
@@ -85,8 +85,9 @@ def page() -> None:
 
 
 def pick_model(info: data.Dataset, known: dict[str, Checkpoint]) -> Checkpoint:
-    """The model to check: at first a defended one, if possible one that was checked when it was made."""
-    first = min(known.values(), key=lambda item: ("diagnosis" not in item.metrics, not item.defended)).id
+    """The model to check: at first one that was checked when it was made, if possible the defended one of the pair."""
+    _, usual = default_pair(known)
+    first = min(known.values(), key=lambda item: ("diagnosis" not in item.metrics, item.id != usual, not item.defended)).id
     titles = {name: item.title for name, item in known.items()}
     return known[choose(st.selectbox, "Model", "model", titles, first, key=f"model:{info.name}")]
 
