@@ -105,13 +105,16 @@ def question(of: Study) -> None:
     """An open question: its answers, its models under each attack, and the details."""
     found = recorded(of)
     told = [answered(answer) for answer in verdicts.answers(of, found)]
-    told += [markdown_safe(words) for words in verdicts.summary(of, found)]
+    findings = of.findings(found) if found else []
+    told += [markdown_safe(words) for words in findings]
     st.markdown("\n".join(f"- {words}" for words in told))
     for name in of.charts if found else ():
         drawings.study_chart(name, of, found, of.readings[0])
     frame.enough()
     with st.container(gap="xsmall"):
         with st.expander("The answers, case by case", icon=":material/fact_check:"):
+            rest = [markdown_safe(words) for words in verdicts.summary(of, found) if words not in findings]
+            st.markdown("\n".join(f"- {words}" for words in rest))
             cases(of, found)
         with st.expander("Every figure", icon=":material/table:"):
             table(of, found)
