@@ -72,7 +72,7 @@ class Request:
     def traces(self) -> dict[measured.Curve, charts.Trace]:
         """The curves to measure, and how each is drawn: its full name, and a short one for the end of its line."""
         colours, networks = model_colours(self.models), {ARCHITECTURES[model.architecture].title for model in self.models}
-        labelled = len(self.models) * len(self.attacks) <= MOST_LABELS
+        labelled = len(self.models) * len(self.attacks) <= MOST_LABELS and not frame.phone()
         traces = {}
         for model, spec in itertools.product(self.models, self.attacks):
             attack = spec.kind(norm=self.norm)
@@ -80,7 +80,8 @@ class Request:
             short = escape(model.title.replace(f"{next(iter(networks))}, ", "") if len(networks) == 1 else model.title)
             curve = measured.curve(model.id, attack, self.epsilons, reading=self.reading)
             label = f"{short}<br>{title}" if labelled else ""
-            traces[curve] = charts.Trace(f"{model.title}, {title}", colours[model.id], spec.dash, label)
+            name = f"{short if frame.phone() else model.title}, {title}"
+            traces[curve] = charts.Trace(name, colours[model.id], spec.dash, label)
         return traces
 
     @property
@@ -215,8 +216,9 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
             st.rerun()
         seen = []
         for trace, part in measured_traces(traces, request.count):
-            label = f"{trace.label}, n = {len(part):,}: {percent(part.curve.accuracy[-1])}" if trace.label else ""
-            seen.append((replace(trace, label=label), part.curve))
+            more = f", n = {len(part):,}: {percent(part.curve.accuracy[-1])}"
+            where = {"label": trace.label + more} if trace.label else {"name": trace.name + more}
+            seen.append((replace(trace, **where), part.curve))
         drawn = charts.accuracy_chart(seen, published_points(request))
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
         charts.show(drawn, key="accuracy chart")

@@ -129,6 +129,11 @@ def presented() -> bool:
     return bool(st.context.is_embedded)
 
 
+def phone() -> bool:
+    """Whether the browser says that it is a phone's, on whose screen a margin beside a chart has no room."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
+
+
 def enough() -> None:
     """End the page here if it is a screen of a presentation; raises Finished then."""
     if presented():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from typing import Any
 
 import pytest
 
@@ -124,3 +125,15 @@ def test_the_default_comes_back_from_an_address_as_the_number_it_was() -> None:
     info = data.dataset("cifar10")
     page = open_page("accuracy", dataset="cifar10", end=f"{info.epsilon_max:.6g}")
     assert page.number_input(key="end:cifar10:linf").value == info.epsilon_max
+
+
+@pytest.mark.parametrize("phone", [True, False])
+def test_lines_are_named_below_the_chart_on_a_phone(phone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.frame.phone", lambda: phone)
+    drawn: list[Any] = []
+    monkeypatch.setattr("ui.charts.show", lambda figure, **_: drawn.append(figure))
+    measure(measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.25, 0.5)), 100)
+    assert not open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", steps="2").exception
+    named = [line.name for line in drawn[0].data if line.showlegend]
+    assert bool(named) == phone
+    assert all("n = 100: " in text for text in named or [note.text for note in drawn[0].layout.annotations])
