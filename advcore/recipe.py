@@ -152,10 +152,14 @@ class Recipe:
             words += [f"--{name.replace('_', '-')}", *(str(item) for item in values)]
         return shlex.join(words)
 
+    def every_field(self) -> dict[str, Any]:
+        """All fields as JSON has them."""
+        return asdict(self) | {"augment": list(self.augment)}
+
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, and dataset, architecture and defense always."""
         always = {"dataset", "architecture", "defense", "epsilon", "epochs", "seed"}
-        values = asdict(self) | {"augment": list(self.augment)}
+        values = self.every_field()
         defaults = {item.name: item.default for item in fields(self)} | {"augment": []}
         return {name: value for name, value in values.items() if name in always or value != defaults[name]}
 

@@ -72,7 +72,8 @@ class Request:
     def traces(self) -> dict[measured.Curve, charts.Trace]:
         """The curves to measure, and how each is drawn: its full name, and a short one for the end of its line."""
         colours, networks = model_colours(self.models), {ARCHITECTURES[model.architecture].title for model in self.models}
-        labelled = len(self.models) * len(self.attacks) <= MOST_LABELS and not frame.phone()
+        narrow = frame.phone()
+        labelled = len(self.models) * len(self.attacks) <= MOST_LABELS and not narrow
         traces = {}
         for model, spec in itertools.product(self.models, self.attacks):
             attack = spec.kind(norm=self.norm)
@@ -80,7 +81,7 @@ class Request:
             short = escape(model.title.replace(f"{next(iter(networks))}, ", "") if len(networks) == 1 else model.title)
             curve = measured.curve(model.id, attack, self.epsilons, reading=self.reading)
             label = f"{short}<br>{title}" if labelled else ""
-            name = f"{short if frame.phone() else model.title}, {title}"
+            name = f"{short if narrow else model.title}, {title}"
             traces[curve] = charts.Trace(name, colours[model.id], spec.dash, label)
         return traces
 

@@ -96,14 +96,15 @@ def page() -> None:
     shown = attacks.SignNoise() if left.noise else scene.attack
     within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
     share.shows(described(scene, shown) + within, partial(sides_drawn, sides, images.class_names, left))
+    told = described(scene, shown, markdown_safe) + within
     if frame.presented():
-        st.caption(described(scene, shown, markdown_safe) + within)
+        st.caption(told)
     frame.enough()
     link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
     pick_image(scene)
     take_away(scene, shown, sides[0].attack.epsilons if left.noise else info.epsilons, left)
     offer_slide(partial(slide_of, scene, left, here()), scene.file)
-    st.caption(described(scene, shown, markdown_safe) + within)
+    st.caption(told)
 
 
 def offer_tours(info: data.Dataset, images: data.LabeledImages, known: dict[str, Checkpoint]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -192,7 +191,8 @@ def new_training(*, busy: bool) -> None:
         if not visitor.rules().everything:
             st.caption(f":material/public: {limits.in_a_line()}")
     st.session_state["form"] = recipe
-    changed = {name: value for name, value in every_field(recipe).items() if value != every_field(preset)[name]}
+    usual = preset.every_field()
+    changed = {name: value for name, value in recipe.every_field().items() if value != usual[name]}
     changed.pop("warm_start", None)  # that is `start`
     remember(recipe=json.dumps(changed, separators=(",", ":")) if changed else None)
     share.shows(f"Train it: {job_views.name(recipe)}")
@@ -201,16 +201,11 @@ def new_training(*, busy: bool) -> None:
     say_how_long(recipe, timing, busy=busy)
 
 
-def every_field(recipe: Recipe) -> dict[str, Any]:
-    """All fields as JSON has them."""
-    return asdict(recipe) | {"augment": list(recipe.augment)}
-
-
 def asked_recipe(preset: Recipe, changes: str) -> Recipe:
     """The preset with the changes that the address names as JSON, or without them where they make no recipe."""
     try:
         fixed = {"dataset": preset.dataset, "architecture": preset.architecture}
-        return Recipe.from_dict(every_field(preset) | json.loads(changes) | fixed)
+        return Recipe.from_dict(preset.every_field() | json.loads(changes) | fixed)
     except (AdvcoreError, TypeError, ValueError, RecursionError):
         return preset
 
