@@ -55,7 +55,7 @@ class Recipe:
     architecture: str
     defense: str = "standard"
     epsilon: float = _number(
-        "epsilon", "ε of the training attack", 0.0, 0, 1, step=0.01, digits=4, help="L∞ in pixel space: 8/255 = 0.0314"
+        "epsilon", "ε of the training attack", 0.0, 0, 1, epsilon=True, help="L∞ in pixel space: 0.1 or 8/255"
     )
     epochs: int = _number("epochs", "Epochs", 10, 1, 10_000)
     batch_size: int = _number("batch_size", "Batch size", 128, 1, 65_536)

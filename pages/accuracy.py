@@ -24,7 +24,7 @@ from ui.card import curves_drawn
 from ui.components.curve import curve_data, telling_epsilon
 from ui.downloads import offer_csv
 from ui.frame import choose, chosen, chosen_number, chosen_several, heading, here, remember
-from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, dataset_picker, default_pair, epsilon_field, images_and_models
 from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import curve_command
 from ui.words import DEFENDED, STANDARD, epsilon_text, markdown_safe, model_colours, percent
@@ -174,14 +174,8 @@ def controls(info: data.Dataset, images: data.LabeledImages, known: dict[str, Ch
     usual_end, usual_steps = (info.epsilon_max, 20.0 if info.grey else 16.0) if norm == "linf" else (4 * info.l2_budget, 20.0)
     left, right = st.columns(2)
     key, reach = f"end:{info.name}:{norm}", LARGEST[norm]
-    end = left.number_input(
-        "ε from 0 to",
-        min_value=SMALLEST,
-        max_value=reach,
-        step=usual_end / 10,
-        format="%.4g",
-        key=chosen_number("end", SMALLEST, reach, usual_end, scope=f"{info.name}:{norm}", key=key),
-    )
+    chosen_number("end", SMALLEST, reach, usual_end, scope=f"{info.name}:{norm}", key=key)
+    end = epsilon_field(left, "ε from 0 to", SMALLEST, reach, key=key)
     steps = right.number_input(
         "Steps of ε",
         min_value=1.0,

@@ -15,7 +15,7 @@ from ui import charts, diagnoses, frame, load, share
 from ui.actions import attempt, failed
 from ui.frame import choose, chosen_number, heading, remember
 from ui.glossary import tell
-from ui.pickers import about_images, dataset_picker, default_pair, images_and_models
+from ui.pickers import about_images, dataset_picker, default_pair, epsilon_field, images_and_models
 from ui.tiles import Tile, tiles
 from ui.words import DEFENDED, FOOLED, OTHERS, epsilon_text, markdown_safe, percent, role_colour
 from ui.worker import worker
@@ -96,9 +96,7 @@ def pick_epsilon(info: data.Dataset, model: Checkpoint) -> float:
     """The ε of the checks: at first the one that the model claims."""
     usual = claimed_epsilon(model) or info.epsilon
     key = chosen_number("epsilon", 0.001, 0.5, usual, scope=model.id, key=f"believe epsilon:{model.id}")
-    value = st.number_input(
-        "ε (L∞, pixel space)", 0.001, 0.5, step=0.01 if info.grey else 1 / 255, format="%.4f", key=key, help="8/255 = 0.0314"
-    )
+    value = epsilon_field(st, "ε (L∞, pixel space)", 0.001, 0.5, key=key, help="A number, such as 0.1 or 8/255.")
     st.caption(f"ε = {epsilon_text(value)}{', what the model claims' if abs(value - usual) < 1e-6 else ''}")
     return value
 

@@ -27,6 +27,7 @@ from ui.components.model_list import Line, model_list
 from ui.downloads import offer_csv, offer_file
 from ui.frame import choose, chosen, heading, remember
 from ui.links import link
+from ui.pickers import epsilon_field
 from ui.tiles import Tile, tiles
 from ui.words import epsilon_text, markdown_safe, percent, role_colour
 
@@ -304,7 +305,8 @@ def named() -> dict[str, Any]:
         "Trained with", offered, format_func=lambda name: DEFENSES[name].title, key="import defense"
     )
     if DEFENSES[values["defense"]].epsilon != "none":
-        values["epsilon"] = two.number_input("at ε", 0.001, 1.0, 0.1, step=0.01, format="%.4f", key="import epsilon")
+        st.session_state.setdefault("import epsilon", 0.1)
+        values["epsilon"] = epsilon_field(two, "at ε", 0.001, 1.0, key="import epsilon")
     if ARCHITECTURES[architecture].default_width is not None:
         values["width"] = three.number_input("Width", 4, 256, None, key="import width", placeholder="default")
     return values

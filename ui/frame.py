@@ -19,7 +19,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from advcore.errors import AdvcoreError
+from advcore.epsilon import read_epsilon
+from advcore.errors import AdvcoreError, AttackError
 from ui import actions, glossary, share, visitor
 from ui.components import deck_store
 from ui.components.address import address, moved_to
@@ -292,8 +293,9 @@ def number(name: str, low: float, high: float, default: float, *, scope: str) ->
     value = _number(asked)
     if asked is not None and (value is None or not low <= value <= high):
         _refuse(name, asked, f"{found:.6g}")
-    # The address holds six digits: the default must come back as the number it was, or nothing measured at it is found again.
-    return default if f"{found:.6g}" == f"{default:.6g}" else found
+    # The address holds six digits: these must come back as the numbers they were, or nothing measured at them is found again.
+    exact = (default, round(255 * found) / 255)
+    return next((value for value in exact if f"{found:.6g}" == f"{value:.6g}"), found)
 
 
 def chosen_number(name: str, low: float, high: float, default: float, *, scope: str, key: str) -> str:
@@ -305,8 +307,8 @@ def chosen_number(name: str, low: float, high: float, default: float, *, scope: 
 
 def _number(text: object) -> float | None:
     try:
-        return float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return read_epsilon(str(text))
+    except AttackError:
         return None
 
 

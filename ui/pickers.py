@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from advcore import attacks, data
 from advcore.device import Precision
+from advcore.epsilon import read_epsilon, write_epsilon
 from advcore.errors import AdvcoreError
 from advcore.models import pretrained
 from advcore.models.checkpoints import Checkpoint
@@ -118,6 +121,38 @@ def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help:
     key = chosen("attack", list(titles), next(iter(titles)), key=f"attack:{scope}" if scope else None)
     help = help or found[st.session_state[key]].about
     return choose(st.selectbox, "Attack", "attack", titles, key=key, help=help, bare=bare)
+
+
+def epsilon_field(
+    place: DeltaGenerator, label: str, low: float, high: float, *, key: str, empty: str | None = None, **more: Any
+) -> float | None:
+    """A text field for an ε in [low, high], which takes `8/255` as well as `0.1`; returns the number.
+
+    The number is `st.session_state[key]`. A text that is none leaves it as it was, and is answered below the field. `empty` is
+    what an empty field says, which then means None.
+    """
+    state, field, refused = st.session_state, f"{key} as text", f"{key} refused"
+
+    def read() -> None:
+        text, reason = state[field].strip(), None
+        try:
+            value = None if empty and not text else read_epsilon(text)
+            if value is not None and not low <= value <= high:
+                reason = f"ε is {write_epsilon(low)} to {write_epsilon(high)} here."
+        except AdvcoreError as error:
+            reason = str(error)
+        if reason is None:
+            state[key] = value
+        state[refused] = reason and (reason, state[key])
+
+    reason, kept = state.get(refused) or (None, None)
+    if field not in state or reason is None or kept != state[key]:
+        reason, state[field] = None, "" if state[key] is None else write_epsilon(state[key])
+    place.text_input(label, key=field, on_change=read, placeholder=empty, **more)
+    if reason is not None:
+        used = "" if kept is None else f" Used: {write_epsilon(kept)}."
+        place.error(markdown_safe(reason) + used)
+    return state[key]
 
 
 def about_images(images: data.LabeledImages, precision: Precision | None = None) -> None:

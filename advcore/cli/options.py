@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from advcore.epsilon import read_epsilon
 from advcore.errors import AdvcoreError
 
 if TYPE_CHECKING:
@@ -54,15 +55,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def epsilon(text: str) -> float:
-    """The number that `0.1` or `8/255` means, at least 0; raises OptionError for anything else."""
+    """As `read_epsilon`; raises OptionError."""
     try:
-        above, _, below = text.partition("/")
-        value = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise OptionError(f"'{text}' is not an ε: write a number such as 0.1 or 8/255.")
-    return value
+        return read_epsilon(text)
+    except AdvcoreError as error:
+        raise OptionError(str(error)) from error
 
 
 def epsilon_grid(text: str) -> list[float]:

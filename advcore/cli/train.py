@@ -15,12 +15,10 @@ from advcore.cli.options import OptionError, add_device, epsilon, progress_bar
 from advcore.device import Precision, pick_device
 from advcore.errors import AdvcoreError, AttackError
 from advcore.models import checkpoints
-from advcore.recipe import Recipe, explained
+from advcore.recipe import SETTINGS, Recipe, explained
 from advcore.training import measure
 from advcore.training.loop import train
 from advcore.training.state import STATE_FILE
-
-_BUDGETS = ("epsilon", "step_size")  # the recipe's fields that may be written as 8/255
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _recipe_argument(name: str, kind: str) -> dict[str, Any]:
     """How a field of the recipe is read from the command line."""
     about = {"help": explained(name)}
-    if name in _BUDGETS:
+    if name in SETTINGS and SETTINGS[name].epsilon:
         return about | {"type": epsilon}
     if kind == "bool":
         return about | {"action": "store_true"}

@@ -13,8 +13,8 @@ from advcore.lazy import F, nn, torch
 class Setting:
     """A number of the recipe: its default, its range (ends included) and how a form shows it.
 
-    A `default` of None means that the value follows from others, as `empty` says. `digits` are the places after the point. A
-    new setting is also a field of `Recipe` (recipe.py), with the same name.
+    A `default` of None means that the value follows from others, as `empty` says. `digits` are the places after the point. An
+    `epsilon` can be written as `8/255`. A new setting is also a field of `Recipe` (recipe.py), with the same name.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Setting:
     digits: int = 0
     help: str = ""
     empty: str = ""
+    epsilon: bool = False
 
 
 ATTACK_STEPS = Setting("attack_steps", "Steps of the training attack", 7, 1, 1000)
@@ -35,8 +36,7 @@ STEP_SIZE = Setting(
     None,
     1e-6,
     1,
-    step=0.001,
-    digits=4,
+    epsilon=True,
     help="L∞ in pixel space; empty: 1.25 ε for fgsm_rs, ε for n_fgsm, 2.5 ε / steps for pgd and trades",
     empty="by the paper's rule",
 )

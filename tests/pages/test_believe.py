@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -24,6 +25,29 @@ def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     effort = diagnosis.Effort(steps=3, more_steps=5, restarts=2, draws=3, queries=10)
     real = diagnosis.diagnose
     monkeypatch.setattr(diagnoses, "diagnose", lambda *args, **options: real(*args, **options, effort=effort))
+
+
+def field(page: AppTest) -> Any:
+    return page.text_input(key=f"believe epsilon:{MODEL} as text")
+
+
+def test_epsilon_can_be_typed_as_grey_levels_and_comes_back_from_the_address() -> None:
+    page = open_page("believe", dataset="digits", model=MODEL)
+    field(page).set_value("6/255").run()
+    assert page.session_state[f"believe epsilon:{MODEL}"] == 6 / 255
+    again = open_page("believe", dataset="digits", model=MODEL, epsilon=page.query_params["epsilon"])
+    assert field(again).value == "6/255"
+    assert again.session_state[f"believe epsilon:{MODEL}"] == 6 / 255
+
+
+@pytest.mark.parametrize(("text", "reason"), [("much", "is not an ε"), ("0.7", "0.001 to 0.5 here"), ("", "is not an ε")])
+def test_an_impossible_epsilon_is_refused_and_the_last_one_stays(text: str, reason: str) -> None:
+    page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15")
+    field(page).set_value(text).run()
+    assert reason in page.error[0].value.replace("\\", "")
+    assert page.session_state[f"believe epsilon:{MODEL}"] == 0.15
+    field(page).set_value("0.1").run()
+    assert not page.error
 
 
 def finish(request: diagnoses.Request) -> Diagnosis:

@@ -138,4 +138,4 @@ def test_plain_weights_are_named(own: str) -> None:
     page.radio(key="import kind").set_value("weights").run()
     assert not page.exception
     page.selectbox(key="import defense").set_value("fgsm").run()
-    assert page.number_input(key="import epsilon").value == 0.1
+    assert page.text_input(key="import epsilon as text").value == "0.1"

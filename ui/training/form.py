@@ -13,6 +13,7 @@ from advcore.defenses import DEFENSES
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, SETTINGS, Recipe
+from ui.pickers import epsilon_field
 from ui.words import epsilon_text
 
 _BASIC = ("epochs", "batch_size", "images")
@@ -84,6 +85,9 @@ def _numbers(names: tuple[str, ...]) -> dict[str, Any]:
 def _number(place: DeltaGenerator, name: str) -> float | None:
     """The control of one of the recipe's numbers, as its `Setting` describes it."""
     setting = SETTINGS[name]
+    if setting.epsilon:
+        empty = setting.empty or None
+        return epsilon_field(place, setting.title, setting.low, setting.high, key=_key(name), empty=empty, help=setting.help)
     if setting.digits:
         look = {"min_value": float(setting.low), "max_value": float(setting.high), "format": f"%.{setting.digits}f"}
     else:

@@ -16,6 +16,7 @@ from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
 from ui.downloads import offer_csv
 from ui.frame import choose, chosen_number, remember
+from ui.pickers import epsilon_field
 from ui.pictures import Picture, pictures
 from ui.scene import Scene
 from ui.why import results, wait
@@ -88,9 +89,7 @@ def _controls(scene: Scene, usual: float, models: list[Checkpoint]) -> tuple[flo
     titles = {model.id: model.title for model in models}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = chosen_number("epsilon", 0.001, info.epsilon_max, usual, scope=info.name, key=f"transfer epsilon:{info.name}")
-        st.session_state[key] = min(info.epsilon_max, max(0.001, st.session_state[key]))
-        step = 0.01 if info.grey else 1 / 255
-        epsilon = st.number_input("ε (L∞)", 0.001, info.epsilon_max, step=step, format="%.4f", key=key, width=150)
+        epsilon = epsilon_field(st, "ε (L∞)", 0.001, info.epsilon_max, key=key, width=150)
         places = []
         for label, name, default in zip(("Made on", "Tried on"), ("source", "victim"), scene.models, strict=True):
             key = _key(scene, name)
