@@ -29,6 +29,7 @@ AUGMENTATIONS = {
     "rotate": "turn up to 15°",
     "crop": "shift up to an eighth, zeros drawn in",
     "shift": "shift up to 2 pixels, mirrored at the border",
+    "cutout": "paint a square of three eighths of the side grey (DeVries & Taylor 2017)",
 }
 
 

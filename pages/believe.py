@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import streamlit as st
 
 from advcore import data
 from advcore.evaluation.diagnosis import CHECKS, UPPER_BOUND, Check, Diagnosis, Progress, diagnosis_at
-from advcore.evaluation.figures import claimed_epsilon
+from advcore.evaluation.figures import claimed_epsilon, under
 from advcore.models.checkpoints import Checkpoint
 from advcore.papers import robustbench
 from ui import charts, diagnoses, frame, load, share
@@ -69,10 +71,11 @@ def page() -> None:
         model = pick_model(info, known)
         epsilon = pick_epsilon(info, model)
         about_images(images, "fp32")
-    st.markdown(f"## {markdown_safe(model.title)} at ε = {epsilon_text(epsilon)}")
+    named = f"{model.title} at ε = {epsilon_text(epsilon)}"
+    st.markdown(f"## {markdown_safe(model.title if epsilon == model.recipe.epsilon else named)}")
     if found := diagnosis_at(model, epsilon):
-        show(found)
-        share.shows(f"{model.title} at ε = {epsilon_text(epsilon)}: {found.verdict}")
+        show(found, autoattack=under(model.metrics, "AutoAttack", epsilon))
+        share.shows(f"{named}: {found.verdict}")
         st.caption("Measured when the model was made; recorded in its file.")
     else:
         measure(info, images, model, epsilon)
@@ -147,8 +150,8 @@ def controls(request: diagnoses.Request, found: Progress | None, running: bool) 
     button.button(label, icon=f":material/{icon}:", type=kind, width="stretch", on_click=attempt, args=(act, request))
 
 
-def show(found: Diagnosis, *, complete: bool = True) -> None:
-    """The verdict, the numbers behind it, and the checks."""
+def show(found: Diagnosis, *, complete: bool = True, autoattack: Mapping[str, Any] | None = None) -> None:
+    """The verdict, the numbers behind it, AutoAttack's row of the header if there is one, and the checks."""
     numbers: dict[str, list[str]] = {}
     for number, check in enumerate(found.checks, 1):
         numbers.setdefault(check.light, []).append(str(number))
@@ -160,10 +163,16 @@ def show(found: Diagnosis, *, complete: bool = True) -> None:
             f"{escape(rest[:1].upper() + rest[1:])}</div>"
         )
     low, high = found.interval
+    measured = []
+    if autoattack:
+        measured = [
+            Tile("AutoAttack leaves", percent(autoattack["accuracy"]), f"the first {autoattack['images']:,} test images")
+        ]
     tiles(
         [
             Tile("Robust, at most", percent(found.accuracy), f"95 %: {percent(low)} to {percent(high)}"),
             Tile("Test images", f"{found.images:,}", "worst case of all that was run"),
+            *measured,
             *(
                 Tile(f"{sign} {word}", str(len(numbers[light])), f"no. {', '.join(numbers[light])}", colour)
                 for light, (sign, word, colour) in LIGHTS.items()

@@ -383,7 +383,8 @@ _CSS = """
 [data-testid="stMainBlockContainer"]:has(.st-key-wide) { max-width: 118rem; padding-left: 3rem; padding-right: 3rem; }
 [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"]:has(.st-key-wide) { gap: .6rem; }
 [data-testid="stSidebarHeader"] { height: 2.5rem; margin-bottom: 0; }
-[data-testid="stSidebar"] [data-testid="stSelectbox"] input { font-size: .8125rem; text-overflow: ellipsis; }
+[data-testid="stSelectbox"] input { text-overflow: ellipsis; }
+[data-testid="stSidebar"] [data-testid="stSelectbox"] input { font-size: .8125rem; }
 h1 { font-size: clamp(1.3rem, 2.1vw, 1.9rem) !important; padding: 0 !important; }
 h2 { font-size: 1.2rem !important; padding: .6rem 0 .2rem !important; }
 h3 { font-size: 1.05rem !important; padding: .4rem 0 .2rem !important; }

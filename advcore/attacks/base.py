@@ -121,7 +121,7 @@ def check_epsilon(epsilon: float, norm: Norm = "linf") -> float:
     if norm == "l0" and not 0 <= epsilon <= 1:
         raise AttackError(f"ε is the share of the values that may change and lies between 0 and 1, not {epsilon}.")
     if norm == "linf" and not 0 <= epsilon <= 1:
-        raise AttackError(f"ε is an L∞ budget in pixel space and lies between 0 and 1, not {epsilon}; write 8/255 as 0.0314.")
+        raise AttackError(f"ε is an L∞ budget in pixel space and lies between 0 and 1, not {epsilon}; 8/255 is 0.0314.")
     return float(epsilon)
 
 

@@ -18,6 +18,7 @@ import filelock
 from advcore.data import BUILT_IN, LabeledImages
 from advcore.data.readers import size_text
 from advcore.defenses import DEFENSES
+from advcore.epsilon import write_epsilon
 from advcore.errors import CheckpointError, ModelError
 from advcore.lazy import nn, torch
 from advcore.models import architectures, headers, storage
@@ -46,7 +47,7 @@ class Checkpoint:
     def title(self) -> str:
         """The architecture, the defense, and ε or σ; for a renamed checkpoint, the new name with these in brackets."""
         sign, value = self.recipe.strength
-        strength = f", {sign} {value:.3g}" if value else ""
+        strength = f", {sign} {write_epsilon(value)}" if value else ""
         words = f"{architectures.ARCHITECTURES[self.architecture].title}, {DEFENSES[self.defense].trained}{strength}"
         name, usual = (of.split("/", 1)[1] for of in (self.id, self.recipe.checkpoint_id))
         if name == usual:

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 SHIFT = 2
 """Pixels by which `shift` moves an image at most."""
+CUTOUT = 3 / 8
+"""The side of the square of `cutout`, as a share of the image's height."""
 
 
 def augment(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
@@ -28,6 +30,8 @@ def augment(images: Tensor, names: Collection[str], generator: torch.Generator) 
     if "shift" in names:
         corners = [((draw() + 1) * (SHIFT + 0.5)).long().clamp_(max=2 * SHIFT) for _ in range(2)]
         images = windows(images, corners)
+    if "cutout" in names:
+        images = cut_out(images, (draw() + 1) / 2, (draw() + 1) / 2)
     if not {"rotate", "crop"} & set(names):
         return images
     angle = draw() * (math.pi / 12) if "rotate" in names else torch.zeros(count, device=device)
@@ -46,6 +50,19 @@ def augment(images: Tensor, names: Collection[str], generator: torch.Generator) 
 def mirrored(images: Tensor, which: Tensor) -> Tensor:
     """The images N×C×H×W, those where `which` (bool N) is true mirrored left-right."""
     return torch.where(which[:, None, None, None], images.flip(3), images)
+
+
+def cut_out(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """The images N×C×H×W with a grey square around the place (`down`, `across`), each a share N of the side in [0, 1].
+
+    The square is cut off at the border (DeVries & Taylor 2017, arXiv 1708.04552).
+    """
+    sides = [torch.arange(size, device=images.device) for size in images.shape[2:]]
+    reach = CUTOUT * images.shape[2] / 2
+    inside = [
+        ((side + 0.5 - (share * len(side))[:, None]).abs() < reach) for side, share in zip(sides, (down, across), strict=True)
+    ]
+    return torch.where((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0.5, images)
 
 
 def windows(images: Tensor, corners: Sequence[Tensor]) -> Tensor:

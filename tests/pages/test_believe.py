@@ -69,6 +69,13 @@ def test_every_model_opens() -> None:
         assert not open_page("believe", dataset="digits", model=name).error
 
 
+def test_autoattack_of_the_header_stands_beside_the_checks() -> None:
+    measured = checkpoints.find(MODEL).metrics["autoattack"]
+    tiles = " ".join(item.proto.body for item in open_page("believe", dataset="digits", model=MODEL).get("html"))
+    assert f"{100 * measured['accuracy']:.1f} %" in tiles
+    assert f"the first {measured['images']} test images" in tiles
+
+
 def test_the_checks_run_in_the_background_and_are_kept() -> None:
     model = checkpoints.find(MODEL)
     page = open_page("believe", dataset="digits", model=MODEL, epsilon="0.15", images="50")

@@ -69,6 +69,21 @@ def test_shifts_move_by_whole_pixels_and_mirror_the_border() -> None:
     assert len(corners) > 20, "all of the 25 places are drawn"
 
 
+def test_cutout_paints_one_square_grey() -> None:
+    images = torch.rand(200, 3, 16, 16) / 4
+    found = augment(images, ["cutout"], drawn(3))
+    painted = (found == 0.5).all(1)
+    assert torch.equal(found, torch.where(painted[:, None], 0.5, images))
+    for one in painted:
+        rows, columns = one.any(1), one.any(0)
+        assert torch.equal(one, rows[:, None] & columns[None, :])
+        assert 3 <= rows.sum() <= 6
+        assert 3 <= columns.sum() <= 6
+    sizes = painted.sum((1, 2))
+    assert (sizes == 36).float().mean() > 0.3
+    assert painted.any(0).all(), "every place is painted sometimes"
+
+
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "alternate_flip"])
 def test_augmentation_draws_from_its_generator_alone(name: str) -> None:
     images = torch.rand(10, 1, 8, 8)
