@@ -19,7 +19,7 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
-from ui.downloads import offer_file, offer_snippet
+from ui.downloads import offer_file
 from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
 from ui.pickers import (
@@ -212,10 +212,15 @@ def pick_image(scene: Scene) -> None:
 
 
 def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], left: Scrubbed) -> None:
-    """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
-    st.markdown("## Download")
+    """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it.
+
+    Made when the box is opened: checking what rounding to 8 bits does takes as long as the attack.
+    """
+    box = st.expander("Attacked images and Python", icon=":material/download:", key="take away", on_change="rerun")
+    if not box.open:
+        return
     images, index, target = scene.images, scene.index, scene.target
-    for column, model, letter in zip(st.columns(2), scene.models, "AB", strict=True):
+    for column, model, letter in zip(box.columns(2), scene.models, "AB", strict=True):
         with load.interactive():
             outcome = load.outcome(load.image_attack(model, index, attack, target), grid, left.epsilon)
         with column:
@@ -227,8 +232,7 @@ def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], lef
                 width="stretch",
             )
             st.caption(png_words(outcome, letter, images.class_names))
-            snippet = partial(attack_snippet, model.id, images.dataset, index, attack, left.epsilon, target)
-            offer_snippet(f"Python for {letter}", snippet, "python", key=f"code {letter}")
+            st.code(attack_snippet(model.id, images.dataset, index, attack, left.epsilon, target), "python", wrap_lines=True)
 
 
 def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:

@@ -134,7 +134,7 @@ def test_an_attack_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     save_checkpoint(tmp_path / "checkpoints", Recipe(dataset="digits", architecture="digits_cnn", defense="standard"))
     page = open_page("attack", dataset="digits", attack="darken", epsilon="0.2")
     assert not page.exception
-    snippet = opened(page, "code A")
+    snippet = opened(page, "take away")
     monkeypatch.chdir(tmp_path)
     exec(snippet, {})
     assert (tmp_path / "attacked.png").is_file()

@@ -184,6 +184,7 @@ def test_another_wrong_class_than_the_target_is_not_held(page: Page, app_url: st
     expect(card.locator(".note")).to_have_text("A now says 8, not the wanted 4.")
     told = re.compile(r"first fooled at ε = 0\.1\d\d .* · first says 4 at ε = 0\.[23]\d\d")
     expect(card.locator("figcaption")).to_contain_text(told)
+    page.get_by_text("Attacked images and Python").click()
     expect(page.get_by_text("It says “8”, not the wanted “4”.")).to_be_visible()
     scrub_to(page, 0)
     expect(card.locator(".verdict")).to_have_text("✓ HELD")
@@ -289,6 +290,7 @@ def test_the_keyboard_moves_epsilon_and_picks_an_image(page: Page, app_url: str)
 
 def test_picture_and_png_are_what_the_engine_makes(page: Page, app_url: str, tmp_path: Path) -> None:
     open_lab(page, app_url, "?dataset=digits&epsilon=0.3&a=digits%2Fdigits_cnn-standard&image=0")
+    page.get_by_text("Attacked images and Python").click()
     expect(page.get_by_text("and still fools A")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name=re.compile("Attacked image for A")).click()
@@ -320,6 +322,7 @@ def test_a_targeted_attack_and_pgd_on_its_own_grid(page: Page, app_url: str) -> 
 
 def test_what_is_wrong_without_an_attack_is_never_fooled(page: Page, app_url: str) -> None:
     open_lab(page, app_url, "?dataset=digits&a=digits%2Fdigits_cnn-standard&image=58&epsilon=0.1")
+    page.get_by_text("Attacked images and Python").click()
     for index in (20, 0):
         scrub_to(page, index)
         release(page)

@@ -200,9 +200,10 @@ def test_the_python_snippet_runs_and_agrees_with_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = open_page("attack", dataset="digits", a="digits/digits_cnn-standard", image="0", epsilon="0.3")
+    code = opened(page, "take away")
     claims = [caption.value for caption in page.caption if "Checked: " in caption.value]
     assert claims[0].startswith("✗")
     monkeypatch.chdir(tmp_path)
-    exec(opened(page, "code A"), {})
+    exec(code, {})
     assert "'fooled_8bit': True" in capsys.readouterr().out
     assert (tmp_path / "attacked.png").read_bytes().startswith(b"\x89PNG")
