@@ -19,7 +19,7 @@ from advcore.errors import AdvcoreError
 from advcore.evaluation.figures import claimed_epsilon
 from advcore.evaluation.robust_accuracy import RobustAccuracy, robust_accuracy
 from advcore.files import read_object, write_whole
-from advcore.models import checkpoints
+from advcore.models import checkpoints, storage
 from advcore.models.checkpoints import Checkpoint
 
 _MOST_BYTES = 10_000_000
@@ -86,8 +86,8 @@ def epsilon_of(checkpoint: Checkpoint, norm: attacks.Norm) -> float:
 
 def state_path(kind: str, checkpoint: Checkpoint, test: data.LabeledImages, *more: object) -> Path:
     """Where this process saves an unfinished evaluation: the file name is a hash of everything that the result depends on."""
-    world, changed = distributed.world(), checkpoint.path.stat()
-    parts = (checkpoint.id, changed.st_mtime_ns, changed.st_size, test.source, world.rank, world.size, *more)
+    world, weights = distributed.world(), storage.digest(checkpoint.path)
+    parts = (checkpoint.recipe, weights, test.source, world.rank, world.size, *more)
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     path = checkpoints.runs_root() / "evaluations" / f"{kind}-{digest}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

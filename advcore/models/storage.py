@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,12 @@ def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors begin at a multiple of eight bytes
     write_whole(path, len(header).to_bytes(8, "little") + header + content[start:])
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a safetensors file's tensors: it stays when only the metadata is written anew."""
+    content = path.read_bytes()
+    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
 
 
 def read_safetensors(path: Path, *, most: int = MAX_BYTES) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -44,16 +44,24 @@ def test_evaluate_as_json_has_the_form_of_a_curve(capsys: pytest.CaptureFixture[
     assert result["survivors"] == found.survivors
 
 
-def test_evaluate_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["evaluate", "--checkpoint", STANDARD, "--attack", "pgd", "--steps", "3", "--epsilon", "0.1", "--json"]
-    monkeypatch.setattr(evaluate_command, "_BATCH", 8)
-    known: list[int] = []
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each evaluation of a test takes from an earlier one."""
+    counts: list[int] = []
     original = evaluate_command.robust_accuracy
     monkeypatch.setattr(
         evaluate_command,
         "robust_accuracy",
-        lambda *of, done, **more: known.append(len(done)) or original(*of, done=done, **more),
+        lambda *of, done, **more: counts.append(len(done)) or original(*of, done=done, **more),
     )
+    return counts
+
+
+def test_evaluate_goes_on_where_it_stopped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, known: list[int]
+) -> None:
+    words = ["evaluate", "--checkpoint", STANDARD, "--attack", "pgd", "--steps", "3", "--epsilon", "0.1", "--json"]
+    monkeypatch.setattr(evaluate_command, "_BATCH", 8)
     result_of(capsys, *words, "--limit", "16")
     (whole,) = result_of(capsys, *words, "--limit", "40")["results"]
     assert known == [0, 16]
@@ -118,7 +126,7 @@ def test_diagnose_goes_on_after_the_last_whole_check(
 
 @pytest.mark.usefixtures("little_effort")
 def test_write_keeps_the_results_in_the_header_and_every_weight(
-    capsys: pytest.CaptureFixture[str], own_checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], own_checkpoints: Path, known: list[int]
 ) -> None:
     shipped = Path(__file__).resolve().parents[3] / "checkpoints" / "digits"
     shutil.copytree(shipped, own_checkpoints / "digits")
@@ -136,6 +144,9 @@ def test_write_keeps_the_results_in_the_header_and_every_weight(
     assert (after.recipe, after.provenance) == (before.recipe, before.provenance)
     assert tensor_bytes(after.path.read_bytes()) == tensor_bytes(content)
     assert all((value == weights[name]).all() for name, value in after.model().state_dict().items())
+    words[words.index("12")] = "16"
+    result_of(capsys, "diagnose", DEFENDED, *words)
+    assert known == [0, 12], "more images go on from those in the header, though the file is another"
 
 
 def tensor_bytes(content: bytes) -> bytes:
