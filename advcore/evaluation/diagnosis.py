@@ -39,7 +39,7 @@ def masking(checkpoint: Checkpoint) -> str | None:
     if sentence := masking_of(rows_in(checkpoint.metrics), claimed):
         return sentence
     found = diagnosis_at(checkpoint, claimed)
-    if found is None or found.believable:
+    if found is None or not found.failed:
         return None
     return (
         f"fails {len(found.failed)} of the checks at ε = {claimed:.3g}, so its measured robustness cannot be believed: at most "
@@ -118,11 +118,6 @@ class Diagnosis:
     def failed(self) -> tuple[int, ...]:
         """The numbers (from 1) of the checks that fail."""
         return self.numbers("fails")
-
-    @property
-    def believable(self) -> bool:
-        """Whether no check fails."""
-        return not self.failed
 
     @property
     def conclusion(self) -> Conclusion:

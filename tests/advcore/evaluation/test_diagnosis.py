@@ -66,7 +66,7 @@ def test_a_diagnosis_that_fails_a_check_is_masking() -> None:
     for dead, said in ((0, False), (10, True)):
         seen = Diagnosis(0.2, "linf", 10, 10, True, 5, {"gradients": {"dead": dead}})
         there = replace(known, metrics=known.metrics | {"diagnosis": seen.to_dict()})
-        assert (masking(there) is not None) == said == (not seen.believable)
+        assert (masking(there) is not None) == said == bool(seen.failed)
 
 
 # --- a model that passes, and one for each check that fails it -----------------------------------------------------------
@@ -81,7 +81,7 @@ def test_a_robust_model_passes_every_check(digits: LabeledImages) -> None:
     model, other = (checkpoints.find(f"digits/digits_cnn-{name}").model() for name in ("fgsm-0.2", "standard"))
     *_, last = diagnose(model, digits[:60], 0.05, other=other, effort=LITTLE)
     assert {check.light for check in last.diagnosis.checks} <= {"holds", "doubtful"}
-    assert last.diagnosis.believable
+    assert not last.diagnosis.failed
     assert (last.share, last.check) == (1.0, None)
     right = round(checkpoints.find("digits/digits_cnn-fgsm-0.2").metrics["clean"] * 60)
     assert 30 < last.diagnosis.robust < right + 2
@@ -211,7 +211,7 @@ def test_where_no_image_is_left_a_check_says_nothing() -> None:
     lost = found(robust=0, counts=counts)
     lights = {check.key: check.light for check in lost.checks if check.counts}
     assert lights == dict.fromkeys(counts, "says nothing") | {"deterministic": "holds"}
-    assert lost.believable, "it fails none"
+    assert not lost.failed, "it fails none"
     for key in ("more_steps", "margin_loss"):
         left = found(counts=counts | {key: {"before": 5, "after": 5}})
         assert {check.key: check.light for check in left.checks}[key] == "holds"
@@ -255,7 +255,7 @@ def found(**changes: Any) -> Diagnosis:
 
 def test_the_verdict_names_the_bound_its_interval_and_what_failed() -> None:
     assert found().interval == wilson_interval(48, 100)
-    assert found().believable
+    assert not found().failed
     assert found().conclusion == "Believable"
     assert "48.0 %" in found().verdict
     unsure = found(counts={"gradients": {"dead": 2}})
@@ -263,7 +263,7 @@ def test_the_verdict_names_the_bound_its_interval_and_what_failed() -> None:
     assert "check 9 is doubtful" in unsure.verdict
     assert found(defended=False).conclusion == "Not defended"
     bad = found(counts={"single_step": {"single_step": 90, "iterative": 50}, "gradients": {"dead": 50}})
-    assert (bad.believable, bad.failed) == (False, (1, 9))
+    assert bad.failed == (1, 9)
     assert "checks 1 and 9 fail" in bad.verdict
 
 
