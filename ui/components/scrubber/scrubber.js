@@ -196,14 +196,14 @@ class Card {
     const [card, head] = modelCard(parent, model, letter);
     this.verdict = head.appendChild(el("span", "verdict"));
     this.verdict.setAttribute("role", "status");
-    const equation = card.appendChild(el("div", "equation"));
+    const equation = card.appendChild(el("div", "sized")).appendChild(el("div", "equation"));
     [this.cleanCanvas, , this.cleanSays] = this.figure(equation, "clean");
     equation.appendChild(el("span", "sign", "+"));
     [this.shownCanvas, this.shownCap] = this.figure(equation, "", "small");
     equation.appendChild(el("span", "sign", "="));
     [this.attackedCanvas, this.attackedCap, this.attackedSays] = this.figure(equation, "attacked");
     this.note = card.appendChild(el("div", "note"));
-    const details = card.appendChild(el("div", "details"));
+    const details = card.appendChild(el("div", "sized")).appendChild(el("div", "details"));
     const bars = details.appendChild(el("div", "bars"));
     this.bars = [0, 1, 2, 3, 4].slice(0, Math.min(5, model.ranks)).map(() => {
       const bar = bars.appendChild(el("div", "bar"));
