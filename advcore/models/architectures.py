@@ -267,6 +267,18 @@ _ALL = (
         airbench,
         9,
         default_width=64,
+        robust_recipe={
+            "defense": "n_fgsm",
+            "epochs": 30,
+            "batch_size": 512,
+            "width": 32,
+            "optimizer": "muon",
+            "learning_rate": 0.24,
+            "schedule": "linear",
+            "weight_decay": 0.004,
+            "label_smoothing": 0.2,
+            "averaging": 0.99,
+        },
     ),
 )
 ARCHITECTURES: dict[str, Architecture] = {architecture.name: architecture for architecture in _ALL}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from advcore import data
+from advcore.defenses import DEFENSES
+from advcore.epsilon import write_epsilon
 from advcore.models import checkpoints
 from advcore.models.architectures import ARCHITECTURES
 from advcore.recipe import Recipe
@@ -42,16 +44,17 @@ def quick(dataset: str) -> Preset | None:
     None where the dataset has no such recipe, or its standard model is not on this machine.
     """
     info, architecture = data.dataset(dataset), architectures(dataset)[0]
-    start = f"{dataset}/{architecture}-standard"
-    if not info.quick or start not in checkpoints.catalog(dataset):
+    start = checkpoints.catalog(dataset).get(f"{dataset}/{architecture}-standard")
+    if not info.quick or start is None:
         return None
-    values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start} | dict(info.quick)
-    recipe = Recipe(dataset=dataset, architecture=architecture, **values)
+    values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start.id, "width": start.recipe.width}
+    recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.quick))
     few = f"{recipe.images:,} images" if recipe.images else "all images"
+    length = f"{few}, {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}"
     how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else "clean + FGSM"
     about = (
-        f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = {recipe.epsilon:g} "
-        f"({few}, {recipe.epochs} epochs)."
+        f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = "
+        f"{write_epsilon(recipe.epsilon)} ({length})."
     )
     return Preset("quick", "See it work", about, recipe)
 
@@ -69,15 +72,19 @@ def as_in_the_papers(dataset: str, architecture: str) -> Preset:
 
 
 def robust(dataset: str, architecture: str) -> Preset:
-    """Robust against PGD too: PGD training on grey images, FGSM from a random start on colour ones (Wong et al. 2020)."""
+    """Robust against PGD too: PGD training on grey images, FGSM from a random start on colour ones (Wong et al. 2020).
+
+    What the architecture and the dataset say of robust training comes before that, the dataset's last.
+    """
     info = data.dataset(dataset)
     if info.grey:
         values = {"defense": "pgd", "epsilon": 0.3, "epochs": 15, "attack_steps": 7, "batch_size": 128}
-        values |= {"learning_rate": 0.003, "schedule": "cyclic"} | dict(info.robust)
-        about = f"PGD-7 training at ε = {values['epsilon']:g}: trained against an iterative attack."
+        values |= {"learning_rate": 0.003, "schedule": "cyclic"}
     else:
         # One-step training is affordable here. It may overfit to that step: weights from before are kept then.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
         values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
-        about = "FGSM from a random start at 8/255; the latest weights are kept whose PGD accuracy is as good as the best."
-    return Preset("robust", "Robust", about, Recipe(dataset=dataset, architecture=architecture, **values))
+    recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.robust))
+    how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else DEFENSES[recipe.defense].title
+    kept = "; the latest weights are kept whose PGD accuracy is as good as the best" if recipe.keep_best else ""
+    return Preset("robust", "Robust", f"{how} at ε = {write_epsilon(recipe.epsilon)}, {recipe.epochs} epochs{kept}.", recipe)

@@ -131,12 +131,13 @@ def _signs() -> Iterator[Shipped]:
 
 
 def _airbench() -> Iterator[Shipped]:
-    """A fast accurate CIFAR-10 network and its recipe (Jordan 2024), and N-FGSM (de Jorge et al. 2022)."""
+    """A fast accurate CIFAR-10 network and its recipe (Jordan 2024), and PGD training that goes on from a standard network."""
     fast = {"dataset": "cifar10", **_AIRBENCH, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
     yield Shipped(Recipe(**fast, epochs=10, held_out=0))
     general = {"dataset": "fashion-mnist", "architecture": "general_cnn", "learning_rate": 0.002, "schedule": "cosine"}
-    robust = {"defense": "n_fgsm", "epsilon": 0.1, "averaging": 0.999, "keep_best": True, "held_out": 1000}
-    yield Shipped(Recipe(**general, **robust, epochs=10), steps=50, restarts=10)
+    general |= {"warm_start": "fashion-mnist/general_cnn-standard", "augment": ("flip",)}
+    robust = {"defense": "pgd", "attack_steps": 3, "epsilon": 0.1, "averaging": 0.999, "keep_best": True, "held_out": 1000}
+    yield Shipped(Recipe(**general, **robust, epochs=22), steps=50, restarts=10)
 
 
 def _smoothed() -> Iterator[Shipped]:

@@ -38,7 +38,7 @@ def test_every_preset_can_be_built_and_described(dataset: str) -> None:
 
 
 def test_the_quick_one_is_offered_with_the_network_it_trains() -> None:
-    for dataset in ("digits", "mnist", "fashion-mnist"):
+    for dataset in ("digits", "mnist", "fashion-mnist", "gtsrb"):
         offered = [name for name in presets.architectures(dataset) if presets.presets(dataset, name)[0].name == "quick"]
         assert offered == [presets.architectures(dataset)[0]]
 
@@ -73,7 +73,7 @@ def test_srivathsav_continues_from_the_undefended_network(own_checkpoints: Path)
 
 
 # The general CNN gives up more clean accuracy on Fashion-MNIST: 3.0 points on these images.
-@pytest.mark.parametrize(("dataset", "most"), [("digits", 1.5), ("mnist", 1.5), ("fashion-mnist", 4.0)])
+@pytest.mark.parametrize(("dataset", "most"), [("digits", 1.5), ("mnist", 1.5), ("fashion-mnist", 4.0), ("gtsrb", 4.0)])
 def test_the_quick_one_gains_much_under_pgd_and_loses_little(
     dataset: str, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
