@@ -133,6 +133,11 @@ class Recipe:
             raise RecipeError(f"Of {self.images} images {self.held_out} are held out and none is left to train on; use more.")
 
     @property
+    def length(self) -> str:
+        """`1 epoch` or `30 epochs`."""
+        return f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+
+    @property
     def strength(self) -> tuple[str, float]:
         """What the defense trains against, as a sign and a value: ε (0 for none), σ or T."""
         sign, name = DEFENSES[self.defense].strength

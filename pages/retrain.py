@@ -216,7 +216,7 @@ def offer(recipe: Recipe) -> DeltaGenerator:
     used = "all images" if recipe.images is None else f"{recipe.images:,} images"
     known = load.catalog(recipe.dataset).get(recipe.warm_start or "")
     began = f", continuing from {markdown_safe(known.title)}" if known else ""
-    passes = f"{recipe.epochs} epochs of {used} in batches of {recipe.batch_size}"
+    passes = f"{recipe.length} of {used} in batches of {recipe.batch_size}"
     about.markdown(f"**{markdown_safe(job_views.name(recipe))}**  \n{passes}{began}")
     button.button(
         "Start training", type="primary", icon=":material/play_arrow:", width="stretch", on_click=launch, args=(recipe,)

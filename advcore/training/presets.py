@@ -50,11 +50,10 @@ def quick(dataset: str) -> Preset | None:
     values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start.id, "width": start.recipe.width}
     recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.quick))
     few = f"{recipe.images:,} images" if recipe.images else "all images"
-    length = f"{few}, {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}"
     how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else "clean + FGSM"
     about = (
         f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = "
-        f"{write_epsilon(recipe.epsilon)} ({length})."
+        f"{write_epsilon(recipe.epsilon)} ({few}, {recipe.length})."
     )
     return Preset("quick", "See it work", about, recipe)
 
@@ -67,7 +66,7 @@ def as_in_the_papers(dataset: str, architecture: str) -> Preset:
         values["warm_start"] = start
     recipe = Recipe(dataset=dataset, architecture=architecture, defense="fgsm", **values)
     whose = f"study {spec.study}" if spec.study else "the studies"
-    about = f"{recipe.epochs} epochs of clean + FGSM at full ε, the method of {whose}."
+    about = f"{recipe.length} of clean + FGSM at full ε, the method of {whose}."
     return Preset("papers", "As in the papers", about, recipe)
 
 
@@ -87,4 +86,4 @@ def robust(dataset: str, architecture: str) -> Preset:
     recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.robust))
     how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else DEFENSES[recipe.defense].title
     kept = "; the latest weights are kept whose PGD accuracy is as good as the best" if recipe.keep_best else ""
-    return Preset("robust", "Robust", f"{how} at ε = {write_epsilon(recipe.epsilon)}, {recipe.epochs} epochs{kept}.", recipe)
+    return Preset("robust", "Robust", f"{how} at ε = {write_epsilon(recipe.epsilon)}, {recipe.length}{kept}.", recipe)

@@ -304,7 +304,7 @@ def standing(made: checkpoints.Checkpoint, before: checkpoints.Checkpoint | None
     """What the new model is compared with, and how their trainings differ, in a sentence of Markdown."""
 
     def work(recipe: Recipe) -> str:
-        return f"{'all' if recipe.images is None else f'{recipe.images:,}'} images × {recipe.epochs} epochs"
+        return f"{'all' if recipe.images is None else f'{recipe.images:,}'} images × {recipe.length}"
 
     if before is None:
         return "There is no standard model of this architecture to compare it with."
