@@ -148,7 +148,7 @@ def epsilon_field(
     reason, kept = state.get(refused) or (None, None)
     if field not in state or reason is None or kept != state[key]:
         reason, state[field] = None, "" if state[key] is None else write_epsilon(state[key])
-    place.text_input(label, key=field, on_change=read, placeholder=empty, **more)
+    place.text_input(label, key=field, on_change=read, placeholder=empty, max_chars=20, **more)
     if reason is not None:
         used = "" if kept is None else f" Used: {write_epsilon(kept)}."
         place.error(markdown_safe(reason) + used)

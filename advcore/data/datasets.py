@@ -99,12 +99,12 @@ class Dataset:
     the images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
     `sklearn` that it is part of scikit-learn, `wordnet` the ids of its classes in label order. `folder_limit` is how many
     images of a folder are decoded by default. `digit_form` is set for datasets of handwritten digits. `subject` is what the
-    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `architecture` is the network that pages train
-    first; `pair` names a standard checkpoint and a defended one that is not masked, on which pages open. `quick` and `robust`
-    are fields of the recipes of those names: `quick` trains the standard model of `architecture` further, must start, train
-    and be measured within a minute on two cores, and is empty where that is impossible. `swap` names two classes, where taking
-    the first for the second does harm: an example of an attack toward a class. `credit` names the origin and the licence;
-    `caveat` says how the images on which the shipped models were measured differ from it.
+    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `mirrored` says whether an image keeps its class
+    when it is mirrored. `architecture` is the network that pages train first; `pair` names a standard checkpoint and a defended
+    one that is not masked, on which pages open. `quick` and `robust` are fields of the recipes of those names: `quick` trains
+    the standard model of `architecture` further, must start, train and be measured within a minute on two cores, and is empty
+    where that is impossible. `swap` names two classes, where taking the first for the second does harm: an example of an attack
+    toward a class. `credit` names the origin and the licence; `caveat` says how the images on which the shipped models were measured differ from it.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Dataset:
     folder_limit: int | None = None
     digit_form: DigitForm | None = None
     subject: str = ""
+    mirrored: bool = True
     architecture: str = "general_cnn"
     pair: tuple[str, str] | None = None
     quick: Mapping[str, Any] = field(default_factory=dict)
@@ -152,6 +153,7 @@ _BUILT_IN = (
         shape=(1, 28, 28),
         class_names=class_names.DIGITS,
         subject="digit",
+        mirrored=False,
         pair=("general_cnn-standard", "general_cnn-fgsm-0.1"),
         mean=(0.1307,),
         std=(0.3081,),
@@ -230,10 +232,10 @@ _BUILT_IN = (
             "learning_rate": 0.015,
             "schedule": "linear",
             "label_smoothing": 0.1,
-            "augment": ("rotate", "shift"),  # a mirrored sign is another one
+            "augment": ("rotate", "shift"),
             "averaging": 0.95,
         },
-        robust={"augment": ("rotate", "shift")},
+        mirrored=False,
         swap=("Stop", "Speed limit 120 km/h"),
         mean=(0.3583, 0.3173, 0.3347),
         std=(0.2706, 0.2538, 0.2633),
@@ -283,6 +285,7 @@ _BUILT_IN = (
         shape=(1, 8, 8),
         class_names=class_names.DIGITS,
         subject="digit",
+        mirrored=False,
         pair=("digits_cnn-standard", "digits_cnn-pgd-0.2"),
         mean=(0.3053,),
         std=(0.3760,),

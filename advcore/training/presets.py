@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from advcore import data
 from advcore.defenses import DEFENSES
@@ -48,7 +49,7 @@ def quick(dataset: str) -> Preset | None:
     if not info.quick or start is None:
         return None
     values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start.id, "width": start.recipe.width}
-    recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.quick))
+    recipe = _recipe(info, architecture, values | dict(info.quick))
     few = f"{recipe.images:,} images" if recipe.images else "all images"
     how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else "clean + FGSM"
     about = (
@@ -60,11 +61,11 @@ def quick(dataset: str) -> Preset | None:
 
 def as_in_the_papers(dataset: str, architecture: str) -> Preset:
     """The architecture's own study: Adam, clean + FGSM batch at full ε; P4 continues from the undefended network."""
-    spec, start = ARCHITECTURES[architecture], f"{dataset}/{architecture}-standard"
-    values = {"epsilon": data.dataset(dataset).epsilon, "epochs": 10} | dict(spec.study_recipe)
+    info, spec, start = data.dataset(dataset), ARCHITECTURES[architecture], f"{dataset}/{architecture}-standard"
+    values = {"defense": "fgsm", "epsilon": info.epsilon, "epochs": 10} | dict(spec.study_recipe)
     if spec.study_continues and start in checkpoints.catalog(dataset):
         values["warm_start"] = start
-    recipe = Recipe(dataset=dataset, architecture=architecture, defense="fgsm", **values)
+    recipe = _recipe(info, architecture, values)
     whose = f"study {spec.study}" if spec.study else "the studies"
     about = f"{recipe.length} of clean + FGSM at full ε, the method of {whose}."
     return Preset("papers", "As in the papers", about, recipe)
@@ -83,7 +84,14 @@ def robust(dataset: str, architecture: str) -> Preset:
         # One-step training is affordable here. It may overfit to that step: weights from before are kept then.
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
         values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
-    recipe = Recipe(dataset=dataset, architecture=architecture, **values | dict(info.robust))
+    recipe = _recipe(info, architecture, values | dict(info.robust))
     how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else DEFENSES[recipe.defense].title
     kept = "; the latest weights are kept whose PGD accuracy is as good as the best" if recipe.keep_best else ""
     return Preset("robust", "Robust", f"{how} at ε = {write_epsilon(recipe.epsilon)}, {recipe.length}{kept}.", recipe)
+
+
+def _recipe(info: data.Dataset, architecture: str, values: dict[str, Any]) -> Recipe:
+    """The recipe, without mirrored images where a mirrored one is of another class."""
+    if not info.mirrored:
+        values["augment"] = tuple(step for step in values.get("augment", ()) if "flip" not in step)
+    return Recipe(dataset=info.name, architecture=architecture, **values)

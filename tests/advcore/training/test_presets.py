@@ -43,6 +43,13 @@ def test_the_quick_one_is_offered_with_the_network_it_trains() -> None:
         assert offered == [presets.architectures(dataset)[0]]
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "gtsrb", "digits"])
+def test_no_digit_and_no_traffic_sign_is_mirrored(dataset: str) -> None:
+    for architecture in presets.architectures(dataset):
+        recipes = [item.recipe for item in presets.presets(dataset, architecture)]
+        assert not any("flip" in step for recipe in recipes for step in recipe.augment)
+
+
 def test_only_networks_that_can_take_the_images_are_offered() -> None:
     assert "srivathsav_cnn" not in presets.architectures("digits")
     assert presets.architectures("digits")[0] == "digits_cnn"
