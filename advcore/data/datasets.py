@@ -99,12 +99,13 @@ class Dataset:
     the images of each split. `torchvision` says how torchvision stores the dataset, `foolbox` the prefix of foolbox's samples,
     `sklearn` that it is part of scikit-learn, `wordnet` the ids of its classes in label order. `folder_limit` is how many
     images of a folder are decoded by default. `digit_form` is set for datasets of handwritten digits. `subject` is what the
-    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `mirrored` says whether an image keeps its class
-    when it is mirrored. `architecture` is the network that pages train first; `pair` names a standard checkpoint and a defended
-    one that is not masked, on which pages open. `quick` and `robust` are fields of the recipes of those names: `quick` trains
-    the standard model of `architecture` further, must start, train and be measured within a minute on two cores, and is empty
-    where that is impossible. `swap` names two classes, where taking the first for the second does harm: an example of an attack
-    toward a class. `credit` names the origin and the licence; `caveat` says how the images on which the shipped models were measured differ from it.
+    images show, a name in `advcore.photos.subjects`; empty for a user's folder. `mirrored` says whether an image keeps its
+    class when it is mirrored. `architecture` is the network that pages train first; `pair` names a standard checkpoint and a
+    defended one that is not masked, on which pages open. `quick` and `robust` are fields of the recipes of those names:
+    `quick` trains the standard model of `architecture` further, must start, train and be measured within a minute on two
+    cores, and is empty where that is impossible. `swap` names two classes, where taking the first for the second does harm: an
+    example of an attack toward a class. `credit` names the origin and the licence; `caveat` says how the images on which the
+    shipped models were measured differ from it.
     """
 
     name: str
