@@ -235,6 +235,7 @@ _BUILT_IN = (
             "label_smoothing": 0.1,
             "augment": ("rotate", "shift"),
             "averaging": 0.95,
+            "evaluations": 4,
         },
         mirrored=False,
         swap=("Stop", "Speed limit 120 km/h"),
