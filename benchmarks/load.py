@@ -171,10 +171,11 @@ class Visitor:
         titles = [checkpoints.find(state[name]).title for name in "ab"]
         if [model["title"] for model in shown["models"]] != titles:
             return f"other models than {titles}"
-        epsilon = min(shown["epsilons"], key=lambda at: abs(at - float(state["epsilon"])))
+        away = {at: abs(at - float(state["epsilon"])) for at in shown["epsilons"]}
+        nearest = [at for at, distance in away.items() if distance < min(away.values()) + 1e-9]  # two, if it lies between them
         title = attacks.title(attacks.attack_named(state["attack"]))
-        wanted = f"{title[0].upper()}{title[1:]}, every pixel changed by at most ε = {epsilon_text(epsilon)},"
-        return "" if any(wanted in said for said in self.said) else f"another attack or ε than {state}"
+        wanted = [f"{title[0].upper()}{title[1:]}, every pixel changed by at most ε = {epsilon_text(at)}," for at in nearest]
+        return "" if any(words in said for words in wanted for said in self.said) else f"another attack or ε than {state}"
 
     async def upload(self) -> tuple[float, str]:
         """Show a picture of one's own on Your image, and return to Attack. The time ends when its answer is shown."""
