@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import ModuleType
 from typing import Any
 
 import streamlit as st
@@ -124,7 +125,7 @@ def attack_picker(*, scope: str = "", only: Collection[str] | None = None, help:
 
 
 def epsilon_field(
-    place: DeltaGenerator, label: str, low: float, high: float, *, key: str, empty: str | None = None, **more: Any
+    place: DeltaGenerator | ModuleType, label: str, low: float, high: float, *, key: str, empty: str | None = None, **more: Any
 ) -> float | None:
     """A text field for an ε in [low, high], which takes `8/255` as well as `0.1`; returns the number.
 

@@ -339,9 +339,7 @@ def datasets() -> dict[str, Dataset]:
 
 def dataset(name: str) -> Dataset:
     """The dataset called `name`; raises DataError when there is none."""
-    if name in BUILT_IN:  # without a look into the data folder: pages ask this many times
-        return BUILT_IN[name]
-    known = datasets()
+    known = BUILT_IN if name in BUILT_IN else datasets()  # which looks into the data folder; pages ask this many times
     if name not in known:
         raise DataError(f"There is no dataset '{name}'; choose one of {', '.join(known)}.")
     return known[name]

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from advcore.models.architectures import AIRBENCH
 from advcore.recipe import Recipe
 
 
@@ -29,15 +30,7 @@ _RESIDUAL = {
     "learning_rate": 0.1,
     "weight_decay": 5e-4,
 }
-# The published recipe of cifar10-airbench94 with Muon (Jordan 2024).
-_AIRBENCH = {
-    "architecture": "airbench",
-    "optimizer": "muon",
-    "learning_rate": 0.24,
-    "schedule": "linear",
-    "weight_decay": 0.004,
-    "label_smoothing": 0.2,
-}
+_AIRBENCH = {"architecture": "airbench", **AIRBENCH}
 _BASELINE = "mnist/srivathsav_cnn-standard"
 
 

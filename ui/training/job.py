@@ -12,6 +12,7 @@ import streamlit as st
 
 from advcore import attacks, data
 from advcore.defenses import DEFENSES
+from advcore.epsilon import write_epsilon
 from advcore.errors import AdvcoreError
 from advcore.evaluation.curves import Predictions
 from advcore.evaluation.masking import masked
@@ -44,7 +45,7 @@ def name(recipe: Recipe | None) -> str:
     if recipe is None:
         return "unreadable recipe"
     architecture, dataset = ARCHITECTURES.get(recipe.architecture), data.BUILT_IN.get(recipe.dataset)
-    budget = f", ε {recipe.epsilon:.3g}" if recipe.epsilon else ""
+    budget = f", ε {write_epsilon(recipe.epsilon)}" if recipe.epsilon else ""
     return (
         f"{architecture.title if architecture else recipe.architecture}, {DEFENSES[recipe.defense].trained}{budget} · "
         f"{dataset.title if dataset else recipe.dataset}"
