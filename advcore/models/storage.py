@@ -32,7 +32,7 @@ def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Replace the metadata of a safetensors file; the bytes of its tensors stay as they are."""
     read_metadata(path)  # raises CheckpointError when it is not a safetensors file
     content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
+    start = _tensors_at(content)
     entries = json.loads(content[8:start]) | {"__metadata__": dict(metadata)}
     header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors begin at a multiple of eight bytes
@@ -42,7 +42,12 @@ def write_metadata(path: Path, metadata: Mapping[str, str]) -> None:
 def digest(path: Path) -> str:
     """The SHA-256 of a safetensors file's tensors: it stays when only the metadata is written anew."""
     content = path.read_bytes()
-    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    return hashlib.sha256(content[_tensors_at(content) :]).hexdigest()
+
+
+def _tensors_at(content: bytes) -> int:
+    """Where the tensors begin in a safetensors file: after eight bytes of length and the header."""
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 def read_safetensors(path: Path, *, most: int = MAX_BYTES) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
