@@ -191,7 +191,7 @@ def _write_address(in_place: bool) -> None:
     elif session.state != session.now[-1]:
         session.before, session.now = [*session.before, *session.now][-100:], [session.state]
         st.query_params.from_dict(session.state)
-    address(urlencode(session.state) if in_place else None, session.writes)
+    address(session.page or "", urlencode(session.state) if in_place else None, session.writes)
     # What no part of the page has read yet is kept: it may be the id of a photo that is uploaded later.
     session.asked = {name: value for name, value in session.asked.items() if name not in session.read}
     session.read, session.full, session.opened = set(), False, False

@@ -258,6 +258,29 @@ def test_back_and_forward_go_through_the_actions_one_by_one(page: Page, app_url:
     expect(page).to_have_url("about:blank")
 
 
+# In the instant at which the browser's address changes to another page, which is not drawn yet.
+BACK_AT_ONCE = """() => {
+    const push = history.pushState;
+    history.pushState = function (...entry) {
+        push.apply(this, entry);
+        if (location.pathname === "/models") setTimeout(() => history.back());
+    };
+}"""
+
+
+def test_back_from_a_page_that_is_not_drawn_yet_returns_to_the_page_before(page: Page, app_url: str) -> None:
+    open_lab(page, app_url)
+    expect(page).to_have_url(re.compile("epsilon="))
+    address = page.url
+    page.evaluate(BACK_AT_ONCE)
+    page.get_by_role("link", name="Models").first.click()
+    page.wait_for_url("**/models*")
+    page.wait_for_url(address)
+    expect(page.get_by_role("slider", name=re.compile("ε"))).to_be_visible()
+    settled(page)
+    expect(page).to_have_url(address)
+
+
 def shown(page: Page) -> tuple[str, str, list[int]]:
     """The address, ε and the attacked image."""
     return page.url, page.locator("output").inner_text(), pixels(page, 0, 2)

@@ -11,9 +11,9 @@ _EMBED = ("embed", "embed_options")
 """What Streamlit reads for itself, and leaves out of `st.query_params`."""
 
 
-def address(query: str | None, turn: int) -> None:
-    """Once for each number `turn`, make `query` the address's query without a new entry in the history; None leaves it."""
-    mount("address", {"query": query, "turn": turn}, key=_KEY, states=("moved",))
+def address(page: str, query: str | None, turn: int) -> None:
+    """Once for each number `turn`, make `query` the query of `page`'s address without a new entry in the history; None leaves it."""
+    mount("address", {"page": page, "query": query, "turn": turn}, key=_KEY, states=("moved",))
 
 
 def moved_to() -> tuple[float, dict[str, str]] | None:
