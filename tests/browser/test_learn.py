@@ -40,10 +40,12 @@ def test_a_lesson_is_gone_through_with_the_keyboard(page: Page, app_url: str) ->
     expect(page.get_by_role("button", name="I see a change now")).to_be_enabled()
     track.evaluate(MOVED_AND_CLICKED)
     expect(page.locator(".verdict")).to_have_text("✗ FOOLED")
+    expect(page.get_by_text("You saw the change at")).to_be_visible()
     settled(page)
     assert wrong(page) == []
     press(page, "Explain")
     expect(page.get_by_role("heading", name="It came out differently")).to_be_visible()
+    settled(page)
     assert wrong(page) == []
     page.get_by_role("button", name="PGD-20").press("Enter")
     expect(page.get_by_text("Projected gradient descent")).to_be_visible()
