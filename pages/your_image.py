@@ -23,7 +23,7 @@ from ui.downloads import offer_file, offer_snippet
 from ui.frame import choose, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
-from ui.photo.sources import INVITATIONS, SOURCES, Given, forget, note_kind, photo_from, source_changed
+from ui.photo.sources import INVITATIONS, SOURCES, Given, fitting_example, forget, note_kind, photo_from, source_changed
 from ui.pickers import ANY, attack_picker
 from ui.slides import Slide, models_shown, offer_slide
 from ui.words import OTHERS, epsilon_text, markdown_safe, percent, role, role_colour
@@ -43,7 +43,7 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="ask"):
         where = "Where is the picture?"
         source = choose(st.segmented_control, where, "source", SOURCES, on_change=source_changed)
-        dataset = ask_kind(st.container(width="content"))
+        dataset = ask_kind(st.container(width="content"), fitting_example)
     beside = source in {"draw", "camera"}  # these stand in the picture's own column
     given = None if beside else photo_from(source, dataset)
     left, right = st.columns([1, 3], gap="medium")

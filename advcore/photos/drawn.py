@@ -1,11 +1,11 @@
-"""Generated handwritten digits: jittered strokes, on a clean pad or on unevenly lit paper."""
+"""Generated pictures: handwritten digits, on a clean pad or on unevenly lit paper, and a stop sign."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 # Control points of each digit's strokes, in two variants: "x,y x,y …" in percent of a box, y down, strokes separated by |.
 STROKES: dict[int, tuple[str, ...]] = {
@@ -112,3 +112,27 @@ def on_paper(strokes: Image.Image, hand: Hand, seed: int = 0) -> Image.Image:
     colour += 0.05 * hand.photo * grain[..., None] + generator.normal(0, 0.02 * hand.photo, colour.shape)
     photo = Image.fromarray((255 * colour.clip(0, 1)).astype(np.uint8))
     return photo.filter(ImageFilter.GaussianBlur(hand.size * 0.003 * hand.photo))
+
+
+def stop_sign(size: int = 384) -> Image.Image:
+    """A stop sign at dusk, which fills the picture as the signs of GTSRB do: mode RGB, `size` pixels wide and high."""
+    side, middle = 3 * size, 1.5 * size
+    red, white = (100, 20, 27), (135, 135, 138)
+    picture = Image.new("RGB", (side, side), (90, 105, 120))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0.78 * side, side, side), fill=(54, 66, 48))
+    draw.rectangle((0.47 * side, 0.8 * side, 0.53 * side, side), fill=(72, 72, 72))
+    for radius, colour in ((0.46, white), (0.43, red)):
+        draw.regular_polygon((middle, middle, radius * side), 8, fill=colour)
+    word = _word("STOP").resize((int(0.7 * side), int(0.34 * side)), Image.Resampling.LANCZOS)
+    picture.paste(white, tuple(int(middle - length / 2) for length in word.size), word)
+    return picture.resize((size, size), Image.Resampling.LANCZOS).filter(ImageFilter.GaussianBlur(0.004 * size))
+
+
+def _word(text: str) -> Image.Image:
+    """The text in bold, cut to its letters: mode L, 255 where they are."""
+    font, bold = ImageFont.load_default(size=200), 6
+    left, top, right, bottom = (int(at) for at in font.getbbox(text, stroke_width=bold))
+    found = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(found).text((-left, -top), text, font=font, fill=255, stroke_width=bold)
+    return found

@@ -14,7 +14,7 @@ from advcore.data import BUILT_IN, Dataset, load
 from advcore.data.readers import foolbox_folder, imagenet_class_names
 from advcore.errors import DataError
 from advcore.images.decode import Photo, photo_of, read
-from advcore.photos.drawn import Hand, picture_of
+from advcore.photos.drawn import Hand, picture_of, stop_sign
 
 _HANDS = (
     Hand(size=640, height=0.42, thickness=0.1, slant=0.12, jitter=0.015, turn=-4, photo=0.75),
@@ -43,10 +43,12 @@ class Example:
 
 
 def examples(dataset: str) -> list[Example]:
-    """The examples for models of a dataset: digits, its own samples or photographs; never empty."""
+    """The examples for models of a dataset: digits, signs, its own samples or photographs; never empty."""
     info = BUILT_IN.get(dataset) or Dataset(dataset, dataset)
     if info.digit_form:
         return _drawn_digits()
+    if info.subject == "sign":
+        return [_STOP_SIGN, *_test_images(info)]
     own = _samples(info) or _test_images(info)
     if info.grey:
         return own or _photographs()
@@ -75,6 +77,13 @@ def _drawn_digits() -> list[Example]:
 
 def _drawing(digit: int, hand: Hand, seed: int) -> Photo:
     return photo_of(np.array(picture_of(digit, hand, seed)), f"drawn-{digit}.png", "PNG")
+
+
+def _sign() -> Photo:
+    return photo_of(np.array(stop_sign()), "drawn-stop.png", "PNG")
+
+
+_STOP_SIGN = Example("drawn-stop", "a stop sign", "Stop", _sign)
 
 
 def _photographs() -> list[Example]:

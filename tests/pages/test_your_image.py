@@ -235,6 +235,13 @@ def test_an_upload_is_guessed_and_one_tap_changes_it(kind: str, file: bytes) -> 
     assert page.session_state["kind"] == SUBJECTS["clothing"], "kept for this picture"
 
 
+def test_another_kind_shows_an_example_of_it() -> None:
+    page = open_page(NAME)
+    page.button_group(key="kind").set_value(SUBJECTS["sign"]).run()
+    assert (page.session_state["dataset"], page.session_state["example"]) == ("gtsrb", "drawn-stop")
+    assert page.selectbox(key="truth gtsrb drawn-stop").value == "Stop"
+
+
 @pytest.mark.parametrize(("example", "known"), [("cifar10-00", True), ("china", False)])
 def test_only_an_answer_that_was_right_is_called_fooled_or_held(
     example: str, known: bool, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import nn
@@ -79,18 +81,18 @@ def turn_to(kind: str) -> None:
         st.session_state["dataset"] = names[0]
 
 
-def ask_kind(place: DeltaGenerator) -> str:
-    """Ask what the picture is; returns the dataset whose models are for it."""
+def ask_kind(place: DeltaGenerator, then: Callable[[], None]) -> str:
+    """Ask what the picture is; returns the dataset whose models are for it. `then` is called after another answer."""
     groups = kinds()
     names = [name for group in groups.values() for name in group]
     dataset = st.session_state[chosen("dataset", names, names[0])]
     st.session_state["kind"] = kind_of(dataset)
-    place.pills(
-        "What is it?",
-        list(groups),
-        key="kind",
-        on_change=lambda: turn_to(st.session_state["kind"] or kind_of(dataset)),
-    )
+
+    def answered() -> None:
+        turn_to(st.session_state["kind"] or kind_of(dataset))
+        then()
+
+    place.pills("What is it?", list(groups), key="kind", on_change=answered)
     return dataset
 
 

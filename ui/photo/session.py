@@ -162,7 +162,7 @@ class Shown:
     credit: str
 
 
-_OFFERED = {"cifar10": 6, "mnist": 4, "fashion-mnist": 2}
+_OFFERED = {"cifar10": 6, "gtsrb": 1, "mnist": 3, "fashion-mnist": 2}
 """How many examples of each dataset stand first in the strip."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -89,11 +90,21 @@ def _round() -> int:
     return st.session_state.get("round", 0)
 
 
+def fitting_example() -> None:
+    """Choose the first example of the kind that the person named, if examples are shown."""
+    if st.session_state["source"] == "examples":
+        dataset = st.session_state["dataset"]
+        st.session_state["example"] = _first(session.example_strip(dataset)[0], dataset).id
+
+
+def _first(shown: Sequence[session.Shown], dataset: str) -> session.Shown:
+    return next((item for item in shown if kind_of(item.dataset) == kind_of(dataset)), shown[0])
+
+
 def _from_examples(dataset: str) -> Given:
     shown, strip = session.example_strip(dataset)
     by_id = {item.id: item for item in shown}
-    first = next((item for item in shown if kind_of(item.dataset) == kind_of(dataset)), shown[0])
-    key = chosen("example", list(by_id), first.id)
+    key = chosen("example", list(by_id), _first(shown, dataset).id)
     picked = by_id[st.session_state[key]]
 
     def pick(index: int) -> None:

@@ -31,7 +31,8 @@ def test_traffic_signs_that_are_here_are_examples_a_stop_sign_first(tmp_path, mo
     arrays = pictures(4, 32, colour=True)
     arrays[1] //= 2  # the second stop sign is the clearer one
     write_parquet(tmp_path / "gtsrb" / "test.parquet", list(arrays), labels, names)
-    first, second, *_ = examples.examples("gtsrb")
+    drawn, first, second, *_ = examples.examples("gtsrb")
+    assert (drawn.id, drawn.label) == ("drawn-stop", "Stop")
     assert (first.label, second.label) == ("Stop", "Yield")
     assert first.open().pixels.tolist() == arrays[3].transpose(2, 0, 1).tolist()
 
@@ -61,3 +62,12 @@ def test_the_model_reads_the_drawn_examples(checkpoint_id):
         photo = item.open()
         seen = view_of(photo, frame(photo, checkpoint.shape, "mnist"), checkpoint.shape)
         assert str(int(model(seen).argmax())) == item.title[0], item.title
+
+
+@pytest.mark.parametrize("checkpoint_id", ["gtsrb/airbench-standard", "gtsrb/airbench-n_fgsm-0.03137"])
+def test_the_drawn_stop_sign_is_one_to_the_models_of_signs(checkpoint_id):
+    checkpoint, photo = checkpoints.find(checkpoint_id), examples.example("gtsrb", "drawn-stop")
+    seen = view_of(photo, frame(photo, checkpoint.shape, "gtsrb"), checkpoint.shape)
+    confidence, answer = checkpoint.model()(seen).softmax(1).max(1)
+    assert checkpoint.class_names[answer] == "Stop"
+    assert confidence > 0.6

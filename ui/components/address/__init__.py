@@ -12,7 +12,7 @@ _EMBED = ("embed", "embed_options")
 
 
 def address(page: str, query: str | None, turn: int) -> None:
-    """Once for each number `turn`, make `query` the query of `page`'s address without a new entry in the history; None leaves it."""
+    """Once for each number `turn`, make `query` that of `page`'s address, without a new history entry; None leaves it."""
     mount("address", {"page": page, "query": query, "turn": turn}, key=_KEY, states=("moved",))
 
 
