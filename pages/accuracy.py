@@ -39,7 +39,7 @@ MOST_LABELS = 10
 """Up to so many lines have room for their names at their ends."""
 SECONDS = 0.5
 """How often the charts are drawn while curves are measured."""
-STOPPED = "curves stopped"
+STOPPED, DRAWN = "curves stopped", "curves drawn"
 
 
 CHIPS_CSS = """<style>
@@ -204,8 +204,9 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
     @st.fragment(run_every=SECONDS if measuring else None)
     def chart() -> None:
         now = going()
-        if now:
+        if now and st.session_state.get(DRAWN) == wanted:  # measuring at once, the browser would wait for the cores
             measured.ask(wanted)
+        st.session_state[DRAWN] = wanted
         progress(wanted, now)
         if measuring and not now:  # stopped or complete: the whole page is drawn again
             st.rerun()

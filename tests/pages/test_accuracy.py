@@ -36,13 +36,13 @@ def measure(curve: measured.Curve, count: int) -> Predictions:
 
 
 def test_it_opens_and_measures_in_the_background() -> None:
-    page = open_page("accuracy", dataset="digits", images="100", steps="10")
+    page = open_page("accuracy", dataset="digits", images="100", steps="10").run()  # measured once the browser has the page
     assert not page.error
     wait_for({measured.curve(STANDARD, attacks.FGSM(), even_epsilons(0.5, 10)): 100})
 
 
 def test_the_grid_is_free() -> None:
-    open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", end="0.3", steps="6")
+    open_page("accuracy", dataset="digits", models=STANDARD, attacks="fgsm", images="100", end="0.3", steps="6").run()
     wait_for({measured.curve(STANDARD, attacks.FGSM(), (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)): 100})
 
 
