@@ -15,7 +15,7 @@ from advcore.errors import CheckpointError
 from advcore.files import write_whole
 from advcore.lazy import nn, torch
 
-_SCALE = ".scale"  # the suffix of the tensor that holds the scale of each row of an int8 matrix
+_SCALE = ".scale"  # the suffix of the tensor that holds the scale of each output of an int8 weight
 _INT8_ABOVE = 1 << 18  # values
 MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
@@ -82,8 +82,8 @@ def _open(path: Path, most: int = MAX_BYTES, framework: str = "pt") -> Any:
 def as_stored(model: nn.Module) -> nn.Module:
     """A copy with the weights that its checkpoint will hold, so that the model that is measured is the one that is saved.
 
-    Weights of two and more dimensions are stored as float16; matrices of more than 2¹⁸ values as int8, with a scale for each
-    row. Raises CheckpointError when the weights are not finite.
+    Weights of two and more dimensions are stored as float16; those of more than 2¹⁸ values as int8, with a scale for each
+    output. Raises CheckpointError when the weights are not finite.
     """
     twin = copy.deepcopy(model)
     twin.load_state_dict({name: _restored(_stored(name, tensor), name) for name, tensor in model.state_dict().items()})
@@ -95,9 +95,9 @@ def _stored(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     tensor = tensor.detach().cpu().contiguous()
     # Normalization constants and batch statistics are few and need their precision.
     shortened = tensor.is_floating_point() and tensor.dim() > 1 and "mean" not in name and "std" not in name
-    if shortened and tensor.dim() == 2 and tensor.numel() > _INT8_ABOVE:
+    if shortened and tensor.numel() > _INT8_ABOVE:
         # A bfloat16 scale has 8 significant bits, so that 127 · scale is exact in float32.
-        scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp(min=1e-30).bfloat16()
+        scale = (tensor.abs().amax(tuple(range(1, tensor.dim())), keepdim=True) / 127).clamp(min=1e-30).bfloat16()
         stored = {name: (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8), name + _SCALE: scale}
     else:
         stored = {name: tensor.half() if shortened else tensor.clone()}
@@ -131,13 +131,16 @@ def load_into(blank: nn.Module, path: Path) -> nn.Module:
     wanted = blank.state_dict()
     with _open(path) as file:
         names = set(file.keys())
-        scales = {name + _SCALE for name, tensor in wanted.items() if tensor.dim() == 2} & names
-        if names != set(wanted) | scales:
-            odd = sorted(names ^ (set(wanted) | scales))[0]
+        scales = {
+            name + _SCALE: (len(tensor), *[1] * (tensor.dim() - 1)) for name, tensor in wanted.items() if tensor.dim() > 1
+        }
+        scales = {name: shape for name, shape in scales.items() if name in names}
+        if names != set(wanted) | set(scales):
+            odd = sorted(names ^ (set(wanted) | set(scales)))[0]
             raise CheckpointError(f"{path.name} does not fit its own recipe: the weight '{odd[:60]}' is missing or too many.")
         for name in sorted(names):
             shape = tuple(file.get_slice(name).get_shape())
-            expected = (len(wanted[name.removesuffix(_SCALE)]), 1) if name in scales else tuple(wanted[name].shape)
+            expected = scales.get(name) or tuple(wanted[name].shape)
             if shape != expected:
                 raise CheckpointError(f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {expected}.")
         stored = {name: file.get_tensor(name) for name in names}

@@ -133,6 +133,9 @@ def _airbench() -> Iterator[Shipped]:
     """A fast accurate CIFAR-10 network and its recipe (Jordan 2024)."""
     fast = {"dataset": "cifar10", **_AIRBENCH, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
     yield Shipped(Recipe(**fast, epochs=10, held_out=0))
+    robust = {"defense": "n_fgsm", "epsilon": 8 / 255, "averaging": 0.99, "keep_best": True, "held_out": 500, "evaluations": 30}
+    robust |= {"augment": ("flip", "crop"), "batch_size": 512, "label_smoothing": 0.1, "width": 64}
+    yield Shipped(Recipe(**fast | robust, epochs=30), steps=50, restarts=10)
 
 
 def _smoothed() -> Iterator[Shipped]:

@@ -94,7 +94,7 @@ def test_large_weights_are_halved_on_disk_and_exact_ones_kept(tmp_path: Path) ->
         assert stored.dtype == (model.state_dict()[name].dtype if exact else torch.float16), name
 
 
-def test_a_very_large_matrix_is_stored_as_int8_rows(tmp_path: Path) -> None:
+def test_a_very_large_weight_is_stored_as_int8_with_a_scale_for_each_output(tmp_path: Path) -> None:
     model = fresh("lee_cnn", (1, 28, 28))
     with torch.no_grad():
         model[6].weight[5] = 0
@@ -120,6 +120,14 @@ def test_a_very_large_matrix_is_stored_as_int8_rows(tmp_path: Path) -> None:
     save_file(extra, path, metadata=storage.read_metadata(again))
     with pytest.raises(CheckpointError, match=r"6\.bias\.scale"):
         checkpoints.read(path).model()
+
+
+def test_a_very_large_convolution_is_stored_as_int8_too() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(64, 512, 3))
+    held = storage.stored(network)
+    assert (held["0.weight"].dtype, held["0.weight.scale"].shape) == (torch.int8, (512, 1, 1, 1))
+    error = (storage.as_stored(network)[0].weight - network[0].weight).abs()
+    assert (error <= 0.51 * network[0].weight.abs().amax((1, 2, 3), keepdim=True) / 127).all()
 
 
 @pytest.mark.parametrize("checkpoint_id", SHIPPED_DIGITS)
