@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from functools import partial
+
 import streamlit as st
 
 from advcore.errors import AdvcoreError
@@ -10,6 +13,7 @@ from advcore.papers.record import Record
 from advcore.papers.studies import STUDIES
 from advcore.papers.study import Chart, Study
 from ui import frame, share
+from ui.details import details
 from ui.downloads import offer_file
 from ui.frame import choose, heading, remember
 from ui.papers import drawings, report, sections
@@ -86,17 +90,10 @@ def study(of: Study) -> None:
         )
     frame.enough()
     with st.container(gap="xsmall"):
-        with st.expander("What we found, and its claims checked", icon=":material/fact_check:"):
-            answers(of, found)
-        with st.expander("Every figure, under every reading", icon=":material/table:"):
-            table(of, found)
-            if fits := report.fit_table(of, found):
-                st.markdown("**How well each reading fits the whole table**")
-                st.html(fits)
-        if found:
-            for name in of.charts:
-                with st.expander(CHARTS[name], icon=":material/show_chart:"):
-                    drawings.study_chart(name, of, found, reading)
+        behind("What we found, and its claims checked", partial(answers, of, found), "fact_check")
+        behind("Every figure, under every reading", partial(tables, of, found), "table")
+        for name in of.charts if found else ():
+            behind(CHARTS[name], partial(drawings.study_chart, name, of, found, reading), "show_chart")
         conditions(of, found)
     uses(of, found)
 
@@ -112,14 +109,15 @@ def question(of: Study) -> None:
         drawings.study_chart(name, of, found, of.readings[0])
     frame.enough()
     with st.container(gap="xsmall"):
-        with st.expander("The answers, case by case", icon=":material/fact_check:"):
-            rest = [markdown_safe(words) for words in verdicts.summary(of, found) if words not in findings]
-            st.markdown("\n".join(f"- {words}" for words in rest))
-            cases(of, found)
-        with st.expander("Every figure", icon=":material/table:"):
-            table(of, found)
+        behind("The answers, case by case", partial(answers, of, found, but=findings), "fact_check")
+        behind("Every figure", partial(table, of, found), "table")
         conditions(of, found)
     uses(of, found)
+
+
+def behind(label: str, draw: Callable[[], None], icon: str) -> None:
+    """Draw something behind a heading; the next study has it open too."""
+    details(label, draw, icon=icon, key=f"papers: {label}")
 
 
 def answered(answer: verdicts.Answer) -> str:
@@ -136,12 +134,23 @@ def table(of: Study, found: Record | None) -> None:
     )
 
 
+def tables(of: Study, found: Record | None) -> None:
+    """Every figure, and how well each reading fits all of them."""
+    table(of, found)
+    if fits := report.fit_table(of, found):
+        st.markdown("**How well each reading fits the whole table**")
+        st.html(fits)
+
+
 def conditions(of: Study, found: Record | None) -> None:
     """How it was measured, and measuring again."""
-    with st.expander("Conditions and notes", icon=":material/info:"):
+
+    def draw() -> None:
         st.markdown(markdown_safe(of.conditions))
         st.markdown("\n".join(f"- {markdown_safe(words)}" for words in of.notes))
         st.caption(markdown_safe(report.origin(of, found)))
+
+    behind("Conditions and notes", draw, "info")
     sections.again(of)
 
 
@@ -159,9 +168,9 @@ def uses(of: Study, found: Record | None) -> None:
     sections.beyond(of)
 
 
-def answers(of: Study, found: Record | None) -> None:
-    """What was found, and for each claim what the measurements say, case by case."""
-    st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found)))
+def answers(of: Study, found: Record | None, but: Collection[str] = ()) -> None:
+    """What was found, except the sentences `but`, and for each claim what the measurements say, case by case."""
+    st.markdown("\n".join(f"- {markdown_safe(words)}" for words in verdicts.summary(of, found) if words not in but))
     cases(of, found)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from ui.details import details
+
 Row = Mapping[str, object]
 
 
@@ -28,9 +30,7 @@ def offer_csv(label: str, rows: Callable[[], Iterable[Row]], file_name: str, **m
 
 def offer_snippet(label: str, text: Callable[[], str], language: str | None = "bash", *, key: str) -> None:
     """Code behind a heading, written when it is opened: its colours cost the browser 1.5 MB and a third of a second."""
-    with st.expander(label, icon=":material/terminal:", key=key, on_change="rerun") as box:
-        if box.open:
-            st.code(text(), language=language, wrap_lines=True)
+    details(label, lambda: st.code(text(), language=language, wrap_lines=True), icon="terminal", key=key)
 
 
 def csv_text(rows: Iterable[Row]) -> str:

@@ -26,7 +26,7 @@ from advcore.papers.record import Accuracy, Measurement, Record
 from advcore.papers.studies import STUDIES
 from advcore.recipe import Recipe
 from advcore.training import estimate
-from tests.pages.conftest import open_page, press
+from tests.pages.conftest import checked, open_page, press
 from tests.studies import DEFENDED, FIFTH, QUESTION, STANDARD
 from ui import load
 from ui.downloads import csv_text
@@ -63,9 +63,17 @@ def text_of(page: AppTest) -> str:
     return "\n".join(parts + [item.proto.body for item in page.get("html")]).replace("\\", "")
 
 
+def open_papers(**query: str) -> AppTest:
+    """The page with everything behind its headings opened."""
+    page = open_page("papers", **query)
+    for heading in [box.label for box in page.expander]:
+        page.session_state[f"papers: {heading}"] = True
+    return checked(page.run())
+
+
 def opened(key: str) -> AppTest:
     """The page with that study or question."""
-    return open_page("papers", study="Q", question=key) if key in QUESTIONS else open_page("papers", study=key)
+    return open_papers(study="Q", question=key) if key in QUESTIONS else open_papers(study=key)
 
 
 @pytest.mark.parametrize("key", STUDIES)
@@ -107,14 +115,14 @@ def test_the_link_carries_the_study() -> None:
 
 
 def test_a_fifth_study_has_its_tab(records: Path) -> None:
-    page = open_page("papers", study="P5")
+    page = open_papers(study="P5")
     assert "Digits are hard" in text_of(page)
 
 
 def test_a_damaged_record_is_said_and_the_page_stays(records: Path) -> None:
     records.mkdir()
     (records / "P2.json").write_text("{")
-    page = open_page("papers", study="P2")
+    page = open_papers(study="P2")
     assert "damaged" in page.error[0].value
     assert STUDIES["P2"].claim in text_of(page)
 
@@ -124,20 +132,20 @@ def test_a_missing_model_is_named_with_its_command(records: Path) -> None:
     whole = made_up("P4")
     left = tuple(item for item in whole.measured if item.model != model)
     record.write(made_up("P4", measured=left, missing={model: f"{model} is not shipped yet <b>."}))
-    page = open_page("papers", study="P4")
+    page = open_papers(study="P4")
     assert f"{model} is not shipped yet &lt;b&gt;" in text_of(page)
 
 
 def test_masking_is_said(records: Path) -> None:
     record.write(made_up("P2", lambda part: 20 if part.attack == "PGD" else 930))
-    said = text_of(open_page("papers", study="P2"))
+    said = text_of(open_papers(study="P2"))
     assert "its robustness is masked, not real" in said
     assert "⚠ masked" in said
 
 
 def test_the_map_shows_every_setting_and_marks_the_nearest(records: Path) -> None:
     record.write(made_up("P1"))
-    assert "papers run P1 --map" in text_of(open_page("papers", study="P1"))
+    assert "papers run P1 --map" in text_of(open_papers(study="P1"))
     of, found = STUDIES["P1"], {}
     for setting in grid.tried(of, "mnist"):
         exact = (setting.width, setting.images, setting.epsilon, setting.continues) == (8, 4000, 0.1, True)
@@ -148,7 +156,7 @@ def test_the_map_shows_every_setting_and_marks_the_nearest(records: Path) -> Non
                 kept = Measurement(model, "FGSM", epsilon, 0, 1000, right)
                 found[model, epsilon] = kept if exact else found.get((model, epsilon), kept)
     record.write(dataclasses.replace(made_up("P1"), key="P1-map", measured=tuple(found.values())))
-    page = open_page("papers", study="P1")
+    page = open_papers(study="P1")
     assert not page.error
     assert grid.sentence(of, record.read("P1-map"), "mnist") in text_of(page)
     charts = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
@@ -160,14 +168,14 @@ def test_the_map_shows_every_setting_and_marks_the_nearest(records: Path) -> Non
     assert (marked["layout"]["shapes"][0]["x0"], marked["layout"]["shapes"][0]["y0"]) == (0.5, 0.5)
     # Under the other reading no cell is the nearest, and a damaged record leaves the rest of the page.
     (records / "P1-map.json").write_text("{")
-    page = open_page("papers", study="P1")
+    page = open_papers(study="P1")
     assert "damaged" in text_of(page)
     assert STUDIES["P1"].claim in text_of(page)
 
 
 def test_what_a_drop_leaves_is_a_cross_on_the_curve(records: Path) -> None:
     record.write(made_up("P1"))
-    page = open_page("papers", study="P1")
+    page = open_papers(study="P1")
     (drawn,) = [
         json.loads(chart.proto.spec) for chart in page.get("plotly_chart") if "published, undefended" in chart.proto.spec
     ]
@@ -228,7 +236,7 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
     (tmp_path / "shipped").mkdir()
     monkeypatch.setenv("ADVCORE_CHECKPOINTS", str(tmp_path / "shipped"))
     load.read_again()
-    assert not [chart for chart in open_page("papers", study="P3").get("plotly_chart") if "PGD-10" in chart.proto.spec]
+    assert not [chart for chart in open_papers(study="P3").get("plotly_chart") if "PGD-10" in chart.proto.spec]
     recipe = replication.recipe("cifar10/even_deeper_cnn-fgsm-0.5")
     history = [{"step": step, "clean": 0.8, "fgsm": 0.9, "pgd": 0.1, "epsilon": 0.5, "images": 500} for step in (10, 20)]
     names = tuple("0123456789")
@@ -242,13 +250,13 @@ def test_the_training_that_leaks_is_drawn_from_its_header(
         provenance={},
     )
     load.read_again()
-    page = open_page("papers", study="P3")
+    page = open_papers(study="P3")
     (drawn,) = [chart.proto.spec for chart in page.get("plotly_chart") if "PGD-10" in chart.proto.spec]
     assert "held-out accuracy" in drawn
 
 
 def test_measuring_again_shows_its_own_table_and_records_nothing(records: Path) -> None:
-    page = open_page("papers", study="P5")
+    page = open_papers(study="P5")
     press(page, "Measure now")
     assert not page.error
     clean = page.session_state["measured again"]["P5"].find(Accuracy(STANDARD))
@@ -266,7 +274,7 @@ def test_a_model_is_trained_again_as_a_job(records: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(queue, "start", lambda recipe: started.append(recipe) or Job())
     took = estimate.Estimate(1, 2, 3, 4, 5, "a slow machine")
     monkeypatch.setattr(estimate, "estimate", lambda recipe: took)
-    page = open_page("papers", study="P5")
+    page = open_papers(study="P5")
     next(box for box in page.selectbox if box.label == "Train one of its models again").set_value(DEFENDED).run()
     assert any("a slow machine" in caption.value for caption in page.caption)
     press(page, "Start training")
@@ -294,7 +302,7 @@ def test_the_accuracy_link_opens_the_very_models_to_the_end_of_the_study() -> No
 
 
 def test_a_defended_model_is_offered_beside_the_undefended_one() -> None:
-    page = open_page("papers", study="P4")
+    page = open_papers(study="P4")
     (link,) = [item.proto for item in page.get("page_link") if item.proto.page == "accuracy"]
     query = dict(parse_qsl(link.query_string))
     assert query["models"] == "mnist/srivathsav_cnn-standard~mnist/srivathsav_cnn-fgsm-0.1"

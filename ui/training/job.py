@@ -23,6 +23,7 @@ from advcore.recipe import Recipe
 from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, visitor
 from ui.actions import attempt, failed
+from ui.details import details
 from ui.downloads import offer_snippet
 from ui.links import link
 from ui.tiles import Tile, tiles
@@ -216,15 +217,15 @@ def undelete(job_id: str) -> None:
 
 def recipe_details(recipe: Recipe) -> None:
     """Every field of the recipe that differs from its default, and the command that trains with it."""
-    label, icon = "The recipe, and how to run it elsewhere", ":material/receipt_long:"
-    with st.expander(label, icon=icon, key="recipe", on_change="rerun") as box:
-        if not box.open:
-            return
+
+    def draw() -> None:
         st.markdown(f"**{DEFENSES[recipe.defense].title}**: {markdown_safe(DEFENSES[recipe.defense].described)}")
         values = {key.replace("_", " "): str(value) for key, value in recipe.to_dict().items() if value not in (None, [])}
         st.dataframe([{"setting": key, "value": value} for key, value in values.items()], hide_index=True, width="content")
         st.caption("On the command line (on several GPUs: `torchrun --nproc-per-node N -m advcore train …`):")
         st.code(recipe.command, language="bash", wrap_lines=True)
+
+    details("The recipe, and how to run it elsewhere", draw, icon="receipt_long", key="recipe")
 
 
 # --- its result --------------------------------------------------------------------------------------------------------------
