@@ -14,6 +14,7 @@ from tests.browser.conftest import settled
 
 def test_every_study_has_its_card_its_chart_and_its_address(page: Page, app_url: str) -> None:
     page.goto(f"{app_url}/papers")
+    page.get_by_text("Every figure, under every reading").click()  # and so for each study
     for key, study in ((key, study) for key, study in STUDIES.items() if study.claim):
         page.get_by_role("radio", name=f"{key} · {study.name}").click()
         expect(page.get_by_role("heading", name=study.title)).to_be_visible()
