@@ -28,6 +28,15 @@ FLAGS = [
     "--js-flags=--sparkplug --no-opt --no-maglev",
 ]
 VIEWPORT = {"width": 1360, "height": 900}
+# `asked` is when the page last sent something that the server has not begun to answer: until then Streamlit says that nothing
+# is running.
+ASKED = """const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) {
+    window.asked = performance.now();
+    if (!this.heard) this.addEventListener("message", () => { window.asked = null; });
+    this.heard = true;
+    return send.call(this, data);
+};"""
 expect.set_options(timeout=60_000)
 # Streamlit looks for its health check below the page's own path first, and finds it one level up.
 EXPECTED = ("_stcore/health", "_stcore/host-config")
@@ -110,6 +119,7 @@ def context(browser: Browser) -> BrowserContext:
     """What the pages of all tests share: the browser keeps the app's compiled scripts. Nothing fades in or out."""
     context = browser.new_context(viewport=VIEWPORT, accept_downloads=True, reduced_motion="reduce")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.add_init_script(ASKED)
     return context
 
 
@@ -151,7 +161,8 @@ def _foreign(url: str) -> bool:
 def settled(page: Page) -> None:
     """Wait until the server has nothing left to do for this page."""
     page.wait_for_function(
-        "() => document.querySelector('[data-testid=\"stApp\"]')?.dataset.testScriptState === 'notRunning'"
+        "() => !(window.asked && performance.now() - window.asked < 10000)"
+        " && document.querySelector('[data-testid=\"stApp\"]')?.dataset.testScriptState === 'notRunning'"
         " && !document.querySelector('[data-stale=\"true\"]')"
     )
 
@@ -170,6 +181,6 @@ def choose(page: Page, box: Locator, option: Locator) -> None:
         except TimeoutError:
             page.keyboard.press("Escape")
         else:
-            page.wait_for_timeout(300)  # until the choice has reached the server
+            drawn(page)  # the choice is then on its way to the server
             return settled(page)
     raise AssertionError("The list never stayed open long enough to pick from it.")
