@@ -95,12 +95,12 @@ def ink(page: Page) -> float:
 def test_an_example_fools_without_a_click_and_a_link_opens_another(page: Page, app_url: str) -> None:
     open_page(page, app_url)
     expect(page.locator(".verdict").first).to_contain_text("FOOLED")
-    page.get_by_role("button", name=re.compile("2 on a pad")).click()
-    expect(page.get_by_text("drawn-2.png · PNG")).to_be_visible()
+    page.get_by_role("button", name=re.compile("9 on paper")).click()
+    expect(page.get_by_text("drawn-9.png · PNG")).to_be_visible()
     settled(page)
-    assert "example=drawn-2" in page.url
+    assert "example=drawn-9" in page.url
     page.goto(page.url)
-    expect(page.get_by_text("drawn-2.png · PNG")).to_be_visible()
+    expect(page.get_by_text("drawn-9.png · PNG")).to_be_visible()
 
 
 # --- upload ----------------------------------------------------------------------------------------------------------------
