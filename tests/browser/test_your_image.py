@@ -163,6 +163,7 @@ def test_bad_files_are_named_and_the_good_ones_are_chosen_in_a_strip(
     expect(page.get_by_text("page.jpg · JPEG 520×520")).to_be_visible()
     page.go_forward()
     expect(page.get_by_text("other.png · PNG 300×300")).to_be_visible()
+    settled(page)  # left before, the page has asked for what the server no longer has
 
 
 def test_the_frame_is_dragged_and_moved_by_keys(page: Page, app_url: str, photo: Path) -> None:
