@@ -129,20 +129,18 @@ def load_into(blank: nn.Module, path: Path) -> nn.Module:
     Raises CheckpointError when the file is damaged, its weights are not those of `blank`, or not finite.
     """
     wanted = blank.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    scales = {name + _SCALE: (shape[0], *[1] * (len(shape) - 1)) for name, shape in expected.items() if len(shape) > 1}
     with _open(path) as file:
         names = set(file.keys())
-        scales = {
-            name + _SCALE: (len(tensor), *[1] * (tensor.dim() - 1)) for name, tensor in wanted.items() if tensor.dim() > 1
-        }
-        scales = {name: shape for name, shape in scales.items() if name in names}
-        if names != set(wanted) | set(scales):
-            odd = sorted(names ^ (set(wanted) | set(scales)))[0]
+        expected |= {name: shape for name, shape in scales.items() if name in names}
+        if names != set(expected):
+            odd = sorted(names ^ set(expected))[0]
             raise CheckpointError(f"{path.name} does not fit its own recipe: the weight '{odd[:60]}' is missing or too many.")
         for name in sorted(names):
             shape = tuple(file.get_slice(name).get_shape())
-            expected = scales.get(name) or tuple(wanted[name].shape)
-            if shape != expected:
-                raise CheckpointError(f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {expected}.")
+            if shape != expected[name]:
+                raise CheckpointError(f"{path.name} does not fit its own recipe: '{name}' is {shape}, not {expected[name]}.")
         stored = {name: file.get_tensor(name) for name in names}
     weights = {name: _restored(stored, name).to(tensor.dtype) for name, tensor in wanted.items()}
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):

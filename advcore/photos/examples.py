@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,11 +44,22 @@ class Example:
 
 def examples(dataset: str) -> list[Example]:
     """The examples for models of a dataset: digits, signs, its own samples or photographs; never empty."""
+    return list(each(dataset))
+
+
+def each(dataset: str) -> Iterator[Example]:
+    """As `examples`, one after another: the test images of signs are read only when they are asked for."""
     info = BUILT_IN.get(dataset) or Dataset(dataset, dataset)
+    if info.subject == "sign":
+        yield _STOP_SIGN
+        yield from _test_images(info)
+    else:
+        yield from _drawn_or_photographed(info)
+
+
+def _drawn_or_photographed(info: Dataset) -> list[Example]:
     if info.digit_form:
         return _drawn_digits()
-    if info.subject == "sign":
-        return [_STOP_SIGN, *_test_images(info)]
     own = _samples(info) or _test_images(info)
     if info.grey:
         return own or _photographs()
@@ -60,7 +71,7 @@ def examples(dataset: str) -> list[Example]:
 
 def example(dataset: str, example_id: str) -> Photo:
     """The photo of an example. Raises DataError when there is none of that id."""
-    for item in examples(dataset):
+    for item in each(dataset):
         if item.id == example_id:
             return item.open()
     raise DataError(f"There is no example '{example_id[:40]}' for {dataset}; choose one of those shown.")

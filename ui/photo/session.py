@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shlex
 import weakref
 from collections import OrderedDict
@@ -174,7 +175,7 @@ def example_strip(extra: str) -> tuple[tuple[Shown, ...], LabeledImages]:
     """
     found: dict[str, tuple[Shown, examples.Example]] = {}
     for dataset, most in (_OFFERED if extra in _OFFERED else {extra: 3, **_OFFERED, "cifar10": 4}).items():
-        for item in examples.examples(dataset)[:most]:
+        for item in itertools.islice(examples.each(dataset), most):
             found.setdefault(item.id, (Shown(dataset, item.id, item.title, item.label, item.credit), item))
     shown, items = zip(*found.values(), strict=True)
     return shown, strip([item.open() for item in items], [item.title for item in items])
