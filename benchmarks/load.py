@@ -4,9 +4,10 @@
 
 Sessions speak Streamlit's own protocol to a real server, without browsers. Each opens the Attack page, all at the same moment,
 and then a link to an image of its own. Then each thinks for a while, about `--think` seconds, and does one thing: another
-image, another ε, other models, another attack, or a picture of its own uploaded on Your image. Meanwhile the server trains a
-model. An answer's time ends with the last message of its run. Every answer is checked against what its session asked: the
-image's own pixels, the models, the attack and the ε. Then one session alone changes images, and the server's processor time for
+image, another ε, other models, another attack, or a picture of its own uploaded on Your image; meanwhile its page asks again
+by itself for what is computed in the background. The server trains a model at the same time. An answer's time ends with the
+last message of its run. Every answer is checked against what its session asked: the image's own pixels, the models, the attack
+and the ε. Then one session alone changes images, and the server's processor time for
 each is measured. The server has the data of `$ADVCORE_DATA`.
 """
 
@@ -90,6 +91,8 @@ class Visitor:
     shown: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     session: str = ""
+    watched: tuple[str, float] | None = None
+    """The part of the page that asks again by itself, and after how many seconds."""
 
     async def connect(self) -> None:
         """Open the connection."""
@@ -98,10 +101,28 @@ class Visitor:
 
     async def run(self, page: str = "", widgets: tuple[WidgetState, ...] = (), query: dict[str, str] | None = None) -> float:
         """Have the page run, as the browser asks for it; the seconds until its last message."""
-        asked = ClientState(query_string=urlencode(self.state if query is None else query), page_name=page)
+        asked = self._state(page, query)
         asked.widget_states.widgets.extend(widgets)
+        self.said, self.watched = [], None
+        return await self._answered(asked)
+
+    async def wait(self, seconds: float) -> None:
+        """Think, while the page asks again by itself for what is computed in the background, as a browser has it do."""
+        end = time.perf_counter() + seconds
+        while self.watched and (left := end - time.perf_counter()) > 0:
+            name, every = self.watched
+            await asyncio.sleep(min(left, every))
+            asked = self._state("", None)
+            asked.fragment_id, asked.is_auto_rerun = name, True
+            await self._answered(asked)
+        await asyncio.sleep(max(0.0, end - time.perf_counter()))
+
+    def _state(self, page: str, query: dict[str, str] | None) -> ClientState:
+        asked = ClientState(query_string=urlencode(self.state if query is None else query), page_name=page)
         asked.context_info.url = f"{self.url}/{page}"
-        self.said = []
+        return asked
+
+    async def _answered(self, asked: ClientState) -> float:
         start = time.perf_counter()
         await self.socket.send(BackMsg(rerun_script=asked).SerializeToString())
         while True:
@@ -109,10 +130,14 @@ class Visitor:
             match message.WhichOneof("type"):
                 case "new_session":
                     self.session = message.new_session.initialize.session_id or self.session
+                case "auto_rerun":
+                    self.watched = message.auto_rerun.fragment_id, message.auto_rerun.interval
                 case "delta":
                     self._see(message.delta.new_element)
                 case "script_finished" if message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                     return time.perf_counter() - start
+                case "script_finished":  # the whole page is drawn again
+                    self.watched = None
 
     def _see(self, element: Any) -> None:
         kind = element.WhichOneof("type")
@@ -259,7 +284,7 @@ async def use(visitors: list[Visitor], seconds: float, think: float) -> None:
 
     async def uses(one: Visitor) -> None:
         while (pause := one.chance.uniform(0.5, 1.5) * think) + time.perf_counter() < end:
-            await asyncio.sleep(pause)
+            await one.wait(pause)
             await one.act(one.chance.choices(list(ACTIONS), list(ACTIONS.values()))[0])
 
     await asyncio.gather(*(uses(one) for one in visitors))

@@ -12,13 +12,14 @@ from advcore import attacks, data
 from advcore.evaluation import figures
 from advcore.evaluation.diagnosis import masking
 from advcore.evaluation.figures import claimed_epsilon
+from advcore.evaluation.scrub import Scrub
 from advcore.evaluation.single import Outcome
 from advcore.images.encode import png
 from advcore.models.checkpoints import Checkpoint
 from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
-from ui.components.scrubber import Scrubbed, Side, asks_for_noise, scrubber, scrubber_data
+from ui.components.scrubber import Scrubbed, Side, position, scrubber, scrubber_data
 from ui.downloads import offer_file
 from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
@@ -34,6 +35,7 @@ from ui.pickers import (
 from ui.scene import Scene, open_scene, usual_epsilon
 from ui.slides import Slide, licence, models_shown, offer_slide
 from ui.snippets import attack_snippet
+from ui.track import tracks
 from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 
 TITLE = "How little does it take to fool a neural network?"
@@ -68,8 +70,10 @@ def page() -> None:
     with waiting, st.spinner("Attacking …", show_time=True), load.interactive():
         scene = open_scene(info, images, known, models, attack_name, target_name)
         scrub_key, noisy = f"scrub:{info.name}", number("noise", 0, 1, 0, scope=info.name) == 1
-        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noisy or asks_for_noise(scrub_key, turn())
-        sides = [side(scene, model, noise=st.session_state[_NOISE]) for model in models]
+        stands, noise = position(scrub_key, turn(), scene.epsilon, noisy)
+        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noise
+        found = tracks([scene.asked(model) for model in models], info.epsilons, stands)
+        sides = compared(scene, found.seen, found.epsilons if st.session_state[_NOISE] else None)
     waiting.empty()
     if target_name == images.class_names[scene.label]:
         st.info(
@@ -77,7 +81,7 @@ def page() -> None:
             icon=":material/my_location:",
         )
     masked_notes(models, attack_name)
-    track = sides[0].attack.epsilons
+    track = found.epsilons
     if (near := min(track, key=lambda value: abs(value - scene.epsilon))) and abs(near - scene.epsilon) > 1e-4:
         said = f"{attacks.title(scene.attack)} is computed at every {epsilon_text(track[1])}: {epsilon_text(near)} is shown."
         st.caption(f":material/info: {said}")
@@ -86,6 +90,7 @@ def page() -> None:
         images.class_names,
         epsilon=scene.epsilon,
         usual=info.epsilon,
+        track=track,
         noise=noisy,
         offers_noise=True,
         walks=st.session_state.pop(_WALKS, False),
@@ -93,6 +98,7 @@ def page() -> None:
         key=scrub_key,
     )
     remember(info.name, epsilon=left.epsilon, noise=1 if left.noise else None)
+    found.go_on(attacks.title(scene.attack))
     shown = attacks.SignNoise() if left.noise else scene.attack
     within = f" = {epsilon_text(left.epsilon)}, {percent(left.epsilon)} of the brightness range."
     share.shows(described(scene, shown) + within, partial(sides_drawn, sides, images.class_names, left))
@@ -102,7 +108,7 @@ def page() -> None:
     frame.enough()
     link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
     pick_image(scene)
-    take_away(scene, shown, sides[0].attack.epsilons if left.noise else info.epsilons, left)
+    take_away(scene, shown, sides, left)
     offer_slide(partial(slide_of, scene, left, here()), scene.file)
     st.caption(told)
 
@@ -153,13 +159,14 @@ def swap_classes(info: data.Dataset, images: data.LabeledImages, known: dict[str
     go(state | {"image": str(image), "epsilon": f"{epsilon:.6g}"}, full=True)
 
 
-def side(scene: Scene, model: Checkpoint, *, noise: bool) -> Side:
-    """A model's card: its answers to the image under the attack and, with `noise`, under noise."""
-    seen, control = scene.seen(model), None
-    if noise:
+def compared(scene: Scene, seen: Sequence[Scrub], noise: tuple[float, ...] | None) -> list[Side]:
+    """A card for each model: its answers to the image under the attack and, on the ε grid `noise`, under noise."""
+    cards = []
+    for model, under in zip(scene.models, seen, strict=True):
         asked = load.image_attack(model, scene.index, attacks.SignNoise(), scene.target)
-        control = load.scrubbed(asked, seen.epsilons)
-    return Side(role(model.defense), model.title, role_colour(model.defense), seen, control)
+        control = load.scrubbed(asked, noise) if noise else None
+        cards.append(Side(role(model.defense), model.title, role_colour(model.defense), under, control))
+    return cards
 
 
 def masked_notes(models: Sequence[Checkpoint], attack_name: str) -> None:
@@ -211,7 +218,7 @@ def pick_image(scene: Scene) -> None:
         st.caption(f"None of these images is a {markdown_safe(only)}.")
 
 
-def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], left: Scrubbed) -> None:
+def take_away(scene: Scene, attack: attacks.Attack, sides: Sequence[Side], left: Scrubbed) -> None:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it.
 
     Made when the box is opened: checking what rounding to 8 bits does takes as long as the attack.
@@ -220,9 +227,10 @@ def take_away(scene: Scene, attack: attacks.Attack, grid: tuple[float, ...], lef
     if not box.open:
         return
     images, index, target = scene.images, scene.index, scene.target
-    for column, model, letter in zip(box.columns(2), scene.models, "AB", strict=True):
+    for column, model, side, letter in zip(box.columns(2), scene.models, sides, "AB", strict=True):
+        seen = side.noise if left.noise and side.noise is not None else side.attack
         with load.interactive():
-            outcome = load.outcome(load.image_attack(model, index, attack, target), grid, left.epsilon)
+            outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon, seen)
         with column:
             offer_file(
                 f"Attacked image for {letter} (PNG, {images.shape[2]}×{images.shape[1]})",
@@ -256,7 +264,8 @@ def slide_of(scene: Scene, left: Scrubbed, link: str | None) -> Slide:
     """What the page shows, as a living slide, with a note on each model whose robustness is masked."""
     found = (masking(model) for model in scene.models)
     notes = [f"Model {letter} {finding}." for letter, finding in zip("AB", found, strict=True) if finding]
-    sides = [side(scene, model, noise=True) for model in scene.models]
+    seen = [scene.seen(model) for model in scene.models]
+    sides = compared(scene, seen, seen[0].epsilons)
     return Slide(
         "scrubber",
         scrubber_data(sides, scene.images.class_names, scene.info.epsilon) | {"epsilon": left.epsilon, "noise": left.noise},

@@ -87,10 +87,10 @@ def pictures_row(shown: Sequence[Picture]) -> Image.Image:
 def sides_drawn(sides: Sequence[Side], class_names: Sequence[str], left: Scrubbed) -> Image.Image:
     """The clean image, and for each model the image as attacked where ε was released, with the model's answer to it."""
     seen = [side.noise if left.noise and side.noise is not None else side.attack for side in sides]
-    place = seen[0].epsilons.index(left.epsilon)
     label = class_names[seen[0].label] if sides[0].judged else ""
     shown = [Picture(seen[0].image, "without an attack", label)]
     for letter, side, scrub in zip("ABCD", sides, seen, strict=False):
+        place = scrub.place(left.epsilon)
         answer, wrong = int(scrub.answers[place]), bool(scrub.answers[place] != scrub.label)
         begun_wrong = bool(scrub.answers[0] != scrub.label)
         bad, good = ("✗ WRONG", "✓ RIGHT") if begun_wrong else ("✗ FOOLED", "✓ HELD")

@@ -118,16 +118,16 @@ _BY_TEXT = {tuple: repr, ImageAttack: repr}
 @st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
 def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
     """The image under the attack at every ε of the grid (attacks without a shared direction: of a coarser one)."""
+    if (found := worker().result((asked, scrub.coarse(epsilons)))) and len(found.epsilons) == len(scrub.coarse(epsilons)):
+        return found
     net, image, label = asked.open()
     return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target, index=asked.index)
 
 
 @st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
-def outcome(asked: ImageAttack, epsilons: tuple[float, ...], epsilon: float) -> single.Outcome:
-    """The image at the ε of the scrubber's grid that is nearest to `epsilon`, before and after rounding to 8 bits."""
-    seen = scrubbed(asked, epsilons)
-    place = min(range(len(seen.epsilons)), key=lambda at: abs(seen.epsilons[at] - epsilon))
-    return single.outcome_of(asked.open()[0], seen, asked.attack, place)
+def outcome(asked: ImageAttack, epsilon: float, _seen: scrub.Scrub) -> single.Outcome:
+    """The image at the ε of `_seen` that is nearest to `epsilon`, before and after rounding to 8 bits."""
+    return single.outcome_of(asked.open()[0], _seen, asked.attack, _seen.place(epsilon))
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_BY_TEXT)

@@ -101,7 +101,12 @@ _WARM: set[str] = set()
 
 def _work(of: Curve) -> float:
     """About how many operations an image of the curve costs."""
-    return _model_operations(of.checkpoint_id, of.changed) * _passes(of.attack, len(of.epsilons))
+    return operations_of(of.checkpoint_id, of.changed, of.attack, len(of.epsilons))
+
+
+def operations_of(checkpoint_id: str, changed: float, attack: attacks.Attack, count: int) -> float:
+    """About how many operations the attack on one image costs at `count` values of ε."""
+    return _model_operations(checkpoint_id, changed) * _passes(attack, count)
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,23 @@ class Scrub:
     def smallest_epsilon(self) -> float:
         """The first ε of the grid that fools the model; ∞ if none does."""
         return float(first_epsilon(self.epsilons, self.fooled[:, None])[0])
+
+    def place(self, epsilon: float) -> int:
+        """The place in the grid of the ε that is nearest to this one."""
+        return min(range(len(self.epsilons)), key=lambda at: abs(self.epsilons[at] - epsilon))
+
+    def with_more(self, other: Scrub) -> Scrub:
+        """This one and the ε that another has besides, of the same image under the same attack run again at every ε.
+
+        Raises ValueError for attacks that have a direction: those need no second run.
+        """
+        if self.frames is None or other.frames is None:
+            raise ValueError("Only an attack that runs again at every ε is put together from parts.")
+        new = [place for place, epsilon in enumerate(other.epsilons) if epsilon not in self.epsilons]
+        grid = [*self.epsilons, *(other.epsilons[place] for place in new)]
+        order = sorted(range(len(grid)), key=grid.__getitem__)
+        frames, shares = torch.cat([self.frames, other.frames[new]]), torch.cat([self.shares, other.shares[new]])
+        return replace(self, epsilons=tuple(grid[at] for at in order), frames=frames[order], shares=shares[order])
 
     def attacked(self, place: int) -> Tensor:
         """The attacked image at the ε in that place of the grid, 1×C×H×W in [0, 1]; taken from `frames`, it has 8 bits."""

@@ -127,6 +127,27 @@ def test_fool_it_walks_from_0_to_where_the_page_may_already_stand(page: Page, ap
     expect(rail).to_have_value(str(there))
 
 
+def test_a_slow_attack_is_shown_before_it_is_known_along_the_whole_track(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/?dataset=cifar10&attack=pgd&image=3&epsilon=0.03137255")
+    notes, sweep = page.locator(".note"), page.get_by_role("button", name="Sweep ε")
+    expect(notes).to_have_count(2)
+    expect(notes.first).to_contain_text("says")
+    expect(sweep).to_be_disabled()
+    expect(page.locator(".spark figcaption").first).to_contain_text("values of ε")
+    scrub_to(page, 16)
+    expect(notes.first).to_contain_text("Not computed")
+    release(page)
+    expect(notes.first).to_contain_text("says")
+    expect(page).to_have_url(re.compile("epsilon=0.125"))
+    expect(sweep).to_be_enabled(timeout=60_000)
+    expect(page.locator(".rail input")).to_have_value("16")
+    for place in (0, 7):
+        scrub_to(page, place)
+        expect(notes.first).to_contain_text("says")
+    expect(page.locator(".unknown")).to_have_count(0)
+    expect(page.locator(".spark figcaption").first).not_to_contain_text("values of ε")
+
+
 def test_a_link_brings_back_the_same_state(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
     page.locator(".strip button").nth(3).click()

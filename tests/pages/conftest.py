@@ -48,6 +48,19 @@ def checked(page: AppTest) -> AppTest:
     return page
 
 
+def finish(page: AppTest, part: str) -> AppTest:
+    """The page once the background worker has done what it asks for; it asks again with every run, as a browser's does."""
+    owner = (part, page.session_state["session"])
+    for _ in range(60):
+        if not worker().wanted(owner):
+            break
+        with worker().changed:
+            worker().changed.wait_for(lambda: not worker().wanted(owner), 2)
+        page.run()
+    assert not checked(page).error
+    return page
+
+
 def press(page: AppTest, words: str) -> AppTest:
     """The page after a click on the first button of that label or that help."""
     return checked(next(button for button in page.button if words in (button.label, button.help)).click().run())

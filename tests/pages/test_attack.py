@@ -12,12 +12,15 @@ from streamlit.testing.v1 import AppTest
 
 from advcore import data
 from advcore.attacks import ATTACKS, FGSM, PGD, predict
-from advcore.evaluation import figures
+from advcore.evaluation import figures, scrub
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
-from tests.pages.conftest import labels, open_page, opened, press
+from tests.pages.conftest import finish, labels, open_page, opened, press
 from ui import load
+from ui.components import scrubber
+from ui.components.scrubber import Side
 from ui.words import percent
+from ui.worker import worker
 
 
 def test_it_opens_on_two_models() -> None:
@@ -120,6 +123,37 @@ def test_noise_is_computed_once_somebody_asked_for_it(monkeypatch: pytest.Monkey
     asked.clear()
     press(page, "Fool it")
     assert "SignNoise" in asked, "who looked at noise looks again without a wait"
+
+
+def test_a_slow_attack_is_shown_at_its_epsilon_first_and_then_along_the_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[list[Side], tuple[float, ...]]] = []
+    real = scrubber.scrubber
+
+    def seen(sides: list[Side], *names: object, track: tuple[float, ...], **more: object) -> scrubber.Scrubbed:
+        drawn.append((sides, track))
+        return real(sides, *names, track=track, **more)
+
+    monkeypatch.setattr("ui.track._AT_ONCE", 0)
+    monkeypatch.setattr("pages.attack.scrubber", seen)
+    with worker().interactive():  # nothing is done in the background yet
+        page = open_page("attack", dataset="digits", attack="pgd", image="5", epsilon="0.2")
+        sides, track = drawn[-1]
+        assert track == scrub.coarse(data.BUILT_IN["digits"].epsilons)
+        assert [side.attack.epsilons for side in sides] == [(0.0, 0.2)] * 2
+        assert "0 of 42" in page.get("progress")[0].proto.text
+    finish(page, "track")
+    sides, _ = drawn[-1]
+    assert not page.get("progress")
+    info, test = data.BUILT_IN["digits"], data.load("digits")[5:6]
+    for side, name in zip(sides, ("a", "b"), strict=True):
+        model = checkpoints.find(state(page)[name]).model()
+        whole = scrub.scrub(model, test.pixels(), PGD(), info.epsilons, label=int(test.labels), index=5)
+        assert side.attack.epsilons == whole.epsilons
+        assert torch.equal(side.attack.answers, whole.answers)
+        assert torch.allclose(side.attack.shares, whole.shares, atol=1e-3)
+    asked = [load.image_attack(checkpoints.find(state(page)[name]), 5, PGD()) for name in "ab"]
+    for one, side in zip(asked, sides, strict=True):
+        assert torch.equal(load.scrubbed(one, info.epsilons).shares, side.attack.shares), "Why shows the same"
 
 
 def test_a_button_sets_the_whole_state() -> None:

@@ -9,25 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from advcore.evaluation import plane, smoothing
-from tests.pages.conftest import checked, open_page, press
+from tests.pages.conftest import checked, finish, open_page, press
 from ui.slides import Slide, slide_html
 from ui.why import certified, maps
-from ui.worker import worker
 
 PAIR = {"dataset": "digits", "a": "digits/digits_cnn-standard", "b": "digits/digits_cnn-fgsm-0.2", "image": "3"}
-
-
-def finish(page: AppTest, part: str) -> AppTest:
-    """The page once the background worker has done what it asks for; it asks again with every run, as a browser's does."""
-    owner = (part, page.session_state["session"])
-    for _ in range(60):
-        if not worker().wanted(owner):
-            break
-        with worker().changed:
-            worker().changed.wait_for(lambda: not worker().wanted(owner), 2)
-        page.run()
-    assert not checked(page).error
-    return page
 
 
 def test_the_maps_are_coarse_at_once_and_whole_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ def before_and_after(models: Sequence[checkpoints.Checkpoint], attack: attacks.A
     """Draw the test image unchanged, then attacked on the first of two models and on the second, with their answers."""
     names = load.dataset(models[0].recipe.dataset).class_names
     with load.interactive():
-        found = [load.outcome(load.image_attack(item, index, attack), (0.0, epsilon), epsilon) for item in models]
+        asked = [load.image_attack(item, index, attack) for item in models]
+        found = [load.outcome(one, epsilon, load.scrubbed(one, (0.0, epsilon))) for one in asked]
     label, drawn = found[0].label, [Picture(found[0].clean[0], "The picture", names[found[0].label])]
     for when, seen in zip(("Before", "After"), found, strict=True):
         answer = int(seen.after.argmax())

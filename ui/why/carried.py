@@ -19,7 +19,7 @@ from ui.frame import choose, chosen_number, remember
 from ui.pickers import epsilon_field
 from ui.pictures import Picture, pictures
 from ui.scene import Scene
-from ui.why import results, wait
+from ui.waiting import results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent
 from ui.worker import Task, pausing
 

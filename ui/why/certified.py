@@ -17,7 +17,7 @@ from ui.frame import choose, chosen_number, remember, remembered
 from ui.links import link
 from ui.scene import Scene
 from ui.tiles import Tile, tiles
-from ui.why import results, wait
+from ui.waiting import results, wait
 from ui.words import DEFENDED, FOOLED, markdown_safe, percent, role_colour
 from ui.worker import Task, pausing
 

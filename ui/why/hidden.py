@@ -16,7 +16,7 @@ from advcore.models.checkpoints import Checkpoint
 from ui import charts, load
 from ui.downloads import offer_csv
 from ui.scene import Scene
-from ui.why import results, wait
+from ui.waiting import results, wait
 from ui.words import epsilon_text, markdown_safe, percent
 from ui.worker import Task, pausing
 
@@ -57,8 +57,7 @@ def _chart(scene: Scene, letter: str, model: Checkpoint, found: Inside) -> tuple
     seen = scene.seen(model)
     with load.interactive():
         path = _path(scene.asked(model), scene.info.epsilons, found)
-    at = min(range(len(seen.epsilons)), key=lambda place: abs(seen.epsilons[place] - scene.epsilon))
-    figure = charts.inside_chart(found, path, seen, at, scene.images.class_names)
+    figure = charts.inside_chart(found, path, seen, seen.place(scene.epsilon), scene.images.class_names)
     charts.show(figure, key=f"inside {letter}")
     st.markdown(f"{percent(sum(found.variance), 0)} of the variance of {found.size:,} values is along these two directions.")
     return path, seen

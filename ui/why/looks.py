@@ -18,7 +18,7 @@ from ui.downloads import offer_csv, offer_file
 from ui.frame import choose, remember
 from ui.pictures import Picture, pictures
 from ui.scene import Scene
-from ui.why import results, wait
+from ui.waiting import results, wait
 from ui.words import FOOLED, epsilon_text, markdown_safe, percent, role, role_colour
 from ui.worker import Task, pausing
 

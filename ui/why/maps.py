@@ -32,7 +32,7 @@ from ui.frame import choose, chosen_number, enough, here, keep, number, remember
 from ui.pictures import Picture
 from ui.scene import Scene
 from ui.slides import Slide, licence, models_shown, offer_slide
-from ui.why import results, wait
+from ui.waiting import results, wait
 from ui.words import FOOLED, OTHERS, epsilon_text, markdown_safe, role, role_colour
 from ui.worker import Task, pausing
 

@@ -53,6 +53,22 @@ def test_pgd_brings_frames_for_a_coarser_grid(model: torch.nn.Module) -> None:
         assert (frame.float() - clean[0]).abs().max() <= 255 * epsilon + 0.5
 
 
+def test_parts_of_the_grid_give_the_whole(model: torch.nn.Module) -> None:
+    test, attack, grid = data.load("digits")[4:5], PGD(steps=5), coarse(GRID)
+    whole, late, early = (
+        scrub.scrub(model, test.pixels(), attack, some, label=int(test.labels))
+        for some in (GRID, grid[5:], (grid[0], grid[5], *grid[1:5]))
+    )
+    found = late.with_more(early)
+    assert found.epsilons == whole.epsilons
+    assert (found.frames.int() - whole.frames.int()).abs().max() <= 1
+    assert torch.allclose(found.shares, whole.shares, atol=1e-4)
+    assert [found.place(epsilon) for epsilon in grid] == list(range(len(grid)))
+    straight = scrub.scrub(model, test.pixels(), FGSM(), GRID)
+    with pytest.raises(ValueError, match="runs again at every"):
+        straight.with_more(straight)
+
+
 def test_the_smallest_epsilon_is_the_first_that_fools(model: torch.nn.Module) -> None:
     test = data.load("digits")[:20]
     for index in range(20):

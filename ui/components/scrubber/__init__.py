@@ -19,6 +19,8 @@ RANKS = 5
 class Side:
     """One model of the comparison: what it is called, its colour, and its answers under the attack and under noise.
 
+    The attack's answers can be those of a part of the track, with 0 in it.
+
     `judged` says whether its answer without an attack is known to be right or wrong: only then is it called fooled or held.
     `began` is a sentence about that answer, such as "It was unsure before the attack."
     """
@@ -46,6 +48,7 @@ def scrubber(
     *,
     epsilon: float,
     usual: float,
+    track: Sequence[float] = (),
     noise: bool = False,
     link: bool = True,
     bare: bool = False,
@@ -58,41 +61,45 @@ def scrubber(
 
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
     pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
-    `asks_for_noise` then says so. The position is `epsilon` and `noise` whenever `turn` changes, else where the person left
-    it; with `walks` the thumb then goes there from 0. All sides show the same image on the same ε grid; their class to lose
-    may differ.
+    `position` then says so. `track` is the ε grid where the attack's answers are known on a part of it only; other places
+    show nothing until the server has them. The position is `epsilon` and `noise` whenever `turn` changes, else where the
+    person left it; with `walks` the thumb then goes there from 0. All sides show the same image on the same ε grid; their
+    class to lose may differ.
     """
-    if held := left_at(key, turn):
-        epsilon, noise = float(held["epsilon"]), bool(held.get("noise"))
-    data = scrubber_data(sides, class_names, usual) | {"epsilon": epsilon, "noise": noise, "turn": turn}
+    epsilon, noise = position(key, turn, epsilon, noise)
+    data = scrubber_data(sides, class_names, usual, track) | {"epsilon": epsilon, "noise": noise, "turn": turn}
     data |= {"link": link, "bare": bare, "offersNoise": offers_noise, "walks": walks}
     mount("scrubber", data, key=key, states=("left",))
-    grid = sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
+    grid = track or sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
     return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
 
 
-def asks_for_noise(key: str, turn: str) -> bool:
-    """Whether the person asked the scrubber `key` for noise since it was set to `turn`."""
-    return bool(left_at(key, turn).get("noise"))
+def position(key: str, turn: str, epsilon: float, noise: bool = False) -> tuple[float, bool]:
+    """Where a person left the scrubber `key` since it was set to `turn`; else what is given."""
+    held = left_at(key, turn)
+    return (float(held["epsilon"]), bool(held.get("noise"))) if held else (epsilon, noise)
 
 
-def scrubber_data(sides: Sequence[Side], class_names: Sequence[str], usual: float) -> dict[str, Any]:
+def scrubber_data(
+    sides: Sequence[Side], class_names: Sequence[str], usual: float, track: Sequence[float] = ()
+) -> dict[str, Any]:
     """What the browser draws: images and answers at every ε; `token` changes when any of it does. ε stands at 0."""
     first = sides[0].attack
+    grid = tuple(track or first.epsilons)
     found = {
-        "epsilons": list(first.epsilons),
+        "epsilons": list(grid),
         "shape": list(first.image.shape),
         "clean": packed(to_bytes(first.image)),
         "names": list(class_names),
         "target": first.target,
         "amplify": amplification(usual),
-        "models": [_side(side) for side in sides],
+        "models": [_side(side, grid) for side in sides],
     }
     stands = {"epsilon": 0.0, "noise": False, "turn": ""}
     return found | {"token": token(found), **stands, "link": False, "bare": False, "offersNoise": False}
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Side, grid: tuple[float, ...]) -> dict[str, Any]:
     return {
         "role": side.role,
         "title": side.title,
@@ -101,14 +108,15 @@ def _side(side: Side) -> dict[str, Any]:
         "judged": side.judged,
         "began": side.began,
         "ranks": min(RANKS, side.attack.shares.shape[1]),
-        "attack": _answers(side.attack),
-        "noise": None if side.noise is None else _answers(side.noise),
+        "attack": _answers(side.attack, grid),
+        "noise": None if side.noise is None else _answers(side.noise, grid),
     }
 
 
-def _answers(scrub: Scrub) -> dict[str, str | None]:
+def _answers(scrub: Scrub, grid: tuple[float, ...]) -> dict[str, Any]:
     shares, classes = scrub.shares.topk(min(RANKS, scrub.shares.shape[1]), dim=1)
     return {
+        "places": None if scrub.epsilons == grid else [grid.index(epsilon) for epsilon in scrub.epsilons],
         "classes": packed(classes.to(torch.int16)),
         "shares": packed(shares),
         "label": packed(scrub.shares[:, scrub.label]),

@@ -6,7 +6,9 @@ export default function (component) {
   if (!data) return;
   const root = parentElement.querySelector(".lab");
   let lab = LAST.get(root);
-  if (!lab || lab.token !== data.token) {
+  if (lab && lab.token !== data.token && lab.continues(data)) {
+    lab.takeMore(data);
+  } else if (!lab || lab.token !== data.token) {
     lab?.stop();
     lab = new Lab(root, data, lab);
     LAST.set(root, lab);
@@ -56,6 +58,27 @@ class Lab {
     if (before?.waits) this.toggle?.focus({ preventScroll: true });
   }
 
+  // Whether the data are of the same pictures and models, with answers at more places.
+  continues(data) {
+    const same = (name) => JSON.stringify(this.data[name]) === JSON.stringify(data[name]);
+    const alike = (model, index) => model.title === this.data.models[index]?.title && Boolean(model.noise) === Boolean(this.data.models[index].noise);
+    return this.partial() && this.turn === data.turn && ["clean", "epsilons", "target"].every(same) && data.models.every(alike);
+  }
+
+  // Nothing that a person may be touching is made anew.
+  takeMore(data) {
+    this.data = data;
+    this.token = data.token;
+    this.cards.forEach((card, index) => { card.model = data.models[index]; });
+    this.mode();
+    this.draw();
+  }
+
+  // Whether answers are missing.
+  partial() {
+    return !this.noise && this.data.models.some((model) => model.attack.places);
+  }
+
   // Take the position from the server, until the person moves something.
   turnTo(data) {
     this.stop();
@@ -64,7 +87,7 @@ class Lab {
     this.noise = Boolean(data.noise && data.models[0].noise);
     this.mode();
     this.goto(nearest(this.epsilons, data.epsilon));
-    if (data.walks && this.index && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) this.walk();
+    if (data.walks && this.index && !this.partial() && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) this.walk();
   }
 
   buildTrack() {
@@ -103,12 +126,13 @@ class Lab {
 
   // Set the marks on the track and each card's data, from the attack or the noise.
   mode() {
+    this.play.disabled = this.partial();
     this.toggle?.setAttribute("aria-pressed", String(this.noise));
     this.rail.querySelectorAll(".mark").forEach((mark) => mark.remove());
     this.cards.forEach((card, index) => {
       card.use(this.noise ? "noise" : "attack");
       const first = card.wrong.indexOf(true);
-      if (first < 0) return;
+      if (first < 0 || card.known) return;
       const mark = this.rail.appendChild(el("span", `mark ${index % 2 ? "below" : "above"}`, card.letter));
       mark.style.color = inkOn(card.model.colour);
       mark.style.setProperty("--at", first / (this.epsilons.length - 1));
@@ -194,6 +218,7 @@ class Card {
   constructor(lab, parent, model, letter) {
     Object.assign(this, { lab, model, letter });
     const [card, head] = modelCard(parent, model, letter);
+    this.card = card;
     this.verdict = head.appendChild(el("span", "verdict"));
     this.verdict.setAttribute("role", "status");
     const equation = card.appendChild(el("div", "sized")).appendChild(el("div", "equation"));
@@ -243,17 +268,24 @@ class Card {
       };
     }
     this.now = source.ready;
+    this.known = source.places;
     const ranks = this.model.ranks;
-    this.answers = this.lab.epsilons.map((_, index) => this.now.classes[index * ranks]);
-    this.wrong = this.answers.map((answer) => answer !== this.model.label);
+    this.answers = this.lab.epsilons.map((_, index) => this.now.classes[this.row(index) * ranks]);
+    this.wrong = this.answers.map((answer) => answer !== undefined && answer !== this.model.label);
     this.drawSpark();
+  }
+
+  // Where the data of a place of the track lie; −1 if the server has not sent them yet.
+  row(index) {
+    return this.known ? this.known.indexOf(index) : index;
   }
 
   drawSpark() {
     const { data, epsilons } = this.lab;
     const last = epsilons.length - 1;
-    const point = (share, index) => `${((100 * index) / last).toFixed(2)},${(39 - 38 * share).toFixed(2)}`;
-    const line = [...this.now.label].map(point).join(" ");
+    const across = (row) => ((100 * (this.known?.[row] ?? row)) / last).toFixed(2);
+    const rows = [...this.now.label];
+    const line = rows.map((share, row) => `${across(row)},${(39 - 38 * share).toFixed(2)}`).join(" ");
     const nodes = [];
     this.wrong.forEach((bad, index) => {
       if (!bad) return;
@@ -262,7 +294,7 @@ class Card {
       nodes.push(svg("rect", { class: "bad", x: from, width: to - from, y: 0, height: 40 }));
     });
     nodes.push(svg("line", { class: "base", x1: 0, x2: 100, y1: 39, y2: 39 }));
-    nodes.push(svg("polygon", { class: "area", points: `0,39 ${line} 100,39` }));
+    nodes.push(svg("polygon", { class: "area", points: `0,39 ${line} ${across(rows.length - 1)},39` }));
     nodes.push(svg("polyline", { class: "line", points: line }));
     this.cursor = svg("line", { class: "cursor", y1: 0, y2: 40 });
     nodes.push(this.cursor);
@@ -277,8 +309,19 @@ class Card {
   draw(index) {
     const { data, clean, epsilons } = this.lab;
     const { direction, frames, classes, shares } = this.now;
+    const row = this.row(index);
+    this.card.classList.toggle("unknown", row < 0);
+    const at = (100 * index) / (epsilons.length - 1);
+    this.cursor.setAttribute("x1", at);
+    this.cursor.setAttribute("x2", at);
+    if (row < 0) {
+      this.verdict.className = "verdict open";
+      this.verdict.textContent = "…";
+      this.note.textContent = "Not computed at this ε yet. Let go, and it is computed next.";
+      return;
+    }
     const step = (255 * epsilons[index]) / 127;
-    const offset = index * clean.length;
+    const offset = row * clean.length;
     const attacked = frames
       ? (at) => frames[offset + at]
       : (at) => Math.min(255, Math.max(0, clean[at] + step * direction[at]));
@@ -288,14 +331,11 @@ class Card {
     this.attackedCap.textContent = this.lab.noise ? "with noise" : "attacked";
     const ranks = this.model.ranks;
     this.say(this.cleanSays, classes[0], shares[0]);
-    this.say(this.attackedSays, classes[index * ranks], shares[index * ranks]);
+    this.say(this.attackedSays, classes[row * ranks], shares[row * ranks]);
     this.judge(index);
-    const at = (100 * index) / (epsilons.length - 1);
-    this.cursor.setAttribute("x1", at);
-    this.cursor.setAttribute("x2", at);
     this.bars.forEach(({ bar, label, part, value }, rank) => {
-      const name = classes[index * ranks + rank];
-      const share = shares[index * ranks + rank];
+      const name = classes[row * ranks + rank];
+      const share = shares[row * ranks + rank];
       label.textContent = data.names[name];
       label.title = data.names[name];
       part.style.width = `${100 * share}%`;
@@ -328,7 +368,7 @@ class Card {
     add(written(0, 308, this.note.textContent, { "font-weight": 700 }));
     const { classes, shares } = this.now;
     for (let rank = 0; rank < this.model.ranks; rank++) {
-      const at = this.lab.index * this.model.ranks + rank;
+      const at = this.row(this.lab.index) * this.model.ranks + rank;
       const y = 322 + 20 * rank;
       const name = data.names[classes[at]];
       add(written(112, y + 13, name.length > 15 ? `${name.slice(0, 14)}…` : name, { "text-anchor": "end", "font-size": 14 }));
@@ -374,6 +414,7 @@ class Card {
     const first = this.wrong.indexOf(true);
     const [lost, kept] = this.model.judged ? ["fooled", "holds"] : ["changes", "unchanged"];
     if (first === 0) return "wrong even without an attack";
+    if (this.known) return `known at ${this.known.length} of ${epsilons.length} values of ε`;
     const apart = epsilons.length > 21 ? "" : `, in steps of ${levels(epsilons[1])}`; // an attack that runs again at every ε
     if (first > 0) return `first ${lost} at ε = ${epsilons[first].toFixed(3)} (${levels(epsilons[first])})${apart}`;
     return `${kept} up to ε = ${epsilons.at(-1).toFixed(3)}, the largest one here`;
@@ -385,6 +426,7 @@ class Card {
     if (data.target === null) return [];
     const wanted = data.names[data.target];
     if (data.target === this.model.label) return [`${wanted} is its own answer, no target`];
+    if (this.known) return [];
     const first = this.answers.indexOf(data.target);
     return [first < 0 ? `never ${wanted}` : `first says ${wanted} at ε = ${epsilons[first].toFixed(3)}`];
   }
