@@ -20,6 +20,7 @@ from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
 from ui.components.scrubber import Scrubbed, Side, position, scrubber, scrubber_data
+from ui.details import details
 from ui.downloads import offer_file
 from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
 from ui.links import link
@@ -108,7 +109,8 @@ def page() -> None:
     frame.enough()
     link("Why does it work?", "why", icon=":material/travel_explore:", **remembered())
     pick_image(scene)
-    take_away(scene, shown, sides, left)
+    # Made when the box is opened: checking what rounding to 8 bits does takes as long as the attack.
+    details("Attacked images and Python", partial(take_away, scene, shown, sides, left), icon="download", key="take away")
     offer_slide(partial(slide_of, scene, left, here()), scene.file)
     st.caption(told)
 
@@ -219,15 +221,9 @@ def pick_image(scene: Scene) -> None:
 
 
 def take_away(scene: Scene, attack: attacks.Attack, sides: Sequence[Side], left: Scrubbed) -> None:
-    """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it.
-
-    Made when the box is opened: checking what rounding to 8 bits does takes as long as the attack.
-    """
-    box = st.expander("Attacked images and Python", icon=":material/download:", key="take away", on_change="rerun")
-    if not box.open:
-        return
+    """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
     images, index, target = scene.images, scene.index, scene.target
-    for column, model, side, letter in zip(box.columns(2), scene.models, sides, "AB", strict=True):
+    for column, model, side, letter in zip(st.columns(2), scene.models, sides, "AB", strict=True):
         seen = side.noise if left.noise and side.noise is not None else side.attack
         with load.interactive():
             outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon, seen)
