@@ -23,6 +23,8 @@ from advcore.evaluation.transfer import Transfer
 from ui.components.chart_files import chart_files
 
 GREY = "rgba(128,128,128,0.25)"
+HEIGHT = 430
+"""Of a chart, in pixels, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Points:
     accuracy: tuple[float, ...]
 
 
-def layout(figure: go.Figure, *, x: str, y: str, height: int = 430, **more: Any) -> go.Figure:
+def layout(figure: go.Figure, *, x: str, y: str, height: int = HEIGHT, **more: Any) -> go.Figure:
     """The layout that all charts share: light grid, legend below the chart, margins for touch screens; `more` is added."""
     shared = {
         "margin": {"l": 8, "r": 12, "t": 16, "b": 8},
