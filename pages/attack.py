@@ -19,7 +19,7 @@ from advcore.models.checkpoints import Checkpoint
 from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.gallery import gallery
-from ui.components.scrubber import Scrubbed, Side, position, scrubber, scrubber_data
+from ui.components.scrubber import Scrubbed, Side, position, scrubber, scrubber_data, wants_noise
 from ui.details import details
 from ui.downloads import offer_file
 from ui.frame import choose, go, heading, here, keep, number, remember, remembered, turn
@@ -41,12 +41,11 @@ from ui.words import epsilon_text, markdown_safe, percent, role, role_colour
 
 TITLE = "How little does it take to fool a neural network?"
 PER_PAGE = 24
-_NOISE = "noise was asked for"
-"""Whether this session has asked for noise: it takes as long as the attack, and most people do not ask."""
 _WALKS = "the thumb walks to its place"
 """Whether the scrubber's thumb is to walk from 0 to the ε of the state when it is drawn next."""
 
 
+@load.interactive()
 def page() -> None:
     """Two models and one image with the ε track, other images to pick, and downloads."""
     top = st.container()
@@ -68,13 +67,12 @@ def page() -> None:
         offer_tours(info, images, known)
 
     waiting = st.empty()
-    with waiting, st.spinner("Attacking …", show_time=True), load.interactive():
+    with waiting, st.spinner("Attacking …", show_time=True):
         scene = open_scene(info, images, known, models, attack_name, target_name)
         scrub_key, noisy = f"scrub:{info.name}", number("noise", 0, 1, 0, scope=info.name) == 1
-        stands, noise = position(scrub_key, turn(), scene.epsilon, noisy)
-        st.session_state[_NOISE] = st.session_state.get(_NOISE) or noise
+        stands, _ = position(scrub_key, turn(), scene.epsilon)
         found = tracks([scene.asked(model) for model in models], info.epsilons, stands)
-        sides = compared(scene, found.seen, found.epsilons if st.session_state[_NOISE] else None)
+        sides = compared(scene, found.seen, found.epsilons if wants_noise(scrub_key, turn(), noisy) else None)
     waiting.empty()
     if target_name == images.class_names[scene.label]:
         st.info(
@@ -225,8 +223,7 @@ def take_away(scene: Scene, attack: attacks.Attack, sides: Sequence[Side], left:
     images, index, target = scene.images, scene.index, scene.target
     for column, model, side, letter in zip(st.columns(2), scene.models, sides, "AB", strict=True):
         seen = side.noise if left.noise and side.noise is not None else side.attack
-        with load.interactive():
-            outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon, seen)
+        outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon, seen)
         with column:
             offer_file(
                 f"Attacked image for {letter} (PNG, {images.shape[2]}×{images.shape[1]})",

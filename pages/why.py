@@ -6,7 +6,7 @@ import streamlit as st
 
 from advcore import attacks
 from advcore.errors import AdvcoreError
-from ui import frame
+from ui import frame, load
 from ui.frame import choose, heading, remember, remembered
 from ui.links import link
 from ui.pickers import about_images, attack_picker, dataset_picker, images_and_models, pick_models, pick_target
@@ -25,6 +25,7 @@ SHARED = ("dataset", "a", "b", "attack", "target", "image", "epsilon", "noise", 
 """The values that the page Attack has in its address too."""
 
 
+@load.interactive()
 def page() -> None:
     """The image and the attack, and one of the explanations."""
     heading("Why does it work?", wide=True)

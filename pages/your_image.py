@@ -18,7 +18,8 @@ from advcore.photos.framing import crop_box
 from ui import frame, load, share
 from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
-from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data
+from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data, wants_noise
+from ui.details import details
 from ui.downloads import offer_file, offer_snippet
 from ui.frame import choose, heading, here, number, remember, turn
 from ui.photo import session
@@ -70,9 +71,11 @@ def page() -> None:
     target = None if target_name == ANY else models[0].class_names.index(target_name)
     attack = attacks.attack_named(attack_name, targeted=target is not None)
     info, scope = about(dataset), f"own {given.id} {dataset} {reach}"
+    scrub_key, scrub_turn = f"scrub:own {dataset} {reach}", f"{turn()} {given.id}"
+    noisy = number("noise", 0, 1, 0, scope=scope) == 1
     with right:
         before = st.container()
-        answers = attack_photo(models, framed, attack, target, reach, info)
+        answers = attack_photo(models, framed, attack, target, reach, info, noise=wants_noise(scrub_key, scrub_turn, noisy))
         with before:
             truth = ask_truth(given, models[0])
             say_before(answers, truth)
@@ -82,10 +85,11 @@ def page() -> None:
             models[0].class_names,
             epsilon=number("epsilon", 0, info.epsilon_max, session.telling_epsilon(answers, info.epsilon), scope=scope),
             usual=info.epsilon,
-            noise=number("noise", 0, 1, 0, scope=scope) == 1,
+            noise=noisy,
+            offers_noise=True,
             link=source == "examples",
-            turn=f"{turn()} {given.id}",
-            key=f"scrub:own {dataset} {reach}",
+            turn=scrub_turn,
+            key=scrub_key,
         )
     fooled = any((answered.attack.answers != answered.attack.label).any() for answered in answers)
     if attack_name == "fgsm" and reach == "view" and not fooled:
@@ -102,9 +106,20 @@ def page() -> None:
     within = f"{described(shown, reach)} = {epsilon_text(left_at.epsilon)}"
     share.shows(f"{within}.", partial(sides_drawn, cards, models[0].class_names, left_at))
     frame.enough()
-    take_away(framed, answers, cards, shown, target, left_at, {"full": reach == "full", **framing})
+    options = {"full": reach == "full", **framing}
+    details(
+        "Attacked pictures and commands",
+        partial(take_away, framed, answers, cards, shown, target, left_at, options),
+        icon="download",
+        key="take away",
+    )
     link = here() if example else None  # an own picture is in no link
-    offer_slide(partial(slide_of, given, cards, models, info, described(attack, reach), left_at, link), "attacked-picture")
+
+    def slide() -> Slide:
+        shown = sides(session.with_noise(answers, framed, target), truth)
+        return slide_of(given, shown, models, info, described(attack, reach), left_at, link)
+
+    offer_slide(slide, "attacked-picture")
     st.caption(f"{within}. Messaging apps recompress images, which may undo the attack.")
     if dataset == pretrained.DATASET and pretrained.missing():
         with st.expander("More ImageNet models", icon=":material/cloud_download:"):
@@ -229,13 +244,16 @@ def attack_photo(
     target: int | None,
     reach: str,
     info: data.Dataset,
+    *,
+    noise: bool,
 ) -> list[session.Answered]:
-    """Each model's answers to the photo under attack and under noise."""
+    """Each model's answers to the photo under attack and, with `noise` or on a whole picture, under noise."""
     waiting = st.empty()
     try:
         if reach == "view":
             with load.interactive(), waiting, st.spinner("Attacking …", show_time=True):
-                return session.attack_views(models, framed, attack, target, info.epsilons)
+                answers = session.attack_views(models, framed, attack, target, info.epsilons)
+                return session.with_noise(answers, framed, target) if noise else answers
         # Not `interactive`: this takes long, and curves that are measured need not wait for it.
         words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
         return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))
@@ -298,7 +316,6 @@ def take_away(
     options: dict[str, Any],
 ) -> None:
     """For each model, the attacked picture as a PNG, what the model says of that file, and the command that makes it."""
-    st.markdown("## Download")
     for column, answered, card, letter in zip(st.columns(len(answers)), answers, cards, "AB", strict=False):
         with column:
             attacked_file(framed, answered, letter, attack, target, left.epsilon, judged=card.judged)

@@ -183,7 +183,7 @@ def swapping(pair: Sequence[checkpoints.Checkpoint], attack: attacks.Attack, lab
 
 @contextlib.contextmanager
 def interactive() -> Iterator[None]:
-    """Around work that a person waits for: the background worker pauses until it is done."""
+    """Around work that a person waits for, or a function that does it: the background worker pauses until it is done."""
     with worker().interactive():
         yield
 

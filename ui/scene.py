@@ -75,8 +75,7 @@ def open_scene(
 
     The image and ε are the address's; at first they are such that FGSM fools A and not B. The image's true class is no target.
     """
-    with load.interactive():
-        first, usual = load.striking(*models, usual_epsilon(info, models))
+    first, usual = load.striking(*models, usual_epsilon(info, models))
     index = int(number("image", 0, len(images) - 1, first, scope=info.name))
     asked = None if target_name == ANY else target_name
     target = None if asked in (None, images.class_names[int(images.labels[index])]) else images.class_names.index(asked)

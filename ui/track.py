@@ -16,7 +16,7 @@ from ui.worker import Task, pausing
 
 _AT_ONCE = 2e10
 """Operations: less is computed at once, for no second drawing would be worth it."""
-_TOGETHER = 7
+_TOGETHER = 10
 """At how many ε a piece of the background's work attacks: several at once take half as long as one by one."""
 
 

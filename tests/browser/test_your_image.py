@@ -43,6 +43,12 @@ def upload(page: Page, *files: Path) -> None:
     settled(page)
 
 
+def open_box(page: Page) -> None:
+    """Open what a person takes away: files and commands."""
+    page.get_by_text("Attacked pictures and commands").click()
+    settled(page)
+
+
 def download(page: Page, letter: str, folder: Path) -> bytes:
     with page.expect_download() as event:
         page.get_by_role("button", name=f"Attacked picture for {letter}").click()
@@ -128,6 +134,7 @@ def test_the_downloaded_picture_still_fools_when_it_is_opened_again(
 ) -> None:
     open_page(page, app_url, f"&source=upload&reach={reach}&epsilon=0.3")
     upload(page, photo)
+    open_box(page)
     expect(page.get_by_text("this PNG, opened again, still changes A's answer")).to_be_visible()
     said = page.locator(".card").first.locator(".says").nth(2).evaluate("node => node.firstChild.data")
     data = download(page, "A", tmp_path)
@@ -237,6 +244,7 @@ def test_a_photo_of_twelve_megapixels_keeps_its_size(page: Page, app_url: str, t
     open_page(page, app_url, "&source=upload&reach=full")
     upload(page, file)
     expect(page.get_by_text("large.jpg · JPEG 4000×3000")).to_be_visible()
+    open_box(page)
     page.get_by_role("button", name="Pack the attacked picture for A (4000×3000)").click()
     expect(page.get_by_role("button", name="Attacked picture for A (PNG, 4000×3000)")).to_be_visible()
     settled(page)
@@ -352,6 +360,7 @@ def test_a_drawn_digit_is_read_and_attacked_and_survives_a_look_elsewhere(page: 
     settled(page)
     expect(page.locator(".card").first.locator(".says").first).to_contain_text("3")
     expect(page.locator(".verdict").first).to_have_text("answer changed")
+    open_box(page)
     found, _ = answer(download(page, "A", tmp_path))
     assert found != 3
     drawn = ink(page)

@@ -32,13 +32,18 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     worker.cache_clear()
 
 
-def open_page(name: str, **query: str) -> AppTest:
-    """The page `name` after its first run, as if opened by a link with `query`; no exception reached it."""
+def open_page(name: str, *, opened: tuple[str, ...] = (), **query: str) -> AppTest:
+    """The page `name` after its first run, as if opened by a link with `query`; no exception reached it.
+
+    The boxes with the keys `opened` are open.
+    """
     page = AppTest.from_string(
         f"from pages import {name}\nfrom ui import frame\n\nframe.guard({name}.page)", default_timeout=60
     )
     for key, value in query.items():
         page.query_params[key] = value
+    for key in opened:
+        page.session_state[key] = True
     return checked(page.run())
 
 

@@ -32,6 +32,8 @@ from ui.components.scrubber import Scrubbed, Side
 from ui.photo import session
 
 NAME = "your_image"
+BOX = ("take away",)
+"""The box with what a person takes away."""
 
 
 def digit(number: int, seed: int = 0) -> bytes:
@@ -48,7 +50,7 @@ def photograph() -> bytes:
 
 def uploaded(*files: tuple[str, bytes], **query: str) -> AppTest:
     """The page with these files in its uploader."""
-    page = open_page(NAME, **{"dataset": "digits", "source": "upload", **query})
+    page = open_page(NAME, opened=BOX, **{"dataset": "digits", "source": "upload", **query})
     return checked(page.file_uploader[0].set_value([(name, data, "application/octet-stream") for name, data in files]).run())
 
 
@@ -61,8 +63,23 @@ def pictures(page: AppTest) -> list[str]:
     return [button.label for button in page.download_button if button.label.startswith("Attacked picture")]
 
 
-def test_it_opens_on_a_fooled_model_without_a_click() -> None:
+def test_neither_files_nor_noise_are_made_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for name in ("saved", "with_noise"):
+        real = getattr(session, name)
+        monkeypatch.setattr(session, name, lambda *of, real=real, name=name, **more: asked.append(name) or real(*of, **more))
     page = open_page(NAME, dataset="digits")
+    assert asked == []
+    page.session_state["take away"] = True
+    checked(page.run())
+    assert set(asked) == {"saved"}
+    asked.clear()
+    open_page(NAME, dataset="digits", noise="1")
+    assert asked == ["with_noise"]
+
+
+def test_it_opens_on_a_fooled_model_without_a_click() -> None:
+    page = open_page(NAME, opened=BOX, dataset="digits")
     assert not page.error
     assert "still fools A" in captions(page)
     assert "Nothing is written to disk" in captions(page)
@@ -77,7 +94,7 @@ def test_it_opens_on_a_fooled_model_without_a_click() -> None:
     ],
 )
 def test_every_source_opens(source: str, dataset: str) -> None:
-    assert not open_page(NAME, dataset=dataset, source=source).error
+    assert not open_page(NAME, opened=BOX, dataset=dataset, source=source).error
 
 
 def test_several_files_are_shown_and_bad_ones_hurt_nobody() -> None:
@@ -122,7 +139,7 @@ def test_forgetting_leaves_nothing_behind() -> None:
 
 def test_two_sessions_share_no_picture() -> None:
     first = uploaded(("mine.png", digit(3)))
-    second = open_page(NAME, dataset="digits", source="upload")
+    second = open_page(NAME, opened=BOX, dataset="digits", source="upload")
     assert "mine.png" in captions(first)
     assert "mine.png" not in captions(second)
     assert len(pictures(second)) == 0
@@ -172,7 +189,7 @@ def test_pgd_and_invert_and_plain_are_obeyed() -> None:
 
 
 def test_a_strange_link_is_said_at_once() -> None:
-    page = open_page(NAME, dataset="digits", reach="<b>moon</b>", target="eleven")
+    page = open_page(NAME, opened=BOX, dataset="digits", reach="<b>moon</b>", target="eleven")
     assert len(page.warning) == 1
     assert "reach “bmoon/b” (used instead: view), target “eleven” (used instead: any)" in page.warning[0].value
 
@@ -247,7 +264,7 @@ def test_only_an_answer_that_was_right_is_called_fooled_or_held(
     example: str, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cards = watch_cards(monkeypatch)
-    page = open_page(NAME, dataset="cifar10", example=example)
+    page = open_page(NAME, opened=BOX, dataset="cifar10", example=example)
     assert (truths(page).value != "none of these") == known
     assert [side.judged for side in cards] == [known, known]
     assert all(("wrong before the attack" in side.began) != known for side in cards)
@@ -276,9 +293,9 @@ def test_a_photo_is_judged_once_the_person_said_what_it_is(monkeypatch: pytest.M
 
 
 def test_a_new_picture_begins_at_its_own_epsilon() -> None:
-    page = open_page(NAME, dataset="digits", example="drawn-5", epsilon="0.45")
+    page = open_page(NAME, opened=BOX, dataset="digits", example="drawn-5", epsilon="0.45")
     assert page.session_state["address"].now[-1]["epsilon"] == "0.45"
-    fresh = open_page(NAME, dataset="digits", example="drawn-7").session_state["address"].now[-1]["epsilon"]
+    fresh = open_page(NAME, opened=BOX, dataset="digits", example="drawn-7").session_state["address"].now[-1]["epsilon"]
     page.session_state["example"] = "drawn-7"
     page.run()
     assert page.session_state["address"].now[-1]["epsilon"] == fresh != "0.45"
@@ -311,7 +328,7 @@ def test_colour_models_take_photographs(tmp_path: Path) -> None:
         path = tmp_path / "runs" / "models" / f"{recipe.checkpoint_id}.safetensors"
         names = BUILT_IN["cifar10"].class_names
         checkpoints.save(path, model, recipe, shape=(3, 32, 32), class_names=names, metrics={}, provenance={})
-    page = open_page(NAME, dataset="cifar10", reach="full", example="china")
+    page = open_page(NAME, opened=BOX, dataset="cifar10", reach="full", example="china")
     assert not page.error
     assert "china.jpg · JPEG 640×427" in captions(page)
     assert pictures(page)[0].endswith("(PNG, 640×427)")
@@ -327,7 +344,7 @@ def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_offline_the_list_says_why_imagenet_models_are_missing(torch_home: Path) -> None:
-    page = open_page(NAME, dataset="imagenet")
+    page = open_page(NAME, opened=BOX, dataset="imagenet")
     said = "\n".join(line.value for line in page.markdown).replace("\\", "")
     for title in ("ResNet-18", "ResNet-50", "MobileNetV3-Large", "ConvNeXt-Tiny"):
         assert f"{title}: its weights are not on this machine" in said
@@ -338,7 +355,7 @@ def test_a_download_without_a_network_is_one_sentence(torch_home: Path, monkeypa
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    page = open_page(NAME, dataset="imagenet")
+    page = open_page(NAME, opened=BOX, dataset="imagenet")
     press(page, "Download")
     assert "could not be fetched (Network is unreachable)" in page.error[0].value.replace("\\", "")
 
@@ -350,7 +367,7 @@ def test_weights_in_the_cache_join_the_list(torch_home: Path) -> None:
     torch.save(torchvision.models.mobilenet_v3_large().state_dict(), buffer)
     data = buffer.getvalue()
     (torch_home / f"mobilenet_v3_large-{hashlib.sha256(data).hexdigest()[:8]}.pth").write_bytes(data)
-    page = open_page(NAME, dataset="imagenet")
+    page = open_page(NAME, opened=BOX, dataset="imagenet")
     assert not page.error
     assert page.selectbox(key="a:imagenet").options == ["MobileNetV3-Large"]
     assert len(pictures(page)) == 1

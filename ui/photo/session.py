@@ -8,7 +8,7 @@ import shlex
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -226,11 +226,14 @@ def frame_photo(
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A model's answers to a photo under attack and under noise; `whole` is the attack on the whole photo, if that was it."""
+    """A model's answers to a photo under attack and, once asked for, under noise.
+
+    `whole` is the attack on the whole photo, if that was it.
+    """
 
     model: PhotoModel
     attack: scrub.Scrub
-    noise: scrub.Scrub
+    noise: scrub.Scrub | None = None
     whole: fullsize.FullSize | None = None
 
     @property
@@ -248,12 +251,24 @@ def attack_views(
 
     def answer(model: PhotoModel) -> Answered:
         net, image = network(model), framed.seen.to(pick_device())
-        under = scrub.scrub(net, image, attack, epsilons, target=target)
-        noise = scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
-        return Answered(model, under, noise)
+        return Answered(model, scrub.scrub(net, image, attack, epsilons, target=target))
 
     key = ("views", framed.photo_id, framed.framing, attack, target, epsilons)
     return [made((*key, model.id), partial(answer, model)) for model in models]
+
+
+def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | None) -> list[Answered]:
+    """The answers, with those under noise within the same ε where they are missing."""
+
+    def noise(of: Answered) -> scrub.Scrub:
+        net, image, under = network(of.model), framed.seen.to(pick_device()), of.attack
+        return scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
+
+    key = ("noise", framed.photo_id, framed.framing, target)
+    return [
+        of if of.noise else replace(of, noise=made((*key, of.attack.epsilons, of.model.id), partial(noise, of)))
+        for of in answers
+    ]
 
 
 def attack_whole(
@@ -335,7 +350,7 @@ def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, e
     else:
         pixels = fullsize.attacked_pixels(whole.photo, view, whole.direction, level)
     png = saved_png(pixels, whole.framing, model.dataset)
-    shown = answered.noise if noisy else answered.attack
+    shown = answered.noise if noisy and answered.noise else answered.attack
     answer = int(fullsize.answer_to_file(network(model), png, model.shape, model.dataset).argmax())
     before = int(shown.answers[shown.epsilons.index(epsilon)])
     return Saved(png, whole.photo.size, before != whole.label, answer != whole.label)

@@ -130,9 +130,8 @@ def _show(
         )
     if len(carried):
         few, names = scene.images[carried[:SHOWN]], scene.images.class_names
-        with load.interactive():
-            pixels, labels = few.pixels(pick_device()), few.labels.to(pick_device())
-            attacked = attack.perturb(load.model(models[source]), pixels, labels, epsilon, indices=few.indices)
+        pixels, labels = few.pixels(pick_device()), few.labels.to(pick_device())
+        attacked = attack.perturb(load.model(models[source]), pixels, labels, epsilon, indices=few.indices)
         shown = [
             Picture(image, f"test image {index}", f"{names[label]} → {names[answer]}", "✗ carries over", FOOLED)
             for image, index, label, answer in zip(

@@ -36,8 +36,7 @@ def gradients(scene: Scene) -> None:
     """The image and the input gradient of A and of B, with figures."""
     scale = choose(st.segmented_control, "Scale of the gradients", "scale", SCALES, bare=True, required=True)
     remember(scale=scale)
-    with load.interactive():
-        found = [_gradient(scene.asked(model), scene.label) for model in scene.models]
+    found = [_gradient(scene.asked(model), scene.label) for model in scene.models]
     largest = max(each.largest for each in found)
     image = scene.images[scene.index : scene.index + 1].pixels()[0]
     shown = [Picture(image, "the image", scene.images.class_names[scene.label])]

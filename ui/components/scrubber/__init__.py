@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import streamlit as st
 import torch
 
 from advcore.evaluation.scrub import Scrub
@@ -13,6 +14,8 @@ from advcore.images.encode import amplification, to_bytes
 from ui.components import left_at, mount, packed, token
 
 RANKS = 5
+_NOISE = "noise was asked for"
+"""Whether this session has asked for noise: it takes as long as the attack, and most people do not ask."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def scrubber(
 
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
     pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
-    `position` then says so. `track` is the ε grid where the attack's answers are known on a part of it only; other places
+    `wants_noise` then says so. `track` is the ε grid where the attack's answers are known on a part of it only; other places
     show nothing until the server has them. The position is `epsilon` and `noise` whenever `turn` changes, else where the
     person left it; with `walks` the thumb then goes there from 0. All sides show the same image on the same ε grid; their
     class to lose may differ.
@@ -78,6 +81,12 @@ def position(key: str, turn: str, epsilon: float, noise: bool = False) -> tuple[
     """Where a person left the scrubber `key` since it was set to `turn`; else what is given."""
     held = left_at(key, turn)
     return (float(held["epsilon"]), bool(held.get("noise"))) if held else (epsilon, noise)
+
+
+def wants_noise(key: str, turn: str, noise: bool) -> bool:
+    """Whether noise has to be computed: the scrubber `key` shows it, or this session has once asked for it."""
+    st.session_state[_NOISE] = st.session_state.get(_NOISE) or position(key, turn, 0.0, noise)[1]
+    return st.session_state[_NOISE]
 
 
 def scrubber_data(
