@@ -123,14 +123,20 @@ def striking(first: nn.Module, second: nn.Module, images: LabeledImages, usual: 
     device = next(first.parameters()).device
     pixels, labels = images.pixels(device), images.labels.to(device)
     budgets = [usual * factor for factor in (1, 1.5, 2, 3, 4, 5) if usual * factor <= 1]
-    right = [
-        torch.stack([predict(model, attacked) == labels for attacked in FGSM().sweep(model, pixels, labels, [0, *budgets])])
-        for model in (first, second)
-    ]
-    falls = right[0][0] & ~right[0][1:]
-    clearness = images.contrast + (probabilities(first, pixels).amax(1).cpu() >= _SURE)  # contrast is below 1
-    for wanted in (falls & right[1][0] & right[1][1:], falls):
+    shares = probabilities(first, pixels)
+    clearness = images.contrast + (shares.amax(1).cpu() >= _SURE)  # contrast is below 1
+    right = [shares.argmax(1) == labels, predict(second, pixels) == labels]
+    sweeps = [FGSM().sweep(model, pixels, labels, budgets) for model in (first, second)]
+
+    def clearest(wanted: Tensor) -> int:
+        return int(torch.where(wanted.cpu(), clearness, -1.0).argmax())
+
+    only_first = None
+    for budget, attacked, beside in zip(budgets, *sweeps, strict=True):  # the larger ones only if nothing is found before
+        falls = right[0] & (predict(first, attacked) != labels)
+        wanted = falls & right[1] & (predict(second, beside) == labels)
         if wanted.any():
-            step = int(wanted.any(1).int().argmax())
-            return int(torch.where(wanted[step].cpu(), clearness, -1.0).argmax()), budgets[step]
-    return 0, usual
+            return clearest(wanted), budget
+        if only_first is None and falls.any():
+            only_first = clearest(falls), budget
+    return only_first or (0, usual)
