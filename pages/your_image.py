@@ -20,7 +20,7 @@ from ui.card import sides_drawn
 from ui.components.cropper import Crop, cropper, held_crop
 from ui.components.scrubber import Scrubbed, Side, scrubber, scrubber_data, wants_noise
 from ui.details import details
-from ui.downloads import offer_file, offer_snippet
+from ui.downloads import offer_file
 from ui.frame import choose, heading, here, number, remember, turn
 from ui.photo import session
 from ui.photo.models import PhotoModel, about, ask_kind, model_pickers, offer_pretrained, size_words
@@ -321,8 +321,7 @@ def take_away(
             attacked_file(framed, answered, letter, attack, target, left.epsilon, judged=card.judged)
             toward = None if target is None else answered.model.class_names[target]
             name, epsilon = framed.photo.name, left.epsilon
-            command = partial(session.command, answered.model, name, attack, epsilon, toward, **options)
-            offer_snippet(f"Command for {letter}", command, key=f"code {letter}")
+            st.code(session.command(answered.model, name, attack, epsilon, toward, **options), "bash", wrap_lines=True)
 
 
 def attacked_file(

@@ -1,4 +1,4 @@
-"""Files and code that a page offers."""
+"""Files that a page offers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import streamlit as st
-
-from ui.details import details
 
 Row = Mapping[str, object]
 
@@ -26,11 +24,6 @@ def offer_file(
 def offer_csv(label: str, rows: Callable[[], Iterable[Row]], file_name: str, **more: Any) -> None:
     """A button that downloads rows as a CSV file."""
     offer_file(label, lambda: csv_text(rows()), file_name, **more)
-
-
-def offer_snippet(label: str, text: Callable[[], str], language: str | None = "bash", *, key: str) -> None:
-    """Code behind a heading, written when it is opened: its colours cost the browser 1.5 MB and a third of a second."""
-    details(label, lambda: st.code(text(), language=language, wrap_lines=True), icon="terminal", key=key)
 
 
 def csv_text(rows: Iterable[Row]) -> str:

@@ -25,7 +25,7 @@ from advcore.photos.subjects import SUBJECTS
 from advcore.recipe import Recipe
 from tests.corpus import bad_files, good_files
 from tests.hands import Hand, picture_of, png_of
-from tests.pages.conftest import checked, open_page, opened, press
+from tests.pages.conftest import checked, open_page, press
 from ui.components import camera, drawing_pad, sent_file
 from ui.components.cropper import Crop, _crop
 from ui.components.scrubber import Scrubbed, Side
@@ -169,7 +169,7 @@ def test_the_whole_picture_and_a_class_to_move_toward(reach: str, target: str) -
     assert not page.error
     size = "220×220" if reach == "full" else "8×8"
     assert pictures(page) == [f"Attacked picture for {x} (PNG, {size})" for x in "AB"]
-    command = opened(page, "code A")
+    command = page.code[0].value
     assert "--image mine.png" in command
     assert ("--full" in command) == (reach == "full")
     assert ("--target 8" in command) == (target == "8")
@@ -181,7 +181,7 @@ def test_pgd_and_invert_and_plain_are_obeyed() -> None:
     page.radio(key="ink").set_value("bright").run()
     page.toggle(key="find").set_value(False).run()
     assert not page.exception
-    assert "--no-invert --plain" in opened(page, "code A")
+    assert "--no-invert --plain" in page.code[0].value
     page.radio(key="reach").set_value("full").run()
     assert not page.exception
     assert not page.warning, "no link asked for that"

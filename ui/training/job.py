@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -24,7 +25,6 @@ from advcore.training.estimate import duration
 from ui import charts, frame, load, measured, visitor
 from ui.actions import attempt, failed
 from ui.details import details
-from ui.downloads import offer_snippet
 from ui.links import link
 from ui.tiles import Tile, tiles
 from ui.training.pictures import before_and_after
@@ -115,7 +115,11 @@ def panel(job: queue.Job) -> None:
     if job.state != "finished":
         buttons(job)
     if job.state == "failed" and visitor.rules().machine:
-        offer_snippet("What its process printed", lambda: queue.log_tail(job.folder) or "nothing", None, key="printed")
+        details("What its process printed", partial(_printed, job), icon="terminal", key="printed")
+
+
+def _printed(job: queue.Job) -> None:
+    st.code(queue.log_tail(job.folder) or "nothing", language=None, wrap_lines=True)
 
 
 def _how_far(job: queue.Job, last: Row) -> tuple[float, str]:
