@@ -215,10 +215,12 @@ def growing_chart(request: Request, traces: dict[measured.Curve, charts.Trace]) 
             more = f", n = {len(part):,}: {percent(part.curve.accuracy[-1])}"
             where = {"label": trace.label + more} if trace.label else {"name": trace.name + more}
             seen.append((replace(trace, **where), part.curve))
-        if now and not seen:  # the browser loads Plotly, a second's work, when there is something to draw with it
+        points = published_points(request)
+        # The browser loads Plotly, a second's work, when there is something to draw with it.
+        if now and not (seen or points or measured.problem(wanted)):
             st.container(height=charts.HEIGHT, border=False).caption("Measuring the first images …")
             return
-        drawn = charts.accuracy_chart(seen, published_points(request))
+        drawn = charts.accuracy_chart(seen, points)
         drawn.update_xaxes(range=[-0.01 * request.end, 1.01 * request.end])
         charts.show(drawn, key="accuracy chart")
 

@@ -222,7 +222,8 @@ def take_away(scene: Scene, attack: attacks.Attack, sides: Sequence[Side], left:
     """For each model, the attacked image as a PNG, what the model says of it, and the Python that makes it."""
     images, index, target = scene.images, scene.index, scene.target
     for column, model, side, letter in zip(st.columns(2), scene.models, sides, "AB", strict=True):
-        seen = side.noise if left.noise and side.noise is not None else side.attack
+        seen = side.noise if left.noise else side.attack
+        assert seen is not None  # noise that is shown was computed
         outcome = load.outcome(load.image_attack(model, index, attack, target), left.epsilon, seen)
         with column:
             offer_file(
@@ -253,6 +254,7 @@ def png_words(outcome: Outcome, letter: str, names: Sequence[str]) -> str:
     return f"✓ Checked: {within}; {letter} is not fooled, before and after rounding to 8 bits."
 
 
+@load.interactive()
 def slide_of(scene: Scene, left: Scrubbed, link: str | None) -> Slide:
     """What the page shows, as a living slide, with a note on each model whose robustness is masked."""
     found = (masking(model) for model in scene.models)

@@ -252,8 +252,8 @@ def attack_photo(
     try:
         if reach == "view":
             with load.interactive(), waiting, st.spinner("Attacking …", show_time=True):
-                answers = session.attack_views(models, framed, attack, target, info.epsilons)
-                return session.with_noise(answers, framed, target) if noise else answers
+                made = session.attack_views_and_noise if noise else session.attack_views
+                return made(models, framed, attack, target, info.epsilons)
         # Not `interactive`: this takes long, and curves that are measured need not wait for it.
         words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
         return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))

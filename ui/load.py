@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -116,17 +116,37 @@ _BY_TEXT = {tuple: repr, ImageAttack: repr}
 
 
 @st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
-def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
-    """The image under the attack at every ε of the grid (attacks without a shared direction: of a coarser one)."""
-    if (found := worker().result((asked, scrub.coarse(epsilons)))) and len(found.epsilons) == len(scrub.coarse(epsilons)):
-        return found
+def _scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
     net, image, label = asked.open()
     return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target, index=asked.index)
 
 
+def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
+    """The image under the attack at every ε of the grid (attacks that run again at every ε: of a coarser one)."""
+    if asked.attack.single_run:
+        return _scrubbed(asked, epsilons)
+    grid = scrub.coarse(epsilons)
+    return known(asked, grid, grid)
+
+
+def known(asked: ImageAttack, grid: tuple[float, ...], wanted: Collection[float]) -> scrub.Scrub:
+    """What is known of an attack that runs again at every ε of `grid`, with the ε `wanted`: those missing are attacked now.
+
+    The background worker keeps it, as the result of (asked, grid), and may have added to it.
+    """
+    found = worker().result((asked, grid))
+    if missing := sorted(set(wanted) - set(found.epsilons if found else ())):
+        net, image, label = asked.open()
+        new = scrub.scrub(net, image, asked.attack, missing, label=label, target=asked.target, index=asked.index)
+        found = worker().result((asked, grid))
+        found = found.with_more(new) if found else new
+        worker().keep((asked, grid), found)
+    return found
+
+
 @st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
 def outcome(asked: ImageAttack, epsilon: float, _seen: scrub.Scrub) -> single.Outcome:
-    """The image at the ε of `_seen` that is nearest to `epsilon`, before and after rounding to 8 bits."""
+    """The image at `epsilon`, one of the ε of `_seen`, before and after rounding to 8 bits."""
     return single.outcome_of(asked.open()[0], _seen, asked.attack, _seen.place(epsilon))
 
 

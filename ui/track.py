@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import streamlit as st
 from torch import Tensor, nn
 
+from advcore.device import pick_device
 from advcore.evaluation import scrub
 from advcore.evaluation.scrub import Scrub
 from ui import load, measured
-from ui.waiting import results, wait
-from ui.worker import Task, pausing
+from ui.waiting import wait
+from ui.worker import Task, pausing, worker
 
-_AT_ONCE = 2e10
+_AT_ONCE, _AT_ONCE_GPU = 2e10, 2e12
 """Operations: less is computed at once, for no second drawing would be worth it."""
 _TOGETHER = 10
 """At how many ε a piece of the background's work attacks: several at once take half as long as one by one."""
@@ -25,50 +27,41 @@ class Tracks:
     """What is known of one image under one attack on several models.
 
     `epsilons` is the whole track; each of `seen` has a part of it, in which 0 and the ε that is shown always are. `tasks`
-    complete them, and `found` is what they have found so far.
+    complete them.
     """
 
     epsilons: tuple[float, ...]
     seen: tuple[Scrub, ...]
     tasks: tuple[Task, ...] = ()
-    found: tuple[Scrub | None, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every model's answers are known along the whole track."""
-        return all(len(seen.epsilons) == len(self.epsilons) for seen in self.seen)
 
     def go_on(self, attack: str) -> None:
         """Have the rest computed while the page is open, with its progress; `attack` is the attack's title."""
-        if self.complete:
+        whole = len(self.epsilons)
+        if all(len(seen.epsilons) == whole for seen in self.seen):
             return
 
         def progress(now: list[Scrub | None]) -> tuple[float, str]:
-            done, whole = sum(len(seen.epsilons) for seen in now if seen), len(self.tasks) * len(self.epsilons)
-            return done / whole, f"{attack} at the other values of ε: {done} of {whole} are done"
+            done, of = sum(len(seen.epsilons) for seen in now if seen), len(now) * whole
+            return done / of, f"{attack} at the other values of ε: {done} of {of} are done"
 
-        wait("track", self.tasks, self.found, progress)
+        with st.container(key="aside-track"):
+            wait("track", self.tasks, self.seen, progress)
 
 
 def tracks(asked: Sequence[load.ImageAttack], epsilons: tuple[float, ...], epsilon: float) -> Tracks:
     """One attack on one image, made on each model, at least at 0 and at the ε of the track that is nearest to `epsilon`."""
-    attack, grid = asked[0].attack, scrub.coarse(epsilons)
-    work = sum(measured.operations_of(one.checkpoint_id, one.changed, attack, len(grid)) for one in asked)
-    if attack.single_run or work < _AT_ONCE:
+    if asked[0].attack.single_run or _quick(asked, len(scrub.coarse(epsilons))):
         whole = tuple(load.scrubbed(one, epsilons) for one in asked)
         return Tracks(whole[0].epsilons, whole)
+    grid = scrub.coarse(epsilons)
     at = min(grid, key=lambda each: abs(each - epsilon))
-    tasks = tuple(_task(one, grid, at) for one in asked)
-    found = tuple(results(tasks))
-    return Tracks(grid, tuple(_seen(one, at, part) for one, part in zip(asked, found, strict=True)), tasks, found)
+    seen = tuple(load.known(one, grid, {0.0, at}) for one in asked)
+    return Tracks(grid, seen, tuple(_task(one, grid, at) for one in asked))
 
 
-def _seen(asked: load.ImageAttack, at: float, found: Scrub | None) -> Scrub:
-    """What was found in the background, with 0 and `at`, which are attacked now if they are missing."""
-    if found and {0.0, at} <= set(found.epsilons):
-        return found
-    first = load.scrubbed(asked, (0.0, at))
-    return first.with_more(found) if found else first
+def _quick(asked: Sequence[load.ImageAttack], count: int) -> bool:
+    work = sum(measured.operations_of(one.checkpoint_id, one.changed, one.attack, count) for one in asked)
+    return work < (_AT_ONCE if pick_device().type == "cpu" else _AT_ONCE_GPU)
 
 
 def _task(asked: load.ImageAttack, grid: tuple[float, ...], at: float) -> Task:
@@ -82,11 +75,11 @@ def _task(asked: load.ImageAttack, grid: tuple[float, ...], at: float) -> Task:
 def _run(
     model: nn.Module, image: Tensor, label: int, asked: load.ImageAttack, grid: tuple[float, ...], at: float, seen: Scrub | None
 ) -> Iterator[Scrub]:
-    """More and more of the grid, what is near to `at` first."""
-    model, known = pausing(model), set(seen.epsilons) if seen else set()
-    left = sorted((epsilon for epsilon in grid if epsilon not in known), key=lambda each: abs(each - at))
-    for start in range(0, len(left), _TOGETHER):
-        part = sorted(left[start : start + _TOGETHER])
+    """More and more of the grid, what is near to `at` first; a page may add to it meanwhile."""
+    model = pausing(model)
+    while left := [epsilon for epsilon in grid if seen is None or epsilon not in seen.epsilons]:
+        part = sorted(sorted(left, key=lambda each: abs(each - at))[:_TOGETHER])
         new = scrub.scrub(model, image, asked.attack, part, label=label, target=asked.target, index=asked.index)
+        seen = worker().result((asked, grid))
         seen = seen.with_more(new) if seen else new
         yield seen

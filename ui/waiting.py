@@ -27,11 +27,12 @@ def wait(part: str, tasks: Sequence[Task], shown: Sequence[Any], progress: Calla
     @st.fragment(run_every=1.0)
     def watch() -> None:
         worker().ask((part, session()), tasks, group=visitor.group())
-        for task in tasks:
-            if error := worker().error(task.key):
-                st.error(markdown_safe(error))
+        errors = {task.key: error for task in tasks if (error := worker().error(task.key))}
+        for error in dict.fromkeys(errors.values()):
+            st.error(markdown_safe(error))
         now = results(tasks)
-        st.progress(*progress(now))
+        if len(errors) < len(tasks):
+            st.progress(*progress(now))
         if any(new is not old for new, old in zip(now, shown, strict=True)):
             st.rerun()
 

@@ -104,6 +104,12 @@ class Worker:
         with self.changed:
             return self._results.get(key)
 
+    def keep(self, key: Hashable, result: Any) -> None:
+        """Take a result found elsewhere for that of the task `key`."""
+        with self.changed:
+            self._results.put(key, result)
+            self.changed.notify_all()
+
     def error(self, key: Hashable) -> str | None:
         """Why the task could not be carried out, or None. It is tried again after all owners have dropped it."""
         with self.changed:
@@ -223,8 +229,8 @@ def worker() -> Worker:
 
 
 def pausing(model: nn.Module) -> nn.Module:
-    """A copy of the model that lets the worker pause or stop at every layer, forward and backward."""
-    model = copy.deepcopy(model)
+    """The model, with the same weights, as one that lets the worker pause or stop at every layer, forward and backward."""
+    model = copy.deepcopy(model, {id(weight): weight for weight in (*model.parameters(), *model.buffers())})
     for layer in model.modules():
         if not any(layer.children()):
             layer.register_forward_hook(_breathe)

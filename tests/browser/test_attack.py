@@ -135,16 +135,25 @@ def test_a_slow_attack_is_shown_before_it_is_known_along_the_whole_track(page: P
     expect(sweep).to_be_disabled()
     expect(page.locator(".spark figcaption").first).to_contain_text("values of ε")
     scrub_to(page, 16)
-    expect(notes.first).to_contain_text("Not computed")
+    expect(page.locator(".verdict").first).to_have_text("not computed yet")
+    expect(page.locator(".files")).to_be_hidden()
     release(page)
     expect(notes.first).to_contain_text("says")
     expect(page).to_have_url(re.compile("epsilon=0.125"))
-    expect(sweep).to_be_enabled(timeout=60_000)
+    noise = page.get_by_role("button", name="Same ε, random noise")
+    noise.click()
+    expect(page.locator(".card").first).to_contain_text("with noise")
+    expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=60_000)
+    expect(page.locator(".card").first).to_contain_text("with noise")
+    expect(noise).to_be_focused()  # what a person touches is not made anew
+    noise.click()
     expect(page.locator(".rail input")).to_have_value("16")
+    expect(sweep).to_be_enabled()
     for place in (0, 7):
         scrub_to(page, place)
         expect(notes.first).to_contain_text("says")
     expect(page.locator(".unknown")).to_have_count(0)
+    expect(page.locator(".files")).to_be_visible()
     expect(page.locator(".spark figcaption").first).not_to_contain_text("values of ε")
 
 

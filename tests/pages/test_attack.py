@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from advcore import data
 from advcore.attacks import ATTACKS, FGSM, PGD, predict
+from advcore.errors import AttackError
 from advcore.evaluation import figures, scrub
 from advcore.evaluation.diagnosis import masking
 from advcore.models import checkpoints
@@ -19,6 +20,7 @@ from tests.pages.conftest import finish, labels, open_page, opened, press
 from ui import load
 from ui.components import scrubber
 from ui.components.scrubber import Side
+from ui.track import tracks
 from ui.words import percent
 from ui.worker import worker
 
@@ -140,7 +142,7 @@ def test_a_slow_attack_is_shown_at_its_epsilon_first_and_then_along_the_track(mo
         sides, track = drawn[-1]
         assert track == scrub.coarse(data.BUILT_IN["digits"].epsilons)
         assert [side.attack.epsilons for side in sides] == [(0.0, 0.2)] * 2
-        assert "0 of 42" in page.get("progress")[0].proto.text
+        assert "4 of 42" in page.get("progress")[0].proto.text
     finish(page, "track")
     sides, _ = drawn[-1]
     assert not page.get("progress")
@@ -154,6 +156,27 @@ def test_a_slow_attack_is_shown_at_its_epsilon_first_and_then_along_the_track(mo
     asked = [load.image_attack(checkpoints.find(state(page)[name]), 5, PGD()) for name in "ab"]
     for one, side in zip(asked, sides, strict=True):
         assert torch.equal(load.scrubbed(one, info.epsilons).shares, side.attack.shares), "Why shows the same"
+
+
+def test_a_slow_attack_that_fails_in_the_background_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(model: torch.nn.Module) -> torch.nn.Module:
+        raise AttackError("The attack cannot go on.")
+
+    monkeypatch.setattr("ui.track._AT_ONCE", 0)
+    monkeypatch.setattr("ui.track.pausing", fail)
+    page = open_page("attack", dataset="digits", attack="pgd", image="6", epsilon="0")
+    with worker().changed:
+        owner = ("track", page.session_state["session"])
+        assert worker().changed.wait_for(lambda: not worker().wanted(owner), timeout=60)
+    page.run()
+    assert [error.value for error in page.error] == [r"The attack cannot go on\."]
+    assert not page.get("progress")
+
+
+def test_at_epsilon_0_a_slow_attack_is_not_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.track._AT_ONCE", 0)
+    one = load.image_attack(checkpoints.find("digits/digits_cnn-standard"), 5, PGD())
+    assert tracks([one], data.BUILT_IN["digits"].epsilons, 0.0).seen[0].epsilons == (0.0,)
 
 
 def test_a_button_sets_the_whole_state() -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from ui.components import camera, drawing_pad, sent_file
 from ui.components.cropper import Crop, _crop
 from ui.components.scrubber import Scrubbed, Side
 from ui.photo import session
+from ui.slides import Slide
 
 NAME = "your_image"
 BOX = ("take away",)
@@ -65,7 +67,7 @@ def pictures(page: AppTest) -> list[str]:
 
 def test_neither_files_nor_noise_are_made_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    for name in ("saved", "with_noise"):
+    for name in ("saved", "attack_views_and_noise"):
         real = getattr(session, name)
         monkeypatch.setattr(session, name, lambda *of, real=real, name=name, **more: asked.append(name) or real(*of, **more))
     page = open_page(NAME, dataset="digits")
@@ -75,7 +77,20 @@ def test_neither_files_nor_noise_are_made_before_somebody_asks(monkeypatch: pyte
     assert set(asked) == {"saved"}
     asked.clear()
     open_page(NAME, dataset="digits", noise="1")
-    assert asked == ["with_noise"]
+    assert asked == ["attack_views_and_noise"]
+
+
+def test_a_slide_keeps_nothing_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit makes it in a thread without a session, where what is kept stays for the life of the process."""
+    offered: list[Callable[[], Slide]] = []
+    monkeypatch.setattr("pages.your_image.offer_slide", lambda slide, _: offered.append(slide))
+    uploaded(("mine.png", digit(3)))
+
+    def fail(*_: object) -> None:
+        raise AssertionError("something is kept")
+
+    monkeypatch.setattr(session, "made", fail)
+    assert all(model["noise"] for model in offered[-1]().data["models"])
 
 
 def test_it_opens_on_a_fooled_model_without_a_click() -> None:

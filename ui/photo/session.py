@@ -258,17 +258,22 @@ def attack_views(
 
 
 def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | None) -> list[Answered]:
-    """The answers, with those under noise within the same ε where they are missing."""
+    """The answers, with those under noise within the same ε where they are missing; nothing is kept."""
 
     def noise(of: Answered) -> scrub.Scrub:
         net, image, under = network(of.model), framed.seen.to(pick_device()), of.attack
         return scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
 
-    key = ("noise", framed.photo_id, framed.framing, target)
-    return [
-        of if of.noise else replace(of, noise=made((*key, of.attack.epsilons, of.model.id), partial(noise, of)))
-        for of in answers
-    ]
+    return [of if of.noise else replace(of, noise=noise(of)) for of in answers]
+
+
+def attack_views_and_noise(
+    models: Sequence[PhotoModel], framed: FramedPhoto, attack: Attack, target: int | None, epsilons: tuple[float, ...]
+) -> list[Answered]:
+    """`attack_views` with the answers under noise, kept for this session."""
+    answers = attack_views(models, framed, attack, target, epsilons)
+    key = ("noise", framed.photo_id, framed.framing, attack, target, epsilons, *(model.id for model in models))
+    return made(key, lambda: with_noise(answers, framed, target))
 
 
 def attack_whole(
@@ -350,7 +355,8 @@ def _saved_whole(answered: Answered, whole: fullsize.FullSize, attack: Attack, e
     else:
         pixels = fullsize.attacked_pixels(whole.photo, view, whole.direction, level)
     png = saved_png(pixels, whole.framing, model.dataset)
-    shown = answered.noise if noisy and answered.noise else answered.attack
+    shown = answered.noise if noisy else answered.attack
+    assert shown is not None  # noise that is shown was computed
     answer = int(fullsize.answer_to_file(network(model), png, model.shape, model.dataset).argmax())
     before = int(shown.answers[shown.epsilons.index(epsilon)])
     return Saved(png, whole.photo.size, before != whole.label, answer != whole.label)

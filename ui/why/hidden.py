@@ -54,7 +54,8 @@ def draw(scene: Scene) -> None:
 
 def _chart(scene: Scene, letter: str, model: Checkpoint, found: Inside) -> tuple[Tensor, Scrub]:
     """Draw one model's chart; returns the path and the attack that it belongs to."""
-    seen = scene.seen(model)
+    with st.spinner("Attacking …", show_time=True):
+        seen = scene.seen(model)
     path = _path(scene.asked(model), scene.info.epsilons, found)
     figure = charts.inside_chart(found, path, seen, seen.place(scene.epsilon), scene.images.class_names)
     charts.show(figure, key=f"inside {letter}")

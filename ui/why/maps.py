@@ -77,7 +77,8 @@ def draw(scene: Scene) -> None:
     """The choice of the second direction, the maps of both models, and what they say in words."""
     second, v = pick_second(scene)
     requests = [_request(scene, model, second, v) for model in scene.models]
-    seen = [scene.seen(model) for model in scene.models]
+    with st.spinner("Attacking …", show_time=True):
+        seen = [scene.seen(model) for model in scene.models]
     looks = [_first_look(request) for request in requests]
     planes = [request.plane() for request in requests]
     tasks = [

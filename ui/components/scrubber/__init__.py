@@ -1,4 +1,4 @@
-"""The ε scrubber: all data come in one message, so that dragging needs no request to the server."""
+"""The ε scrubber: what is known at every ε comes in one message, so that dragging needs no request to the server."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def scrubber(
 
     `usual` is the dataset's usual ε, which sets the amplification; `link` offers the address to copy; `bare` shows the
     pictures without what the models say of them. With `offers_noise` a person can ask for noise that the sides do not have;
-    `wants_noise` then says so. `track` is the ε grid where the attack's answers are known on a part of it only; other places
-    show nothing until the server has them. The position is `epsilon` and `noise` whenever `turn` changes, else where the
+    `wants_noise` then says so. `track` is the ε grid where the attack's answers are known on a part of it only; of other places
+    the cards say that they are not computed yet. The position is `epsilon` and `noise` whenever `turn` changes, else where the
     person left it; with `walks` the thumb then goes there from 0. All sides show the same image on the same ε grid; their
     class to lose may differ.
     """

@@ -6,16 +6,19 @@ export default function (component) {
   if (!data) return;
   const root = parentElement.querySelector(".lab");
   let lab = LAST.get(root);
+  let fresh = false;
   if (lab && lab.token !== data.token && lab.continues(data)) {
     lab.takeMore(data);
   } else if (!lab || lab.token !== data.token) {
     lab?.stop();
     lab = new Lab(root, data, lab);
+    fresh = true;
     LAST.set(root, lab);
   } else if (lab.turn !== data.turn) {
     lab.turnTo(data);
   }
   lab.report = setStateValue;
+  if (fresh && lab.unknown()) lab.released(); // nobody holds the thumb there: the server has to be told
   return () => lab.stop();
 }
 
@@ -53,7 +56,11 @@ class Lab {
     figureButtons(this.files, "adversarial-example", () => this.picture());
     this.turnTo(data);
     // What the server knows of the position may be older than where the thumb stands.
-    if (before?.turn === data.turn) this.goto(nearest(this.epsilons, before.epsilons[before.index]));
+    if (before?.turn === data.turn) {
+      if (!before.waits) this.noise = Boolean(before.noise && data.models[0].noise);
+      this.mode();
+      this.goto(nearest(this.epsilons, before.epsilons[before.index]));
+    }
     if (before?.hadFocus) this.input.focus({ preventScroll: true });
     if (before?.waits) this.toggle?.focus({ preventScroll: true });
   }
@@ -62,7 +69,7 @@ class Lab {
   continues(data) {
     const same = (name) => JSON.stringify(this.data[name]) === JSON.stringify(data[name]);
     const alike = (model, index) => model.title === this.data.models[index]?.title && Boolean(model.noise) === Boolean(this.data.models[index].noise);
-    return this.partial() && this.turn === data.turn && ["clean", "epsilons", "target"].every(same) && data.models.every(alike);
+    return this.data.models.some((model) => model.attack.places) && this.turn === data.turn && ["clean", "epsilons", "target"].every(same) && data.models.every(alike);
   }
 
   // Nothing that a person may be touching is made anew.
@@ -77,6 +84,11 @@ class Lab {
   // Whether answers are missing.
   partial() {
     return !this.noise && this.data.models.some((model) => model.attack.places);
+  }
+
+  // Whether one is missing where the thumb stands.
+  unknown() {
+    return this.cards.some((card) => card.row(this.index) < 0);
   }
 
   // Take the position from the server, until the person moves something.
@@ -126,6 +138,7 @@ class Lab {
 
   // Set the marks on the track and each card's data, from the attack or the noise.
   mode() {
+    if (this.partial()) this.stop();
     this.play.disabled = this.partial();
     this.toggle?.setAttribute("aria-pressed", String(this.noise));
     this.rail.querySelectorAll(".mark").forEach((mark) => mark.remove());
@@ -151,7 +164,10 @@ class Lab {
 
   draw() {
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.cards.forEach((card) => card.draw(this.index)));
+    this.frame = requestAnimationFrame(() => {
+      this.cards.forEach((card) => card.draw(this.index));
+      this.files.hidden = this.unknown();
+    });
   }
 
   released(noise = this.noise) {
@@ -230,6 +246,7 @@ class Card {
     this.note = card.appendChild(el("div", "note"));
     const details = card.appendChild(el("div", "sized")).appendChild(el("div", "details"));
     const bars = details.appendChild(el("div", "bars"));
+    this.barsBox = bars;
     this.bars = [0, 1, 2, 3, 4].slice(0, Math.min(5, model.ranks)).map(() => {
       const bar = bars.appendChild(el("div", "bar"));
       const label = bar.appendChild(el("span", "label"));
@@ -311,13 +328,15 @@ class Card {
     const { direction, frames, classes, shares } = this.now;
     const row = this.row(index);
     this.card.classList.toggle("unknown", row < 0);
+    this.barsBox.setAttribute("aria-hidden", String(row < 0));
     const at = (100 * index) / (epsilons.length - 1);
     this.cursor.setAttribute("x1", at);
     this.cursor.setAttribute("x2", at);
     if (row < 0) {
       this.verdict.className = "verdict open";
-      this.verdict.textContent = "…";
-      this.note.textContent = "Not computed at this ε yet. Let go, and it is computed next.";
+      this.verdict.textContent = "not computed yet";
+      this.note.textContent = "This ε is computed next when you stop here.";
+      this.attackedSays.replaceChildren();
       return;
     }
     const step = (255 * epsilons[index]) / 127;
