@@ -68,7 +68,8 @@ def list_and_detail(known: Mapping[str, checkpoints.Checkpoint]) -> None:
     groups = by_dataset(known.values())
     titles = {EVERY: "All"} | {name: dataset_title(name) for name in groups}
     with st.container(key="aside"):
-        only = choose(st.pills, "Dataset", "of", titles, bare=True, required=True)
+        asked = frame.asked_for("dataset")  # as other pages call it
+        only = choose(st.pills, "Dataset", "of", titles, asked if asked in titles else EVERY, bare=True, required=True)
     ids = [item.id for name, of in groups.items() if only in (EVERY, name) for item in of]
     name = st.session_state[chosen("model", ids, ids[0])]
     remember(model=name, of=None if only == EVERY else only)

@@ -84,6 +84,8 @@ def test_a_filter_leaves_no_model_of_another_dataset_open(listed: dict[str, Any]
     assert set(lines(listed)) == set(checkpoints.catalog("mnist"))
     assert listed["selected"] in lines(listed)
     open_page("models", of="../..", model="/etc/passwd")
+    open_page("models", dataset="mnist")
+    assert set(lines(listed)) == set(checkpoints.catalog("mnist"))
 
 
 def test_a_model_shows_its_figures_its_recipe_and_its_origin() -> None:
