@@ -163,7 +163,8 @@ def new_training(*, busy: bool) -> None:
         cards([(item.name, ICONS[item.name], item.title, item.about) for item in offered.values()], picked, key=key)
     preset = offered[picked].recipe
     changes = asked_for("recipe")
-    if changes or st.session_state.get("filled for") != (info.name, architecture, picked):
+    # An address that names a preset and no changes asks for the preset as it is: Back from a changed recipe does.
+    if changes or asked_for("preset") or st.session_state.get("filled for") != (info.name, architecture, picked):
         st.session_state["filled for"] = (info.name, architecture, picked)
         fill(asked_recipe(preset, changes or "{}"))
     elif not drawn_before():
