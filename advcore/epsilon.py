@@ -1,8 +1,9 @@
-"""ε as people write it: `0.1` or `8/255`."""
+"""ε as people write it, `0.1` or `8/255`, and on a grid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from advcore.errors import AttackError
 
@@ -25,3 +26,8 @@ def write_epsilon(epsilon: float) -> str:
     if float(f"{epsilon:.4g}") != epsilon and math.isclose(levels, round(levels), rel_tol=1e-9):
         return f"{round(levels)}/255"
     return f"{epsilon:.6g}"
+
+
+def nearest(epsilons: Iterable[float], wanted: float) -> float:
+    """The one of `epsilons` that is nearest to `wanted`; the first of several. Raises ValueError if there is none."""
+    return min(epsilons, key=lambda epsilon: abs(epsilon - wanted))

@@ -7,8 +7,8 @@ and then a link to an image of its own. Then each thinks for a while, about `--t
 image, another ε, other models, another attack, or a picture of its own uploaded on Your image; meanwhile its page asks again
 by itself for what is computed in the background. The server trains a model at the same time. An answer's time ends with the
 last message of its run. Every answer is checked against what its session asked: the image's own pixels, the models, the attack
-and the ε. Then one session alone changes images, and the server's processor time for
-each is measured. The server has the data of `$ADVCORE_DATA`.
+and the ε. Then one session alone changes images, and the server's processor time for each is measured. The server has the data
+of `$ADVCORE_DATA`.
 """
 
 from __future__ import annotations

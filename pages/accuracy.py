@@ -13,6 +13,7 @@ import streamlit as st
 from advcore import attacks, data
 from advcore.attacks import NORM_TITLES, Norm
 from advcore.data import even_epsilons
+from advcore.epsilon import nearest
 from advcore.evaluation.curves import READINGS, Predictions, Reading
 from advcore.evaluation.diagnosis import masking
 from advcore.models.architectures import ARCHITECTURES
@@ -280,7 +281,7 @@ def fooled_up_to(traces: list[tuple[charts.Trace, Predictions]]) -> None:
 def per_class(request: Request, traces: list[tuple[charts.Trace, Predictions]]) -> None:
     """Accuracy of each class, and one model's confusion matrix, at an ε of the grid."""
     norm, epsilons, names = request.norm, request.epsilons, request.images.class_names
-    near = min(epsilons, key=lambda value: abs(value - request.info.epsilon))
+    near = nearest(epsilons, request.info.epsilon)
     at = st.select_slider(
         "ε",
         epsilons,

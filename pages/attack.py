@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 
 from advcore import attacks, data
+from advcore.epsilon import nearest
 from advcore.evaluation import figures
 from advcore.evaluation.diagnosis import masking
 from advcore.evaluation.figures import claimed_epsilon
@@ -81,7 +82,7 @@ def page() -> None:
         )
     masked_notes(models, attack_name)
     track = found.epsilons
-    if (near := min(track, key=lambda value: abs(value - scene.epsilon))) and abs(near - scene.epsilon) > 1e-4:
+    if (near := nearest(track, scene.epsilon)) and abs(near - scene.epsilon) > 1e-4:
         said = f"{attacks.title(scene.attack)} is computed at every {epsilon_text(track[1])}: {epsilon_text(near)} is shown."
         st.caption(f":material/info: {said}")
     left = scrubber(

@@ -102,6 +102,10 @@ class ImageAttack:
         pixels = test[self.index : self.index + 1].pixels(pick_device())
         return model(checkpoint), pixels, int(test.labels[self.index])
 
+    def along(self, net: nn.Module, image: torch.Tensor, label: int, epsilons: Sequence[float]) -> scrub.Scrub:
+        """The attack at these ε, on what `open` returned."""
+        return scrub.scrub(net, image, self.attack, epsilons, label=label, target=self.target, index=self.index)
+
 
 def image_attack(
     checkpoint: checkpoints.Checkpoint, index: int, attack: attacks.Attack, target: int | None = None
@@ -117,8 +121,7 @@ _BY_TEXT = {tuple: repr, ImageAttack: repr}
 
 @st.cache_data(show_spinner=False, max_entries=512, hash_funcs=_BY_TEXT)
 def _scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
-    net, image, label = asked.open()
-    return scrub.scrub(net, image, asked.attack, epsilons, label=label, target=asked.target, index=asked.index)
+    return asked.along(*asked.open(), epsilons)
 
 
 def scrubbed(asked: ImageAttack, epsilons: tuple[float, ...]) -> scrub.Scrub:
@@ -136,11 +139,7 @@ def known(asked: ImageAttack, grid: tuple[float, ...], wanted: Collection[float]
     """
     found = worker().result((asked, grid))
     if missing := sorted(set(wanted) - set(found.epsilons if found else ())):
-        net, image, label = asked.open()
-        new = scrub.scrub(net, image, asked.attack, missing, label=label, target=asked.target, index=asked.index)
-        found = worker().result((asked, grid))
-        found = found.with_more(new) if found else new
-        worker().keep((asked, grid), found)
+        found = worker().join((asked, grid), asked.along(*asked.open(), missing), scrub.Scrub.with_more)
     return found
 
 

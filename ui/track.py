@@ -10,6 +10,7 @@ import streamlit as st
 from torch import Tensor, nn
 
 from advcore.device import pick_device
+from advcore.epsilon import nearest
 from advcore.evaluation import scrub
 from advcore.evaluation.scrub import Scrub
 from ui import load, measured
@@ -27,7 +28,7 @@ class Tracks:
     """What is known of one image under one attack on several models.
 
     `epsilons` is the whole track; each of `seen` has a part of it, in which 0 and the ε that is shown always are. `tasks`
-    complete them.
+    complete them; there are none where nothing is missing.
     """
 
     epsilons: tuple[float, ...]
@@ -36,12 +37,11 @@ class Tracks:
 
     def go_on(self, attack: str) -> None:
         """Have the rest computed while the page is open, with its progress; `attack` is the attack's title."""
-        whole = len(self.epsilons)
-        if all(len(seen.epsilons) == whole for seen in self.seen):
+        if not self.tasks:
             return
 
         def progress(now: list[Scrub | None]) -> tuple[float, str]:
-            done, of = sum(len(seen.epsilons) for seen in now if seen), len(now) * whole
+            done, of = sum(len(seen.epsilons) for seen in now if seen), len(now) * len(self.epsilons)
             return done / of, f"{attack} at the other values of ε: {done} of {of} are done"
 
         with st.container(key="aside-track"):
@@ -50,13 +50,14 @@ class Tracks:
 
 def tracks(asked: Sequence[load.ImageAttack], epsilons: tuple[float, ...], epsilon: float) -> Tracks:
     """One attack on one image, made on each model, at least at 0 and at the ε of the track that is nearest to `epsilon`."""
-    if asked[0].attack.single_run or _quick(asked, len(scrub.coarse(epsilons))):
+    grid = scrub.coarse(epsilons)
+    if asked[0].attack.single_run or _quick(asked, len(grid)):
         whole = tuple(load.scrubbed(one, epsilons) for one in asked)
         return Tracks(whole[0].epsilons, whole)
-    grid = scrub.coarse(epsilons)
-    at = min(grid, key=lambda each: abs(each - epsilon))
+    at = nearest(grid, epsilon)
     seen = tuple(load.known(one, grid, {0.0, at}) for one in asked)
-    return Tracks(grid, seen, tuple(_task(one, grid, at) for one in asked))
+    missing = any(len(part.epsilons) < len(grid) for part in seen)
+    return Tracks(grid, seen, tuple(_task(one, grid, at) for one in asked) if missing else ())
 
 
 def _quick(asked: Sequence[load.ImageAttack], count: int) -> bool:
@@ -79,7 +80,5 @@ def _run(
     model = pausing(model)
     while left := [epsilon for epsilon in grid if seen is None or epsilon not in seen.epsilons]:
         part = sorted(sorted(left, key=lambda each: abs(each - at))[:_TOGETHER])
-        new = scrub.scrub(model, image, asked.attack, part, label=label, target=asked.target, index=asked.index)
-        seen = worker().result((asked, grid))
-        seen = seen.with_more(new) if seen else new
+        seen = worker().join((asked, grid), asked.along(model, image, label, part), Scrub.with_more)
         yield seen

@@ -104,11 +104,14 @@ class Worker:
         with self.changed:
             return self._results.get(key)
 
-    def keep(self, key: Hashable, result: Any) -> None:
-        """Take a result found elsewhere for that of the task `key`."""
+    def join(self, key: Hashable, part: Any, joined: Callable[[Any, Any], Any]) -> Any:
+        """Add a part to the result of the task `key`, with `joined` if there is one so far; returns the whole."""
         with self.changed:
-            self._results.put(key, result)
+            found = self._results.get(key)
+            whole = part if found is None else joined(found, part)
+            self._results.put(key, whole)
             self.changed.notify_all()
+            return whole
 
     def error(self, key: Hashable) -> str | None:
         """Why the task could not be carried out, or None. It is tried again after all owners have dropped it."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from advcore.attacks import draws, probabilities
+from advcore.epsilon import nearest
 from advcore.errors import AttackError
 from advcore.evaluation.scrub import Scrub
 
@@ -89,7 +90,7 @@ def attack_direction(seen: Scrub, epsilon: float) -> Tensor:
     if seen.direction is not None:
         found = seen.direction
     else:
-        place = min(range(1, len(seen.epsilons)), key=lambda at: abs(seen.epsilons[at] - epsilon))
+        place = seen.epsilons.index(nearest(seen.epsilons[1:], epsilon))
         found = ((seen.attacked(place)[0].to(seen.image) - seen.image) / seen.epsilons[place]).clamp(-1, 1)
     if not found.any():
         raise AttackError("The attack changes nothing in this image: its gradient is zero, and there is no direction to draw.")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from advcore.attacks import FGSM, Attack, Norm, clip, predict, probabilities
 from advcore.data import LabeledImages
+from advcore.epsilon import nearest
 from advcore.evaluation.curves import first_epsilon
 from advcore.images.encode import to_bytes
 
@@ -54,7 +55,7 @@ class Scrub:
 
     def place(self, epsilon: float) -> int:
         """The place in the grid of the ε that is nearest to this one."""
-        return min(range(len(self.epsilons)), key=lambda at: abs(self.epsilons[at] - epsilon))
+        return self.epsilons.index(nearest(self.epsilons, epsilon))
 
     def with_more(self, other: Scrub) -> Scrub:
         """This one and the ε that another has besides, of the same image under the same attack run again at every ε.

@@ -21,6 +21,7 @@ from torch import Tensor
 from advcore.attacks import Attack, UniformNoise, spec_of
 from advcore.data import LabeledImages
 from advcore.device import pick_device
+from advcore.epsilon import nearest
 from advcore.errors import AdvcoreError
 from advcore.evaluation import scrub
 from advcore.images import apart
@@ -306,7 +307,7 @@ def telling_epsilon(answers: Sequence[Answered], usual: float) -> float:
     held = torch.stack([other.answers == other.label for other in others]).all(0) if others else torch.ones_like(lost)
     for wanted in (lost & held, lost):
         if wanted.any():
-            return min((first.epsilons[index] for index in wanted.nonzero().flatten()), key=lambda at: abs(at - usual))
+            return nearest((first.epsilons[index] for index in wanted.nonzero().flatten()), usual)
     return usual
 
 

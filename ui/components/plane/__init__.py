@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from advcore.epsilon import nearest
 from advcore.evaluation.plane import DecisionMap, Plane
 from advcore.evaluation.scrub import Scrub
 from advcore.images.encode import to_bytes
@@ -38,7 +39,7 @@ def plane_maps(data: Mapping[str, Any], *, epsilon: float, turn: str, key: str) 
     """
     epsilon = float(left_at(key, turn).get("epsilon", epsilon))
     mount("plane", {**data, "epsilon": epsilon, "turn": turn}, key=key, states=("left",))
-    return min(data["epsilons"], key=lambda at: abs(at - epsilon))
+    return nearest(data["epsilons"], epsilon)
 
 
 def plane_data(

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 import torch
 
+from advcore.epsilon import nearest
 from advcore.evaluation.scrub import Scrub
 from advcore.images.encode import amplification, to_bytes
 from ui.components import left_at, mount, packed, token
@@ -74,7 +75,7 @@ def scrubber(
     data |= {"link": link, "bare": bare, "offersNoise": offers_noise, "walks": walks}
     mount("scrubber", data, key=key, states=("left",))
     grid = track or sides[0].attack.epsilons  # where the thumb stands when a coarser grid has no such ε
-    return Scrubbed(min(grid, key=lambda at: abs(at - epsilon)), noise)
+    return Scrubbed(nearest(grid, epsilon), noise)
 
 
 def position(key: str, turn: str, epsilon: float, noise: bool = False) -> tuple[float, bool]:
