@@ -51,7 +51,7 @@ def quick(dataset: str) -> Preset | None:
     values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start.id, "width": start.recipe.width}
     recipe = _recipe(info, architecture, values | dict(info.quick))
     few = f"{recipe.images:,} images" if recipe.images else "all images"
-    how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else "clean + FGSM"
+    how = {"pgd": f"PGD-{recipe.attack_steps}", "fgsm": "clean + FGSM"}.get(recipe.defense, DEFENSES[recipe.defense].title)
     about = (
         f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = "
         f"{write_epsilon(recipe.epsilon)} ({few}, {recipe.length})."
