@@ -158,6 +158,8 @@ def show(found: Diagnosis, *, complete: bool = True, autoattack: Mapping[str, An
     if complete:
         sign, colour = SIGNS[found.conclusion]
         rest = found.verdict.split(":", 1)[-1].strip()
+        if autoattack and autoattack["images"] > found.images:
+            rest += f" AutoAttack leaves {percent(autoattack['accuracy'])} of the first {autoattack['images']:,}."
         st.html(
             f'{_CSS}<div class="verdict-line" style="--light: {colour}"><strong>{sign} {found.conclusion}</strong>'
             f"{escape(rest[:1].upper() + rest[1:])}</div>"
@@ -170,9 +172,12 @@ def show(found: Diagnosis, *, complete: bool = True, autoattack: Mapping[str, An
         ]
     tiles(
         [
-            Tile("Robust, at most", percent(found.accuracy), f"95 %: {percent(low)} to {percent(high)}"),
-            Tile("Test images", f"{found.images:,}", "worst case of all that was run"),
             *measured,
+            Tile(
+                "All attacks leave",
+                percent(found.accuracy),
+                f"the first {found.images:,}; 95 %: {percent(low)} to {percent(high)}",
+            ),
             *(
                 Tile(f"{sign} {word}", str(len(numbers[light])), f"no. {', '.join(numbers[light])}", colour)
                 for light, (sign, word, colour) in LIGHTS.items()

@@ -132,13 +132,14 @@ class Diagnosis:
     def verdict(self) -> str:
         """The conclusion in one sentence, with the image count and the interval."""
         low, high = (100 * end for end in self.interval)
-        most = f"at most {100 * self.accuracy:.1f} % ({self.images:,} images, 95 % interval {low:.1f} to {high:.1f} %)"
+        most = f"at most {100 * self.accuracy:.1f} % of {self.images:,} test images hold"
+        most += f" (95 % interval {low:.1f} to {high:.1f} %)"
         if self.failed:
-            return f"Masked: robust accuracy {most}, because {_named(self.failed, 'fails', 'fail')}."
+            return f"Masked: {most}, because {_named(self.failed, 'fails', 'fail')}."
         doubtful, unrun = self.numbers("doubtful"), self.numbers("not run")
         why = f"; {_named(doubtful, 'is doubtful', 'are doubtful')}" if doubtful else ", and nothing tried here brings it lower"
         without = f"; not run: {', '.join(map(str, unrun))}" if unrun else ""
-        return f"{self.conclusion}: robust accuracy {most}{why}{without}."
+        return f"{self.conclusion}: {most}{why}{without}."
 
     def __add__(self, other: Diagnosis) -> Diagnosis:
         if replace(self, images=0, robust=0, counts={}) != replace(other, images=0, robust=0, counts={}):
