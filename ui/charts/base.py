@@ -32,8 +32,6 @@ def show(figure: go.Figure, *, key: str, **more: Any) -> Any:
         figure.update_xaxes(tickfont_size=18, title_font_size=20).update_yaxes(tickfont_size=18, title_font_size=20)
         figure.update_annotations(font_size=16)
         figure.for_each_annotation(lambda text: text.update(xshift=1.5 * (text.xshift or 0)))
-        if figure.layout.legend.yref == "container":  # in sight also where the chart is taller than the screen
-            figure.update_layout(legend={"y": 1, "yanchor": "top"}, margin_t=50)
         return st.plotly_chart(figure, key=key, **more)
     with st.container(key=f"figure {key}", gap=None):
         found = st.plotly_chart(figure, key=key, **more)

@@ -110,7 +110,8 @@ class Compared:
     group: str = ""
 
 
-_BELOW = {"yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"}  # the chart's height leaves it room
+# In sight also where the chart is taller than the screen; the top margin leaves it room.
+_LEGEND = {"yref": "container", "y": 1, "yanchor": "top", "traceorder": "normal"}
 _NAMES = 140  # pixels for the names at the left
 
 
@@ -130,12 +131,12 @@ def dumbbell_chart(figures: Sequence[Compared]) -> go.Figure:
         chart,
         x="accuracy (%)",
         y="",
-        height=round(100 + 20 * height),
+        height=round(120 + 20 * height),
         hovermode="closest",
-        legend=_BELOW,
-        margin={"l": _NAMES},
+        legend=_LEGEND,
+        margin={"l": _NAMES, "t": 80},
     )
-    chart.update_xaxes(range=[-3, 103])
+    chart.update_xaxes(range=[-3, 103], side="top", showgrid=True)
     words = [str(figure.place) for figure in figures]
     chart.update_yaxes(tickvals=heights, ticktext=words, range=[height, 0], showgrid=False, automargin=False)
     for at, name in names:
@@ -161,9 +162,15 @@ def reading_chart(figures: Sequence[Compared]) -> go.Figure:
     _add_compared(chart, figures, [float(figure.place) for figure in figures], lying=False)
     moving = {"duration": 600, "easing": "cubic-in-out"}
     layout(
-        chart, x="ε as the study writes it", y="accuracy (%)", height=420, hovermode="closest", legend=_BELOW, transition=moving
+        chart,
+        x="ε as the study writes it",
+        y="accuracy (%)",
+        height=420,
+        hovermode="closest",
+        legend=_LEGEND,
+        transition=moving,
     )
-    chart.update_yaxes(range=[-3, 103])
+    chart.update_layout(margin_t=40).update_yaxes(range=[-3, 103])
     return chart
 
 
