@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -251,9 +252,11 @@ def attack_photo(
     waiting = st.empty()
     try:
         if reach == "view":
-            with load.interactive(), waiting, st.spinner("Attacking …", show_time=True):
-                made = session.attack_views_and_noise if noise else session.attack_views
-                return made(models, framed, attack, target, info.epsilons)
+            made = session.attack_views_and_noise if noise else session.attack_views
+            spinner = st.spinner("Attacking …", show_time=True) if attack.single_run else nullcontext()
+            tell = partial(waiting.progress, text=f"Attacking with {attacks.title(attack)} at every ε …")
+            with load.interactive(), waiting, spinner:
+                return made(models, framed, attack, target, info.epsilons, tell)
         # Not `interactive`: this takes long, and curves that are measured need not wait for it.
         words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
         return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))

@@ -9,7 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from typing import TypeVar
 
 import streamlit as st
@@ -51,6 +51,7 @@ PACK_AT_ONCE = 4_000_000
 """Photos of more pixels are encoded only when asked for, since that takes seconds."""
 _SLOW_SIDE = 128  # models of larger images take a tenth of a second for each ε
 _SLOW_STRIDE = 4
+_TOGETHER = 4  # at how many ε a slow attack is made between two reports of its progress
 _UPLOADS, _MADE = "own pictures", "made of own pictures"
 
 
@@ -244,18 +245,32 @@ class Answered:
 
 
 def attack_views(
-    models: Sequence[PhotoModel], framed: FramedPhoto, attack: Attack, target: int | None, epsilons: tuple[float, ...]
+    models: Sequence[PhotoModel],
+    framed: FramedPhoto,
+    attack: Attack,
+    target: int | None,
+    epsilons: tuple[float, ...],
+    tell: Callable[[float], None] = lambda _: None,
 ) -> list[Answered]:
-    """Attack what each model sees, away from its own answer or toward `target`."""
+    """Attack what each model sees, away from its own answer or toward `target`.
+
+    An attack that runs again at every ε makes a few of them at a time; `tell` is called with the share that is done.
+    """
     if models[0].shape[1] > _SLOW_SIDE:
         epsilons = epsilons[::_SLOW_STRIDE]
 
-    def answer(model: PhotoModel) -> Answered:
+    def answer(model: PhotoModel, number: int) -> Answered:
         net, image = network(model), framed.seen.to(pick_device())
-        return Answered(model, scrub.scrub(net, image, attack, epsilons, target=target))
+        if attack.single_run:
+            return Answered(model, scrub.scrub(net, image, attack, epsilons, target=target))
+        grid, parts = scrub.coarse(epsilons), []
+        for start in range(0, len(grid), _TOGETHER):
+            tell((number + start / len(grid)) / len(models))
+            parts.append(scrub.scrub(net, image, attack, grid[start : start + _TOGETHER], target=target))
+        return Answered(model, reduce(scrub.Scrub.with_more, parts))
 
     key = ("views", framed.photo_id, framed.framing, attack, target, epsilons)
-    return [made((*key, model.id), partial(answer, model)) for model in models]
+    return [made((*key, model.id), partial(answer, model, number)) for number, model in enumerate(models)]
 
 
 def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | None) -> list[Answered]:
@@ -269,10 +284,15 @@ def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | N
 
 
 def attack_views_and_noise(
-    models: Sequence[PhotoModel], framed: FramedPhoto, attack: Attack, target: int | None, epsilons: tuple[float, ...]
+    models: Sequence[PhotoModel],
+    framed: FramedPhoto,
+    attack: Attack,
+    target: int | None,
+    epsilons: tuple[float, ...],
+    tell: Callable[[float], None] = lambda _: None,
 ) -> list[Answered]:
     """`attack_views` with the answers under noise, kept for this session."""
-    answers = attack_views(models, framed, attack, target, epsilons)
+    answers = attack_views(models, framed, attack, target, epsilons, tell)
     key = ("noise", framed.photo_id, framed.framing, attack, target, epsilons, *(model.id for model in models))
     return made(key, lambda: with_noise(answers, framed, target))
 

@@ -10,10 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from advcore.attacks import FGSM
+from advcore import data
+from advcore.attacks import FGSM, PGD
 from advcore.cli.main import parser
+from advcore.evaluation.scrub import scrub
 from advcore.images.decode import decode
 from advcore.images.encode import encode_png
+from advcore.models import checkpoints
 from ui.photo import session
 
 
@@ -37,3 +40,21 @@ def test_the_command_quotes_names_that_begin_like_options() -> None:
     words = session.command(model, "--help me.png", FGSM(targeted=True), 0.1, "--json", **plain)
     read = parser().parse_args(shlex.split(words)[3:])
     assert (str(read.image), read.target, read.epsilon) == ("--help me.png", "--json", 0.1)
+
+
+def test_a_slow_attack_made_in_parts_is_the_attack_and_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "made", lambda _, make: make())
+    models = [checkpoints.find(f"digits/digits_cnn-{name}") for name in ("standard", "fgsm-0.2")]
+    photo = decode(encode_png(torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8)))
+    framed = session.frame_photo("id", photo, models[0], plain=True)
+    epsilons, told = data.dataset("digits").epsilons, []
+    found = session.attack_views(models, framed, PGD(steps=3), None, epsilons, told.append)
+    for answered in found:
+        whole = scrub(answered.model.model(), framed.seen, PGD(steps=3), epsilons)
+        assert answered.attack.epsilons == whole.epsilons
+        assert torch.equal(answered.attack.frames, whole.frames)
+        torch.testing.assert_close(answered.attack.shares, whole.shares)
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert told[-1] < 1
+    assert len(told) == 2 * -(-len(found[0].attack.epsilons) // 4)
