@@ -400,10 +400,10 @@ class Card {
 
   say(node, answer, share) {
     const name = this.lab.data.names[answer];
-    const parts = [el("span", "", name), el("small", "", percent(share))];
+    const small = el("small", "", percent(share));
     // A name as long as the picture is wide takes a line of its own: the share stands before it.
     const long = name.length > 14;
-    node.replaceChildren(...(long ? parts.reverse() : parts));
+    node.replaceChildren(...(long ? [small, el("span", "", name)] : [name, small]));
     node.classList.toggle("long", long);
     node.classList.toggle("wrong", answer !== this.model.label);
   }
