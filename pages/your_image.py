@@ -252,11 +252,11 @@ def attack_photo(
     waiting = st.empty()
     try:
         if reach == "view":
-            made = session.attack_views_and_noise if noise else session.attack_views
             spinner = st.spinner("Attacking …", show_time=True) if attack.single_run else nullcontext()
             tell = partial(waiting.progress, text=f"Attacking with {attacks.title(attack)} at every ε …")
             with load.interactive(), waiting, spinner:
-                return made(models, framed, attack, target, info.epsilons, tell)
+                answers = session.attack_views(models, framed, attack, target, info.epsilons, tell)
+                return session.with_noise(answers, framed, target, keep=True) if noise else answers
         # Not `interactive`: this takes long, and curves that are measured need not wait for it.
         words = f"Attacking all {framed.photo.size[0]}×{framed.photo.size[1]} pixels …"
         return session.attack_whole(models, framed, target, info.epsilon_max, lambda share: waiting.progress(share, words))

@@ -51,9 +51,8 @@ def quick(dataset: str) -> Preset | None:
     values = {"schedule": "cosine", "held_out": 128, "evaluations": 8, "warm_start": start.id, "width": start.recipe.width}
     recipe = _recipe(info, architecture, values | dict(info.quick))
     few = f"{recipe.images:,} images" if recipe.images else "all images"
-    how = {"pgd": f"PGD-{recipe.attack_steps}", "fgsm": "clean + FGSM"}.get(recipe.defense, DEFENSES[recipe.defense].title)
     about = (
-        f"Under a minute on two quiet cores: the standard model, trained further with {how} at ε = "
+        f"Under a minute on two quiet cores: the standard model, trained further with {_how(recipe)} at ε = "
         f"{write_epsilon(recipe.epsilon)} ({few}, {recipe.length})."
     )
     return Preset("quick", "See it work", about, recipe)
@@ -85,9 +84,14 @@ def robust(dataset: str, architecture: str) -> Preset:
         values = {"defense": "fgsm_rs", "epsilon": 8 / 255, "epochs": 15, "schedule": "cyclic", "keep_best": True}
         values |= {"augment": ("flip", "crop"), "learning_rate": 0.002} | dict(ARCHITECTURES[architecture].robust_recipe)
     recipe = _recipe(info, architecture, values | dict(info.robust))
-    how = f"PGD-{recipe.attack_steps}" if recipe.defense == "pgd" else DEFENSES[recipe.defense].title
     kept = "; the latest weights are kept whose PGD accuracy is as good as the best" if recipe.keep_best else ""
-    return Preset("robust", "Robust", f"{how} at ε = {write_epsilon(recipe.epsilon)}, {recipe.length}{kept}.", recipe)
+    return Preset("robust", "Robust", f"{_how(recipe)} at ε = {write_epsilon(recipe.epsilon)}, {recipe.length}{kept}.", recipe)
+
+
+def _how(recipe: Recipe) -> str:
+    """What a recipe trains on, in a word or two."""
+    known = {"pgd": f"PGD-{recipe.attack_steps}", "fgsm": "clean + FGSM"}
+    return known.get(recipe.defense, DEFENSES[recipe.defense].title)
 
 
 def _recipe(info: data.Dataset, architecture: str, values: dict[str, Any]) -> Recipe:

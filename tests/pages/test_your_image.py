@@ -67,7 +67,7 @@ def pictures(page: AppTest) -> list[str]:
 
 def test_neither_files_nor_noise_are_made_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    for name in ("saved", "attack_views_and_noise"):
+    for name in ("saved", "with_noise"):
         real = getattr(session, name)
         monkeypatch.setattr(session, name, lambda *of, real=real, name=name, **more: asked.append(name) or real(*of, **more))
     page = open_page(NAME, dataset="digits")
@@ -77,7 +77,7 @@ def test_neither_files_nor_noise_are_made_before_somebody_asks(monkeypatch: pyte
     assert set(asked) == {"saved"}
     asked.clear()
     open_page(NAME, dataset="digits", noise="1")
-    assert asked == ["attack_views_and_noise"]
+    assert asked == ["with_noise"]
 
 
 def test_a_slide_keeps_nothing_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,6 @@ from ui.components.chart_files import chart_files
 GREY = "rgba(128,128,128,0.25)"
 HEIGHT = 430
 """Of a chart, in pixels, where nothing else is said."""
-
-
 SLIDE = {"width": 960, "height": 540, "scale": 2}
 """A saved chart has 1920 × 1080 pixels, with letters twice as large as on the page."""
 _BELOW_HEADING = 480  # pixels of a chart that fits below a heading and a row of controls on a projector of 720 lines

@@ -168,9 +168,10 @@ def reading_chart(figures: Sequence[Compared]) -> go.Figure:
         height=420,
         hovermode="closest",
         legend=_LEGEND,
+        margin={"t": 40},
         transition=moving,
     )
-    chart.update_layout(margin_t=40).update_yaxes(range=[-3, 103])
+    chart.update_yaxes(range=[-3, 103])
     return chart
 
 

@@ -273,28 +273,18 @@ def attack_views(
     return [made((*key, model.id), partial(answer, model, number)) for number, model in enumerate(models)]
 
 
-def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | None) -> list[Answered]:
-    """The answers, with those under noise within the same ε where they are missing; nothing is kept."""
+def with_noise(answers: Sequence[Answered], framed: FramedPhoto, target: int | None, *, keep: bool = False) -> list[Answered]:
+    """The answers, with those under noise within the same ε where they are missing; `keep` keeps these for this session."""
 
     def noise(of: Answered) -> scrub.Scrub:
         net, image, under = network(of.model), framed.seen.to(pick_device()), of.attack
         return scrub.scrub(net, image, UniformNoise(), under.epsilons, label=under.label, target=target)
 
-    return [of if of.noise else replace(of, noise=noise(of)) for of in answers]
+    def found(of: Answered) -> scrub.Scrub:
+        key = ("noise", framed.photo_id, framed.framing, target, of.attack.epsilons, of.model.id)
+        return made(key, partial(noise, of)) if keep else noise(of)
 
-
-def attack_views_and_noise(
-    models: Sequence[PhotoModel],
-    framed: FramedPhoto,
-    attack: Attack,
-    target: int | None,
-    epsilons: tuple[float, ...],
-    tell: Callable[[float], None] = lambda _: None,
-) -> list[Answered]:
-    """`attack_views` with the answers under noise, kept for this session."""
-    answers = attack_views(models, framed, attack, target, epsilons, tell)
-    key = ("noise", framed.photo_id, framed.framing, attack, target, epsilons, *(model.id for model in models))
-    return made(key, lambda: with_noise(answers, framed, target))
+    return [of if of.noise else replace(of, noise=found(of)) for of in answers]
 
 
 def attack_whole(
