@@ -68,7 +68,9 @@ def test_the_pictures_to_judge_by_eye_are_large_and_the_button_is_in_sight(page:
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{app_url}/learn?lesson=1-epsilon&step=try{query}")
     expect(page.get_by_role("button", name="I see a change now")).to_be_in_viewport(ratio=1)
-    sides = [box["width"] for canvas in page.locator(".equation canvas:visible").all() if (box := canvas.bounding_box())]
+    pictures = page.locator(".equation canvas:visible")
+    expect(pictures).to_have_count(2)
+    sides = [box["width"] for canvas in pictures.all() if (box := canvas.bounding_box())]
     assert len(sides) == 2
     assert min(sides) > 300
 
