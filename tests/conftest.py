@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
 from advcore import data
 
@@ -23,7 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     # The tests' models are so small that threads wait for each other longer than they work; in servers and jobs too.
-    torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # it warns of every cache that is made without a server
 
@@ -32,8 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if TESTS / "browser" in item.path.parents:
             item.add_marker(pytest.mark.browser)
-    # The longest first: at the end the other process would wait for it.
-    items.sort(key=lambda item: item.path != TESTS / "browser" / "test_retrain.py")
+    # The longest first: at the end the other process would wait for it. One process takes the first half, with one browser.
+    items.sort(key=lambda item: (TESTS / "browser" not in item.path.parents, item.path.name != "test_retrain.py"))
 
 
 def pytest_collection_finish() -> None:
@@ -50,6 +48,8 @@ def _folders_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypa
     """The engine's tests see an empty data folder, no runs, the shipped checkpoints and the same random numbers."""
     if TESTS / "advcore" not in request.path.parents:
         return
+    import torch  # not before the workers of a parallel run have been started
+
     torch.manual_seed(0)
     monkeypatch.setenv("ADVCORE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))

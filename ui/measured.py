@@ -128,8 +128,9 @@ def stop() -> None:
 
 
 def problem(wanted: Mapping[Curve, int]) -> str | None:
-    """Why one of the curves cannot be measured, or None."""
-    return next((error for of in wanted if (error := worker().error(of))), None)
+    """The first curve that cannot be measured and why, or None."""
+    found = ((of, worker().error(of)) for of in wanted)
+    return next((f"{of.checkpoint_id} under {attacks.title(of.attack)}: {error}" for of, error in found if error), None)
 
 
 def session() -> str:

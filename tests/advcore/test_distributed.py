@@ -7,15 +7,16 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import torch
 from torch import distributed
+from torch.distributed import run
 
 from advcore import data
 from advcore import distributed as several
@@ -28,7 +29,6 @@ from advcore.recipe import Recipe
 from advcore.training import loop
 from tests.makers import REPOSITORY
 
-TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 # Shares of 32 and 31: processes whose batches differ in size count in proportion. No random draw differs between them.
 RECIPE = Recipe(
     dataset="digits",
@@ -119,42 +119,45 @@ def steps(output: Iterator[str]) -> Iterator[int]:
 
 
 def test_a_killed_worker_is_started_again_and_training_goes_on(tmp_path: Path) -> None:
-    long = [
-        f"--{name}={value}" for name, value in {"epochs": 5000, "evaluations": 1000, "held-out": 16, "batch-size": 64}.items()
-    ]
-    command = [
-        *TWO,
-        "--max-restarts",
-        "1",
-        "-m",
-        "advcore",
-        "train",
-        "--dataset",
-        "digits",
-        "--architecture",
-        "digits_cnn",
-        *long,
-    ]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as agent:
-        limit = threading.Timer(200, lambda: os.killpg(agent.pid, signal.SIGKILL))
-        limit.start()
-        try:
-            seen = steps(agent.stdout)
-            for _ in range(3):
-                before = next(seen)
-            workers = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
-            os.kill(int(workers[-1]), signal.SIGKILL)
-            for after in seen:  # what the other one still printed, then the first line of the new ones
-                if after > before + 1000 or not alive(int(workers[0])):
-                    break
-                before = after
-            assert after > before > 0, "not from the beginning"
-            assert next(seen) > after
-        finally:
-            limit.cancel()
-            os.killpg(agent.pid, signal.SIGKILL)
+    options = {"dataset": "digits", "architecture": "digits_cnn", "epochs": 5000, "evaluations": 1000, "held-out": 16}
+    command = ["train", *(f"--{name}={value}" for name, value in options.items()), "--batch-size=64"]
+    script = str(REPOSITORY / "advcore" / "__main__.py")
+    agent, output = torchrun(["--nproc-per-node=2", "--max-restarts=1", "--start-method=fork", "--run-path", script, *command])
+    limit = threading.Timer(200, lambda: os.killpg(agent, signal.SIGKILL))
+    limit.start()
+    try:
+        seen = steps(output)
+        for _ in range(3):
+            before = next(seen)
+        workers = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+        os.kill(int(workers[-1]), signal.SIGKILL)
+        for after in seen:  # what the other one still printed, then the first line of the new ones
+            if after > before + 1000 or not alive(int(workers[0])):
+                break
+            before = after
+        assert after > before > 0, "not from the beginning"
+        assert next(seen) > after
+    finally:
+        limit.cancel()
+        os.killpg(agent, signal.SIGKILL)
+        os.waitpid(agent, 0)
+        output.close()
+
+
+def torchrun(words: list[str]) -> tuple[int, TextIO]:
+    """The pid of torchrun, a copy of this process that leads a session of its own, and what it and its workers print."""
+    reading, writing = os.pipe()
+    if agent := os.fork():
+        os.close(writing)
+        return agent, os.fdopen(reading)
+    try:
+        os.setsid()
+        os.dup2(writing, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w")
+        run.main(words)
+    finally:
+        os._exit(1)
 
 
 def alive(pid: int) -> bool:

@@ -6,8 +6,10 @@ import csv
 import itertools
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
 
 from advcore import attacks, data
 from advcore.evaluation.curves import robustness_curve
@@ -31,7 +33,9 @@ def test_a_curve_is_measured_stopped_and_finished(page: Page, app_url: str) -> N
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
 
 
-def test_the_table_says_what_the_engine_says_and_a_reload_finds_it_measured(page: Page, app_url: str, tmp_path: Path) -> None:
+def test_the_table_says_what_the_engine_says_and_a_reload_finds_it_measured(
+    page: Page, app_url: str, browser: Browser, tmp_path: Path
+) -> None:
     page.goto(f"{app_url}/accuracy?dataset=digits&{PAIR}&attacks=fgsm~noise&steps=5&images=200")
     expect(page.get_by_text("✓ Measured")).to_be_visible()
     page.reload()
@@ -50,3 +54,31 @@ def test_the_table_says_what_the_engine_says_and_a_reload_finds_it_measured(page
         grid = [float(row["epsilon"]) for row in mine]
         *_, curve = robustness_curve(checkpoint.model(), data.load("digits")[:200], attack, grid, precision="fp32")
         assert max(abs(int(row["correct"]) - count) for row, count in zip(mine, curve.correct, strict=True)) <= 1
+    page.locator(".js-plotly-plot").first.hover()
+    expect(page.locator(".modebar").first).to_be_hidden()
+    with page.expect_download() as drawn:
+        page.get_by_role("button", name="Download the chart as SVG").first.click()
+    chart = ElementTree.parse(drawn.value.path()).getroot()
+    assert (chart.tag.split("}")[1], chart.get("width"), chart.get("height")) == ("svg", "1920", "1080")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Living slide (HTML)").click()
+    download.value.save_as(tmp_path / "curve.html")
+    a_curve_is_read_at_every_epsilon(browser, tmp_path / "curve.html")
+
+
+def a_curve_is_read_at_every_epsilon(browser: Browser, file: Path) -> None:
+    """The living slide, opened from disk with the network off."""
+    context = browser.new_context(offline=True)
+    slide = context.new_page()
+    slide.goto(file.as_uri())
+    track, figures = slide.get_by_role("slider"), slide.locator(".lines b")
+    track.focus()
+    slide.keyboard.press("Home")
+    clean = figures.all_inner_texts()
+    slide.keyboard.press("End")
+    expect(slide.locator(".eps")).to_contain_text("ε = 0.500")
+    assert figures.all_inner_texts() != clean
+    with slide.expect_download() as drawn:
+        slide.get_by_role("button", name="Download the figure as PNG").click()
+    assert Image.open(drawn.value.path()).size == (1920, 1080)
+    context.close()

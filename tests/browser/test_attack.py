@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from advcore import data
 from advcore.attacks import FGSM, predict
@@ -128,7 +128,7 @@ def test_fool_it_walks_from_0_to_where_the_page_may_already_stand(page: Page, ap
 
 
 def test_a_slow_attack_is_shown_before_it_is_known_along_the_whole_track(page: Page, app_url: str) -> None:
-    page.goto(f"{app_url}/?dataset=cifar10&attack=pgd&image=3&epsilon=0.03137255")
+    page.goto(f"{app_url}/?dataset=cifar10&b=cifar10%2Feven_deeper_cnn-fgsm-0.03&attack=pgd&image=3&epsilon=0.03137255")
     notes, sweep = page.locator(".note"), page.get_by_role("button", name="Sweep ε")
     expect(notes).to_have_count(2)
     expect(notes.first).to_contain_text("says")
@@ -239,9 +239,9 @@ def test_a_strange_link_shows_the_default_and_says_so(page: Page, app_url: str) 
         expect(said).to_contain_text(name)
 
 
-def test_two_sessions_do_not_disturb_each_other(page: Page, app_url: str, browser: Browser) -> None:
+def test_two_sessions_do_not_disturb_each_other(page: Page, app_url: str) -> None:
     open_lab(page, app_url)
-    other = browser.new_page()
+    other = page.context.new_page()
     other.goto(f"{app_url}/{DIGITS}")
     expect(other.locator(".card")).to_have_count(2)
     settled(other)

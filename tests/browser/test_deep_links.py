@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, TimeoutError, expect
@@ -33,49 +36,72 @@ PAGES = {
     "retrain": ("Retrain", "Train a network that resists attacks"),
     "models": ("Models", "The models"),
 }
-# Each server is a copy of a process that has the libraries loaded, so that eight of them start in seconds.
+# Each server is a copy of a process that has loaded what `advcore app` loads before it starts one. All have one address, so
+# that the browser compiles the app's scripts once.
 SERVERS = """
-import os, sys
-import plotly.graph_objects, torch
+import os, signal, sys
+from advcore.cli import app
 from streamlit.web import cli
-for port in sys.argv[1:]:
-    if os.fork() == 0:
-        cli.main(["run", "app.py", "--server.port", port, "--server.address", "127.0.0.1"])
-        os._exit(0)
-for _ in sys.argv[1:]:
-    os.wait()
+app._load()
+server = 0
+for _ in sys.stdin:
+    if server:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+    print("ended", flush=True)
+    server = os.fork()
+    if not server:
+        os.dup2(2, 1)
+        cli.main(["run", "app.py", "--server.port", sys.argv[1], "--server.address", "127.0.0.1"])
 """
 
 
 @pytest.fixture(scope="module")
-def fresh_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The address of an untouched server for each path."""
+def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """What starts an untouched server in the place of the last one, and returns its address."""
     folder: Path = tmp_path_factory.mktemp("fresh")
-    ports = [str(free_port()) for _ in PAGES]
+    url = f"http://127.0.0.1:{(port := free_port())}"
     with (folder / "servers.log").open("wb") as log:
         parent = subprocess.Popen(
-            [sys.executable, "-c", SERVERS, *ports],
+            [sys.executable, "-c", SERVERS, str(port)],
             cwd=REPOSITORY,
             env=offline(folder, None),
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
             start_new_session=True,
         )
+
+        def restart() -> str:
+            parent.stdin.write(b"\n")
+            parent.stdin.flush()
+            assert parent.stdout.readline() == b"ended\n"  # the last server, which would answer in the place of the new one
+            assert answers(url, parent), (folder / "servers.log").read_text()[-2000:]
+            return url
+
         try:
-            urls = {path: f"http://127.0.0.1:{port}" for path, port in zip(PAGES, ports, strict=True)}
-            assert all(answers(url, parent) for url in urls.values()), (folder / "servers.log").read_text()[-2000:]
-            yield urls
+            yield restart
         finally:
-            os.killpg(parent.pid, 15)
+            os.killpg(parent.pid, signal.SIGKILL)
             parent.wait(20)
+
+
+@pytest.fixture(scope="module")
+def first_content() -> dict[str, Any]:
+    """What `benchmarks/first_content.py` defines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPOSITORY / "benchmarks")  # the script finds its neighbours there
+        return runpy.run_path(str(REPOSITORY / "benchmarks" / "first_content.py"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="copies of a process need fork")
 @pytest.mark.parametrize("path", PAGES)
-def test_the_first_request_of_a_server_reaches_its_page(page: Page, fresh_servers: dict[str, str], path: str) -> None:
+def test_the_first_request_of_a_server_reaches_its_page(
+    page: Page, restarted: Callable[[], str], first_content: dict[str, Any], path: str
+) -> None:
     title, heading = PAGES[path]
     page.emulate_media(color_scheme="light")
-    page.goto(f"{fresh_servers[path]}/{path}?dataset=digits")
+    page.goto(f"{restarted()}/{path}?dataset=digits")
     expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
     # Nothing of the page's file is drawn above its heading.
     expect(page.get_by_test_id("stMainBlockContainer")).to_have_text(re.compile(rf"^\s*{re.escape(heading)}"))
@@ -83,8 +109,14 @@ def test_the_first_request_of_a_server_reaches_its_page(page: Page, fresh_server
     expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
     expect(page).to_have_title(f"{title} – Adversarial Lab")
+    expect(page.locator(first_content["USEFUL"][path.replace("-", "_") or "attack"]).first).to_be_visible()
     if path not in ("attack", "your-image"):
         can_be_read_by_all(page)
+
+
+def test_the_benchmark_of_the_first_content_finds_it(page: Page, app_url: str, first_content: dict[str, Any]) -> None:
+    assert set(first_content["USEFUL"]) == {path for path in PAGES if path and "-" not in path}
+    assert first_content["first_content"](page, app_url, "learn") > 0
 
 
 def test_the_presentation_can_be_read_by_all(page: Page, app_url: str) -> None:

@@ -26,8 +26,13 @@ def downloaded(page: Page, app_url: str, folder: Path) -> Path:
 
 
 def give(page: Page, path: Path) -> None:
-    """Put a file into the import form."""
+    """Open the import form and put a file into it."""
     page.get_by_text("Import a model").click()
+    put(page, path)
+
+
+def put(page: Page, path: Path) -> None:
+    """Put a file into the open import form, in the place of another one."""
     page.locator("input[type=file]").set_input_files(str(path))
     settled(page)
 
@@ -55,11 +60,18 @@ def test_a_model_comes_back_renamed_and_goes(page: Page, app_url: str, tmp_path:
     expect(page.get_by_text("digits/a-friends is deleted.")).to_be_visible()
 
 
-def test_plain_weights_are_imported_with_their_architecture_named(page: Page, app_url: str, tmp_path: Path) -> None:
+def test_a_strange_file_is_refused_and_plain_weights_are_imported(page: Page, app_url: str, tmp_path: Path) -> None:
     tensors = load_file(downloaded(page, app_url, tmp_path))
+    strange = tmp_path / "strange.safetensors"
+    torch.save({"weights": torch.zeros(3)}, strange)
+    give(page, strange)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("strange.safetensors is not a readable safetensors file")).to_be_visible()
+    settled(page)
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_enabled()  # the file is still there
     plain = tmp_path / "theirs.safetensors"
     save_file({f"net.{name}": value.float() for name, value in tensors.items() if not name.startswith("0.")}, plain)
-    give(page, plain)
+    put(page, plain)
     page.get_by_text("plain weights (a state dict)").click()
     settled(page)
     choose(page, page.get_by_role("combobox", name="Trained on"), page.get_by_role("option", name="Digits 8×8"))
@@ -80,15 +92,3 @@ def test_a_line_opens_its_model_and_is_marked_by_a_link(page: Page, app_url: str
     expect(page).to_have_url(re.compile("model=mnist%2Flee_cnn-fgsm-0.0924"))
     page.get_by_role("radio", name="Digits 8×8").click()
     expect(page.get_by_role("heading", name="Digits CNN, standard")).to_be_visible()
-
-
-def test_a_file_that_is_none_is_refused_with_a_sentence(page: Page, app_url: str, tmp_path: Path) -> None:
-    strange = tmp_path / "strange.safetensors"
-    torch.save({"weights": torch.zeros(3)}, strange)
-    page.goto(f"{app_url}/models")
-    settled(page)
-    give(page, strange)
-    page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("strange.safetensors is not a readable safetensors file")).to_be_visible()
-    settled(page)
-    expect(page.get_by_role("button", name="Import", exact=True)).to_be_enabled()  # the file is still there

@@ -30,16 +30,7 @@ def test_every_study_has_its_card_its_chart_and_its_address(page: Page, app_url:
     expect(page.get_by_role("radio", name=STUDIES["Q3"].title)).to_be_checked()
 
 
-def test_a_link_leads_to_the_very_models_in_the_same_session(page: Page, app_url: str) -> None:
-    page.goto(f"{app_url}/papers?study=P4")
-    settled(page)
-    page.get_by_role("link", name="Attack them").click()
-    # Offline there are only sample images, and the shipped models.
-    expect(page).to_have_url(re.compile("a=mnist%2Fsrivathsav_cnn-standard&b=mnist%2Fsrivathsav_cnn-fgsm-0.1"))
-    assert len(page.context.pages) == 1
-
-
-def test_the_table_and_the_report_go_home(page: Page, app_url: str, tmp_path: Path) -> None:
+def test_a_study_is_taken_home_measured_here_and_attacked(page: Page, app_url: str, tmp_path: Path) -> None:
     page.goto(f"{app_url}/papers?study=P4")
     settled(page)
     for button, name in (("Table (CSV)", "P4.csv"), ("Report to print", "P4-report.html")):
@@ -50,14 +41,15 @@ def test_the_table_and_the_report_go_home(page: Page, app_url: str, tmp_path: Pa
     with (tmp_path / "P4.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["row"] for row in rows} == {figure.row for figure in STUDIES["P4"].figures}
-    page.set_content((tmp_path / "P4-report.html").read_text(encoding="utf-8"))
-    expect(page.get_by_role("heading", name=STUDIES["P4"].title)).to_be_visible()
-    expect(page.locator("table.study").first.locator("tbody tr")).to_have_count(len(STUDIES["P4"].figures))
-
-
-def test_without_the_test_split_measuring_here_says_what_is_missing(page: Page, app_url: str) -> None:
-    page.goto(f"{app_url}/papers?study=P4")
-    settled(page)
     page.get_by_text("Re-run on this machine").click()
     page.get_by_role("button", name="Measure now").click()
     expect(page.get_by_text("The test images of mnist are not here")).to_be_visible()
+    settled(page)
+    page.get_by_role("link", name="Attack them").click()
+    # Offline there are only sample images, and the shipped models.
+    expect(page).to_have_url(re.compile("a=mnist%2Fsrivathsav_cnn-standard&b=mnist%2Fsrivathsav_cnn-fgsm-0.1"))
+    assert len(page.context.pages) == 1
+    settled(page)
+    page.set_content((tmp_path / "P4-report.html").read_text(encoding="utf-8"))
+    expect(page.get_by_role("heading", name=STUDIES["P4"].title)).to_be_visible()
+    expect(page.locator("table.study").first.locator("tbody tr")).to_have_count(len(STUDIES["P4"].figures))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 
@@ -40,32 +38,3 @@ def test_epsilon_is_dragged_without_a_server(page: Page, app_url: str, browser: 
     expect(slide.locator("body")).to_have_css("color", "rgb(20, 32, 43)")
     context.close()
     assert (problems, asked) == ([], [file.as_uri()])
-
-
-def test_a_curve_is_read_at_every_epsilon(page: Page, app_url: str, browser: Browser, tmp_path: Path) -> None:
-    page.goto(f"{app_url}/accuracy?dataset=digits&attacks=fgsm&images=100&steps=4")
-    page.locator(".js-plotly-plot").first.hover()
-    expect(page.locator(".modebar").first).to_be_hidden()
-    with page.expect_download() as drawn:
-        page.get_by_role("button", name="Download the chart as SVG").first.click()
-    chart = ElementTree.parse(drawn.value.path()).getroot()
-    assert (chart.tag.split("}")[1], chart.get("width"), chart.get("height")) == ("svg", "1920", "1080")
-    page.get_by_role("tab", name="Table, files, command line").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Living slide (HTML)").click()
-    file = tmp_path / "curve.html"
-    download.value.save_as(file)
-    context = browser.new_context(offline=True)
-    slide = context.new_page()
-    slide.goto(file.as_uri())
-    track, figures = slide.get_by_role("slider"), slide.locator(".lines b")
-    track.focus()
-    slide.keyboard.press("Home")
-    clean = figures.all_inner_texts()
-    slide.keyboard.press("End")
-    expect(slide.locator(".eps")).to_contain_text("ε = 0.500")
-    assert figures.all_inner_texts() != clean
-    with slide.expect_download() as drawn:
-        slide.get_by_role("button", name="Download the figure as PNG").click()
-    assert Image.open(drawn.value.path()).size == (1920, 1080)
-    context.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from advcore.training import estimate
 from ui import load
 from ui.worker import worker
 
@@ -21,6 +22,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADVCORE_RUNS", str(tmp_path / "runs"))
     for name in ("CHECKPOINTS", "PUBLIC", "PUBLIC_ALLOW", "HOST_TOKEN"):
         monkeypatch.delenv(f"ADVCORE_{name}", raising=False)
+    monkeypatch.setattr(estimate, "_TRIAL_SECONDS", 0.05)
     monkeypatch.chdir(REPOSITORY)
     # Every AppTest would search all installed packages for components.
     monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: iter(()))

@@ -27,11 +27,6 @@ from ui.worker import worker as background
 START = "Start training"
 
 
-@pytest.fixture(autouse=True)
-def _quick_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advcore.training.estimate._TRIAL_SECONDS", 0.05)
-
-
 @pytest.fixture
 def page() -> AppTest:
     return open_page("retrain", dataset="digits")

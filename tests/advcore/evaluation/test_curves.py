@@ -214,13 +214,13 @@ def test_curves_grow_batch_by_batch(shipped: nn.Module, digits: LabeledImages) -
 @pytest.mark.parametrize("attack", [FGSM(), PGD(steps=2), UniformNoise()], ids=["FGSM", "PGD", "noise"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_neither_the_batch_size_nor_the_order_changes_an_answer(attack: Attack, precision: str, digits: LabeledImages) -> None:
-    model, few = checkpoints.find(SHIPPED_DIGITS[1]).model(), digits[100:140]
+    model, few = checkpoints.find(SHIPPED_DIGITS[1]).model(), digits[100:124]
 
     def answers(images: LabeledImages, batch_size: int) -> Tensor:
         parts = curves.predictions(model, images, attack, GRID, precision=precision, batch_size=batch_size)
         return torch.cat([part.predicted for part in parts], 1)
 
-    usual, order = answers(few, 40), torch.randperm(40)
+    usual, order = answers(few, 24), torch.randperm(24)
     for batch_size in (1, 7):
         assert torch.equal(answers(few, batch_size), usual)
     assert torch.equal(answers(few[order], 13), usual[:, order])

@@ -290,8 +290,7 @@ def test_a_pickle_of_robustbench_is_the_network_it_was(
     held = robustbench(model)
     held = {"state_dict": {f"module.{name}": value for name, value in held.items()}, "epoch": 30} if wrapped else held
     torch.save(held, tmp_path / "theirs.pt")
-    if not wrapped:  # the other one is opened in a process of its own
-        in_this_process(monkeypatch)
+    in_this_process(monkeypatch)
     found = importing.import_weights(tmp_path / "theirs.pt", recipe)
     images = torch.rand(5, 1, 8, 8)
     with torch.no_grad():

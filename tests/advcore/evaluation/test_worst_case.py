@@ -47,9 +47,8 @@ def test_neither_batch_size_nor_order_changes_a_curve(
 ) -> None:
     few, order = digits[100:120], torch.randperm(20)
     usual = measured(model, few, ATTACKS[name], precision=precision, batch_size=20)
-    for batch_size in (3, 8):
-        again = measured(model, few, ATTACKS[name], precision=precision, batch_size=batch_size)
-        assert torch.equal(again.predicted, usual.predicted)
+    again = measured(model, few, ATTACKS[name], precision=precision, batch_size=3)
+    assert torch.equal(again.predicted, usual.predicted)
     shuffled = measured(model, few[order], ATTACKS[name], precision=precision, batch_size=7)
     assert torch.equal(shuffled.predicted, usual.predicted[:, order])
 
@@ -64,7 +63,7 @@ def test_the_curve_says_what_it_is_and_never_rises(name: str, model: nn.Module, 
 
 
 def test_pgd_leaves_no_more_than_its_runs_at_every_epsilon(model: nn.Module, digits: LabeledImages) -> None:
-    few, attack = digits[:120], PGD(steps=10)
+    few, attack = digits[:60], PGD(steps=10)
     each = functools.reduce(operator.add, predictions(model, few, attack, GRID, precision="fp32")).worst_case()
     ours = measured(model, few, attack, precision="fp32")
     assert all(mine <= theirs + 1 for mine, theirs in zip(ours.curve.correct, each.curve.correct, strict=True))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from advcore.recipe import Recipe
 from tests.advcore.jobs.folders import TINY, claim, make
 from tests.makers import REPOSITORY
 
+SHORT = replace(TINY, epsilon=0.1)  # the usual ε of digits: final figures at one ε alone
 LONG = Recipe(dataset="digits", architecture="digits_cnn", epochs=2000, held_out=40)
 
 
@@ -36,7 +38,7 @@ def test_a_waiting_job_starts_when_the_running_one_is_killed_and_nobody_looks(mo
     monkeypatch.setattr(queue, "fastest_precision", lambda device: "fp32")
     starter = os.fork()
     if starter == 0:
-        made = [queue.start(recipe) for recipe in (LONG, TINY)]
+        made = [queue.start(recipe) for recipe in (LONG, SHORT)]
         os._exit(len(made) != 2)
     assert os.waitpid(starter, 0)[1] == 0
     first, second = turns.folders(queue.root())
@@ -52,7 +54,7 @@ def test_a_waiting_job_starts_when_the_running_one_is_killed_and_nobody_looks(mo
     assert killed.resumable
     assert done.state == "finished", done.message
     made = checkpoints.find(done.checkpoint)
-    assert (made.own, made.recipe, made.provenance["job"]) == (True, TINY, second.name)
+    assert (made.own, made.recipe, made.provenance["job"]) == (True, SHORT, second.name)
     assert f"{100 * made.metrics['clean']:.1f} %" in done.message
     assert {line["phase"] for line in queue.progress(second)} == {"loading", "training", "measuring", "saving"}
     assert not (queue.root() / "process.json").exists()

@@ -66,6 +66,7 @@ def test_a_job_deletes_the_half_written_files_of_killed_processes() -> None:
     assert not old.exists()
 
 
+GIVE_WAY = worker._give_way  # as it is before the fixture replaces it
 FULL = OSError(errno.ENOSPC, "No space left on device", "state")
 FULL_IN_RUST = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 NO_MEMORY_IN_TORCH = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99 bytes.")
@@ -255,12 +256,20 @@ def test_long_runs_write_few_lines() -> None:
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a Linux that groups processes by session")
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_job_with_a_session_of_its_own_gives_way_to_other_sessions(leads: bool) -> None:
-    show = "print(open('/proc/self/autogroup').read())"
-    code = f"from advcore.jobs import worker; {show}; worker._give_way(); {show}"
-    # Not a session of pytest's own: that one may be the system's first, which belongs to no group and shows nothing.
-    command = [sys.executable, "-c", code] if leads else ["sh", "-c", '"$0" -c "$1"; true', sys.executable, code]
-    started = subprocess.run(command, cwd=REPOSITORY, start_new_session=True, capture_output=True, text=True, check=True)
-    groups = [line.split()[-1] for line in started.stdout.splitlines() if line]
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        # Not a session of pytest's own: that one may be the system's first, which belongs to no group and shows nothing.
+        os.setsid()
+        if leads or not (member := os.fork()):
+            for change in (lambda: None, GIVE_WAY):
+                change()
+                os.write(writing, Path("/proc/self/autogroup").read_bytes())
+            os._exit(0)
+        os._exit(os.waitpid(member, 0)[1])
+    os.close(writing)
+    with os.fdopen(reading) as shown:
+        groups = [line.split()[-1] for line in shown if line.strip()]
+    assert os.waitpid(child, 0)[1] == 0
     if not groups:
         pytest.skip("this Linux shows no group of a session")
     assert groups == ["0", str(worker._NICENESS) if leads else "0"]

@@ -233,7 +233,7 @@ def fifty_photos() -> list[tuple[int, Photo]]:
     generator, faces, found = np.random.default_rng(2024), fonts(), []
     for digit in range(10):
         for photo in (False, False, True, True):
-            hand = replace(random_hand(generator, photo=photo), size=300)
+            hand = replace(random_hand(generator, photo=photo), size=200)
             found.append((digit, picture_of(digit, hand, len(found))))
         hand = Hand(height=0.5, turn=generator.uniform(-4, 4))
         found.append((digit, printed(digit, faces[digit % len(faces)], hand)))

@@ -106,12 +106,16 @@ def test_a_very_large_network_is_not_built(clock: Callable[[], float], monkeypat
     assert large.training > 100 * large.steps * 64 * PER_IMAGE
 
 
-def test_an_estimate_leaves_nothing_behind() -> None:
+def test_an_estimate_leaves_nothing_behind(clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PER_IMAGE", 0.5)
     estimate.estimate(TINY, device=CPU)
     assert not checkpoints.runs_root().exists()
 
 
-def test_the_images_are_counted_where_they_lie(data_folder: Path) -> None:
+def test_the_images_are_counted_where_they_lie(
+    data_folder: Path, clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.PER_IMAGE", 0.5)
     pictures = np.zeros((30, 28, 28), dtype=np.uint8)
     write_parquet(data_folder / "mnist" / "train.parquet", list(pictures), [number % 10 for number in range(30)])
     write_parquet(data_folder / "mnist" / "test.parquet", list(pictures[:7]), [number % 10 for number in range(7)])

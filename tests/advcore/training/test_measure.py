@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from advcore.cli import main, train
+from advcore.evaluation import figures
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import measure
@@ -20,7 +23,8 @@ def test_the_command_of_a_recipe_carries_it_out() -> None:
     assert train.recipe_from(vars(main.parser().parse_args(words[3:]))) == recipe
 
 
-def test_a_run_that_was_watched_keeps_what_was_seen(tmp_path: Path) -> None:
+def test_a_run_that_was_watched_keeps_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "PGD_IMAGES", 10)
     watched = checkpoints.find("digits/digits_cnn-standard")
     history = [Evaluation(step, 0.9, 0.5, 0.4, 0.1, 32) for step in (10, 20)]
     made = measure.finish(watched.recipe, watched.model(), tmp_path / "own.safetensors", seconds=1, history=history)
