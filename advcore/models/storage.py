@@ -16,7 +16,7 @@ from advcore.files import write_whole
 from advcore.lazy import nn, torch
 
 _SCALE = ".scale"  # the suffix of the tensor that holds the scale of each output of an int8 weight
-_INT8_ABOVE = 1 << 18  # values
+_INT8_ABOVE = 1 << 16  # values
 MAX_BYTES, _MAX_HEADER = 1 << 30, 256 << 10
 
 
@@ -82,7 +82,7 @@ def _open(path: Path, most: int = MAX_BYTES, framework: str = "pt") -> Any:
 def as_stored(model: nn.Module) -> nn.Module:
     """A copy with the weights that its checkpoint will hold, so that the model that is measured is the one that is saved.
 
-    Weights of two and more dimensions are stored as float16; those of more than 2¹⁸ values as int8, with a scale for each
+    Weights of two and more dimensions are stored as float16; those of more than 2¹⁶ values as int8, with a scale for each
     output. Raises CheckpointError when the weights are not finite.
     """
     twin = copy.deepcopy(model)

@@ -162,8 +162,8 @@ Q3 = Study(
     key="Q3",
     title="Do deeper architectures narrow the gap between simple and complex datasets?",
     conditions=(
-        "Asked by P1. The plain CNN of P1 against a PreActResNet-18 (16 channels in its first stage, 32 on CIFAR-10), both "
-        "undefended, on all four datasets at the dataset's ε. One seed each."
+        "Asked by P1. The plain CNN of P1 against a PreActResNet-18 (16 channels in its first stage on grey images, 32 on "
+        "colour images), both undefended, on all four datasets at the dataset's ε. One seed each."
     ),
     figures=_figures(
         (

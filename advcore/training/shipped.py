@@ -83,11 +83,14 @@ def _recipes() -> Iterator[Shipped]:
         yield Shipped(Recipe(**general, epochs=epochs[1], defense="fgsm", epsilon=0.03))
 
     # The robust ones keep the latest weights whose PGD accuracy is within one standard error of the best.
-    for dataset, width, epsilon, epochs in (("cifar10", 32, 8 / 255, (15, 15)), ("tiny-imagenet", 16, 4 / 255, (16, 20))):
-        residual = {"dataset": dataset, **_RESIDUAL, "width": width, "augment": ("flip", "crop")}
-        yield Shipped(Recipe(**residual, epochs=epochs[0], held_out=0))
+    for dataset, epsilon, epochs, more in (
+        ("cifar10", 8 / 255, 15, {}),
+        ("tiny-imagenet", 4 / 255, 20, {"warm_start": "tiny-imagenet/preact_resnet18-standard"}),
+    ):
+        residual = {"dataset": dataset, **_RESIDUAL, "width": 32, "augment": ("flip", "crop"), "epochs": epochs}
+        yield Shipped(Recipe(**residual, held_out=0))
         robust = {"defense": "fgsm_rs", "epsilon": epsilon, "averaging": 0.998, "keep_best": True, "held_out": 500}
-        yield Shipped(Recipe(**residual, **robust, epochs=epochs[1], evaluations=epochs[1]), steps=50, restarts=10)
+        yield Shipped(Recipe(**residual, **robust, **more, evaluations=epochs), steps=50, restarts=10)
 
     # Flips and rotations as in the study.
     deeper = {"dataset": "cifar10", "architecture": "even_deeper_cnn", **_COSINE, "augment": ("flip", "rotate")}
