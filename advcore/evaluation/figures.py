@@ -53,7 +53,7 @@ def measure(
 
     `{"clean": …, "images": N, "precision": …, "attacks": [{"attack", "epsilon", "images", "accuracy", …}]}`; ε is L∞ in
     pixel space, and every PGD figure names its steps and restarts. Measured in fp32, with the weights as a checkpoint keeps
-    them (the large ones in half precision). `watch` is called with the share of the work that is done.
+    them (`storage.as_stored`). `watch` is called with the share of the work that is done.
     """
     model, usual = storage.as_stored(model), data.dataset(recipe.dataset).epsilon
     claimed = recipe.epsilon or usual
