@@ -1,14 +1,17 @@
-"""Small data files in their true formats, small models and small checkpoints, for the tests to use."""
+"""Small data files in their true formats, small models and checkpoints, and copies of this process, for the tests to use."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -218,3 +221,24 @@ def save_checkpoint(
         provenance={"command": "python -m advcore train", "seconds": 1.0},
     )
     return checkpoints.read(path)
+
+
+def copy_of_this_process(work: Callable[[], object]) -> tuple[int, TextIO]:
+    """The pid of a copy that does the work in a session of its own, and what it and its children print; exit code 0 or 1.
+
+    It has imported what this process has, so that it starts at once.
+    """
+    reading, writing = os.pipe()
+    if pid := os.fork():
+        os.close(writing)
+        return pid, os.fdopen(reading)
+    code = 1
+    try:
+        os.setsid()
+        os.dup2(writing, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w")
+        work()
+        code = 0
+    finally:  # whatever happens, the copy does not go on with the tests
+        os._exit(code)

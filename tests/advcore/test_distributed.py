@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 import torch
@@ -27,7 +26,7 @@ from advcore.evaluation.robust_accuracy import robust_accuracy
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
 from advcore.training import loop
-from tests.makers import REPOSITORY
+from tests.makers import REPOSITORY, copy_of_this_process
 
 # Shares of 32 and 31: processes whose batches differ in size count in proportion. No random draw differs between them.
 RECIPE = Recipe(
@@ -122,7 +121,8 @@ def test_a_killed_worker_is_started_again_and_training_goes_on(tmp_path: Path) -
     options = {"dataset": "digits", "architecture": "digits_cnn", "epochs": 5000, "evaluations": 1000, "held-out": 16}
     command = ["train", *(f"--{name}={value}" for name, value in options.items()), "--batch-size=64"]
     script = str(REPOSITORY / "advcore" / "__main__.py")
-    agent, output = torchrun(["--nproc-per-node=2", "--max-restarts=1", "--start-method=fork", "--run-path", script, *command])
+    torchrun = ["--nproc-per-node=2", "--max-restarts=1", "--start-method=fork", "--run-path", script]
+    agent, output = copy_of_this_process(lambda: run.main([*torchrun, *command]))
     limit = threading.Timer(200, lambda: os.killpg(agent, signal.SIGKILL))
     limit.start()
     try:
@@ -142,22 +142,6 @@ def test_a_killed_worker_is_started_again_and_training_goes_on(tmp_path: Path) -
         os.killpg(agent, signal.SIGKILL)
         os.waitpid(agent, 0)
         output.close()
-
-
-def torchrun(words: list[str]) -> tuple[int, TextIO]:
-    """The pid of torchrun, a copy of this process that leads a session of its own, and what it and its workers print."""
-    reading, writing = os.pipe()
-    if agent := os.fork():
-        os.close(writing)
-        return agent, os.fdopen(reading)
-    try:
-        os.setsid()
-        os.dup2(writing, 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w")
-        run.main(words)
-    finally:
-        os._exit(1)
 
 
 def alive(pid: int) -> bool:

@@ -22,7 +22,7 @@ from advcore.recipe import Recipe
 from advcore.training import loop
 from advcore.training.state import state_step
 from tests.advcore.jobs.folders import TINY, claim, make
-from tests.makers import REPOSITORY
+from tests.makers import REPOSITORY, copy_of_this_process
 
 
 def test_a_trainer_a_server_or_both_are_killed_and_the_job_ends_with_the_same_model(request: pytest.FixtureRequest) -> None:
@@ -256,18 +256,17 @@ def test_long_runs_write_few_lines() -> None:
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a Linux that groups processes by session")
 @pytest.mark.parametrize("leads", [True, False])
 def test_a_job_with_a_session_of_its_own_gives_way_to_other_sessions(leads: bool) -> None:
-    reading, writing = os.pipe()
-    if not (child := os.fork()):
-        # Not a session of pytest's own: that one may be the system's first, which belongs to no group and shows nothing.
-        os.setsid()
-        if leads or not (member := os.fork()):
-            for change in (lambda: None, GIVE_WAY):
-                change()
-                os.write(writing, Path("/proc/self/autogroup").read_bytes())
-            os._exit(0)
-        os._exit(os.waitpid(member, 0)[1])
-    os.close(writing)
-    with os.fdopen(reading) as shown:
+    def show() -> None:
+        if not leads and os.fork():
+            assert os.wait()[1] == 0
+            return
+        for change in (lambda: None, GIVE_WAY):
+            change()
+            print(Path("/proc/self/autogroup").read_text())
+
+    # Not in a session of pytest's own: that one may be the system's first, which belongs to no group and shows nothing.
+    child, shown = copy_of_this_process(show)
+    with shown:
         groups = [line.split()[-1] for line in shown if line.strip()]
     assert os.waitpid(child, 0)[1] == 0
     if not groups:
