@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from advcore.defenses import DEFENSES, Setting
@@ -59,6 +59,14 @@ class Recipe:
         "epsilon", "ε of the training attack", 0.0, 0, 1, epsilon=True, help="L∞ in pixel space: 0.1 or 8/255"
     )
     epochs: int = _number("epochs", "Epochs", 10, 1, 10_000)
+    standard_epochs: int = _number(
+        "standard_epochs",
+        "Standard epochs",
+        0,
+        0,
+        9_999,
+        help="How many of the epochs, the first ones, are standard training (Gupta et al. 2020: delayed adversarial training)",
+    )
     batch_size: int = _number("batch_size", "Batch size", 128, 1, 65_536)
     seed: int = _number("seed", "Seed", 0, 0, 2**31 - 1)
     images: int | None = _number(
@@ -127,6 +135,10 @@ class Recipe:
             raise RecipeError(f"The defense '{self.defense}' needs a teacher; name the checkpoint to learn from.")
         if self.teacher and not defense.needs_teacher:
             raise RecipeError(f"The defense '{self.defense}' has no teacher; leave it out or choose 'distill'.")
+        if self.standard_epochs >= self.epochs:
+            raise RecipeError(
+                f"Of {self.length}, {self.standard_epochs} are standard training and none is left for the defense; add epochs."
+            )
         if self.keep_best and not (self.held_out and self.evaluations):
             raise RecipeError("Keeping the best weights needs held-out images and evaluations; set both above 0.")
         if self.images is not None and self.images <= self.held_out:
@@ -136,6 +148,15 @@ class Recipe:
     def length(self) -> str:
         """`1 epoch` or `30 epochs`."""
         return f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+
+    @property
+    def parts(self) -> tuple[Recipe, ...]:
+        """The run as one training after another, each with one defense in all its epochs."""
+        defended = replace(self, epochs=self.epochs - self.standard_epochs, standard_epochs=0)
+        if not self.standard_epochs:
+            return (defended,)
+        first = replace(self, defense="standard", epsilon=0.0, teacher=None, epochs=self.standard_epochs, standard_epochs=0)
+        return first, defended
 
     @property
     def strength(self) -> tuple[str, float]:

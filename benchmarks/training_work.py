@@ -3,7 +3,8 @@
     python benchmarks/training_work.py [--json | --chart FILE.svg]
 
 One training step of two images is counted by torch (convolutions and matrix products, two operations a multiply-add, attacks
-included) and multiplied by images and epochs; 1 PFLOP is 10¹⁵ operations. Figures: clean accuracy of standard trainings; of
+included) and multiplied by images and epochs, and the operations of the network that training starts from are added; 1 PFLOP
+is 10¹⁵ operations. Figures: clean accuracy of standard trainings; of
 robust ones at 8/255 the accuracy under PGD-50-10 on 1,000 images, as Wong et al. publish theirs (on 10,000). Figures of
 shipped models come from their headers; those of other trainings were measured once, as checkpoints/README.md says.
 """
@@ -77,7 +78,15 @@ class Operations(TorchDispatchMode):
 
 
 def pflop(recipe: Recipe) -> float:
-    """The operations of a whole training, in 10¹⁵."""
+    """The operations of a whole training, with those of the network it starts from, in 10¹⁵."""
+    before = pflop(checkpoints.find(recipe.warm_start).recipe) if recipe.warm_start else 0.0
+    images = data.dataset(recipe.dataset).sizes["train"]
+    seen = min(recipe.images or images, images) - recipe.held_out
+    return before + sum(per_image(part) * seen * part.epochs for part in recipe.parts) / 1e15
+
+
+def per_image(recipe: Recipe) -> float:
+    """The operations that one image takes in a training step."""
     info = data.dataset(recipe.dataset)
     network = checkpoints.build(recipe, info.shape, len(info.class_names)).train()
     images, labels = torch.rand(2, *info.shape), torch.tensor([0, 1])
@@ -85,8 +94,7 @@ def pflop(recipe: Recipe) -> float:
     with Operations() as counter:
         for loss in DEFENSES[recipe.defense].losses(step, images, labels):
             loss.backward()
-    seen = (recipe.images or info.sizes["train"] - recipe.held_out) * recipe.epochs
-    return counter.total / len(images) * seen / 1e15
+    return counter.total / len(images)
 
 
 def trainings() -> Iterator[Training]:
@@ -112,7 +120,8 @@ def comparable(recipe: Recipe) -> bool:
 def made(recipe: Recipe, accuracy: float, whose: str = "") -> Training:
     """The row of a training; `whose` names those who published it."""
     width = f"width {recipe.width}" if recipe.width else ""
-    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, whose]))
+    start = "from a standard one" if recipe.warm_start else ""
+    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, start, whose]))
     work = round(pflop(recipe), 3)
     return Training(name, recipe.defense != "standard", recipe.epochs, work, round(accuracy, 2), bool(whose))
 

@@ -132,11 +132,17 @@ def test_the_operations_of_a_training_are_those_counted_by_hand() -> None:
     first, others = 32 * 9 * 26**2, 64 * 32 * 9 * 24**2 + 64 * 24**2 * 128 + 128 * 10
     # Twice a multiply-add; backwards twice as much again, but for the gradient of the image.
     standard = 4 * first + 6 * others
-    recipe = {"dataset": "mnist", "architecture": "lee_cnn", "epochs": 2, "images": 1000}
+    recipe = {"dataset": "mnist", "architecture": "lee_cnn", "epochs": 2, "images": 1100, "held_out": 100}
     assert script["pflop"](Recipe(**recipe)) == pytest.approx(2000 * standard / 1e15)
     # The clean pass also gives the gradient of the image, which makes the attack.
     fgsm = script["pflop"](Recipe(**recipe, defense="fgsm", epsilon=0.1))
     assert fgsm == pytest.approx(2000 * (2 * standard + 2 * first) / 1e15)
+    # The network that training starts from had five epochs of 60,000 images.
+    continued = script["pflop"](Recipe(**recipe, warm_start="mnist/lee_cnn-standard"))
+    assert continued == pytest.approx(302_000 * standard / 1e15)
+    # One of the two epochs is standard training.
+    delayed = script["pflop"](Recipe(**recipe, defense="fgsm", epsilon=0.1, standard_epochs=1))
+    assert delayed == pytest.approx(1000 * (3 * standard + 2 * first) / 1e15)
     rows = [row for row in script["trainings"]() if row.published]
     assert {row.epochs for row in rows} == {10, 15, 30}
     assert script["chart"](rows).count("<circle") == len(rows)

@@ -92,14 +92,14 @@ def estimate(recipe: Recipe, *, device: torch.device | None = None, precision: P
     try:
         keep_freed_memory()
         gradient = times * _gradient_seconds(initial_model(tried, few), few, device)
-        step = times * _step_seconds(tried, batch, few, device, precision)
+        training = sum(part.epochs * _step_seconds(part, batch, few, device, precision) for part in tried.parts)
     finally:
         keep_freed_memory(False)  # the server, where this runs, trains nothing itself
     budgets = len({data.dataset(recipe.dataset).epsilon, recipe.epsilon} - {0.0})
     measured = tests * (1 + (1 + budgets) * _FORWARD) + min(tests, PGD_IMAGES) * budgets * (20 + 2 * _FORWARD)
     return Estimate(
         start=START_SECONDS + loading * (used + tests),
-        training=steps * step,
+        training=times * training * steps / recipe.epochs,
         watching=min(recipe.evaluations, steps) * recipe.held_out * _watching_passes() * gradient,
         figures=measured * gradient,
         steps=steps,

@@ -101,7 +101,7 @@ class Trainer:
             raise RecipeError(f"A batch of {recipe.batch_size} cannot be shared by {self.world.size} processes; enlarge it.")
         # The last, smaller batch is dropped, unless it is the only one.
         self.steps_per_epoch = len(self.images) // self.batch_size
-        self.steps = self.steps_per_epoch * recipe.epochs
+        self.steps, self.standard_steps = (self.steps_per_epoch * count for count in (recipe.epochs, recipe.standard_epochs))
         self.order = (-1, torch.empty(0, dtype=torch.int64))
         # Which way an image faces in even epochs; in odd ones it faces the other (`alternate_flip`, Jordan 2024).
         sides = torch.randint(2, (len(self.images),), generator=torch.Generator().manual_seed(recipe.seed))
@@ -151,7 +151,7 @@ class Trainer:
                 if not math.isfinite(value := float(loss)):
                     raise RecipeError("The training diverged: its loss is not a finite number; lower the learning rate.")
                 evaluation = self._evaluate() if evaluate else None
-                warning = watch.overfitting(self.history) if evaluate else None
+                warning = watch.overfitting(self._watched()) if evaluate else None
                 shown = time.perf_counter()
                 self.seconds = earlier + shown - began
                 if save:
@@ -183,9 +183,10 @@ class Trainer:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
+        defense = "standard" if self.step < self.standard_steps else recipe.defense
         bf16 = self.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
-            for loss in DEFENSES[recipe.defense].losses(step, images, labels):
+            for loss in DEFENSES[defense].losses(step, images, labels):
                 (loss if weight == 1 else loss * weight).backward()
                 total += loss.detach()
         self.optimizer.step()
@@ -193,6 +194,10 @@ class Trainer:
         if self.average:
             self.average.update_parameters(self.network)
         return total
+
+    def _watched(self) -> list[Evaluation]:
+        """The evaluations since the defense began: before, FGSM and PGD accuracy say nothing about it."""
+        return [item for item in self.history if item.step > self.standard_steps]
 
     def _batch(self) -> tuple[Tensor, Tensor, float]:
         """This process's share of the step's batch, and its weight relative to the other processes' shares."""
@@ -222,7 +227,7 @@ class Trainer:
 
     def _spent(self) -> bool:
         """Whether a run that keeps its best weights can end early: PGD accuracy does not recover from a collapse."""
-        return self.recipe.keep_best and watch.collapsed(self.history)
+        return self.recipe.keep_best and watch.collapsed(self._watched())
 
     def _evaluate(self) -> Evaluation:
         kept = self._copy_with(self._kept())

@@ -65,6 +65,7 @@ def test_every_defense_can_be_chosen(defense: str, page: AppTest) -> None:
     assert not page.exception
     assert not page.error
     assert START in labels(page)
+    assert ("recipe standard_epochs" in [item.key for item in page.number_input]) == (defense != "standard")
 
 
 def test_a_new_defense_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

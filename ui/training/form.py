@@ -71,7 +71,8 @@ def advanced(architecture: str, defense: str) -> dict[str, Any]:
         "augment": st.multiselect("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key=_key("augment")),
     }
     width = ("width",) if ARCHITECTURES[architecture].default_width is not None else ()
-    values |= _numbers((*_ADVANCED, *(setting.name for setting in DEFENSES[defense].settings), *width))
+    before = () if defense == "standard" else ("standard_epochs",)
+    values |= _numbers((*_ADVANCED, *before, *(setting.name for setting in DEFENSES[defense].settings), *width))
     values["keep_best"] = st.toggle("Keep the latest weights whose PGD accuracy is as good as the best", key=_key("keep_best"))
     return values
 

@@ -118,6 +118,29 @@ def test_a_collapse_ends_a_run_that_keeps_its_best(digits_train: data.LabeledIma
     assert kept.step == 8
 
 
+def test_the_standard_epochs_are_those_of_a_standard_training(
+    digits_train: data.LabeledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[int]] = []
+    monkeypatch.setattr(watch, "overfitting", lambda history: told.append([item.step for item in history]))
+    monkeypatch.setattr(watch, "collapsed", lambda history: 4 in [item.step for item in history])
+    values = {**TINY, "defense": "fgsm_rs", "epsilon": 0.1, "keep_best": True, "averaging": 0.9}
+    delayed, standard = (
+        Trainer(recipe, digits_train, CPU, "fp32", None)
+        for recipe in (Recipe(**values, standard_epochs=1), Recipe(**TINY, averaging=0.9))
+    )
+    for trainer in (delayed, standard):
+        for _ in range(delayed.steps_per_epoch):
+            trainer.advance()
+    assert same(weights(delayed.network), weights(standard.network))
+    for trainer in (delayed, standard):
+        trainer.advance()
+    assert not same(weights(delayed.network), weights(standard.network))
+    # What FGSM and PGD accuracy say about a defense is not asked before it begins.
+    *_, last = train(Recipe(**values, standard_epochs=1), images=digits_train, device=CPU, precision="fp32")
+    assert (last.step, told) == (8, [[], [8]])
+
+
 # --- stopping and going on ---------------------------------------------------------------------------------------------------
 
 COLOUR: dict[str, Any] = {**TINY, "dataset": "cifar10", "images": None, "held_out": 20, "batch_size": 20, "epochs": 3}
@@ -136,7 +159,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "sgd": {**TINY, "optimizer": "sgd", "learning_rate": 0.02, "defense": "fgsm_rs", "epsilon": 0.1, "schedule": "cyclic"},
     "muon": {**TINY, "optimizer": "muon", "learning_rate": 0.02, "augment": ("alternate_flip", "shift"), "schedule": "linear"},
-    "n_fgsm": {**TINY, "defense": "n_fgsm", "epsilon": 0.1},
+    "n_fgsm": {**TINY, "defense": "n_fgsm", "epsilon": 0.1, "standard_epochs": 1},
     "dropout": {**COLOUR, "architecture": "general_cnn", "augment": ("crop",)},
     "batch norm": {
         **COLOUR,

@@ -107,7 +107,7 @@ def test_the_quick_one_gains_much_under_pgd_and_loses_little(
     before, after = (right(model, test[:attacked], recipe.epsilon) for model in models)
     assert after - before >= 25
     before, after = (right(model, test, 0.0) for model in models)
-    assert after - before >= -most
+    assert round(after - before, 6) >= -most  # 88.6 − 90.1 is below −1.5 in floating point
 
 
 def test_there_is_no_quick_one_without_the_model_it_starts_from(own_checkpoints: Path) -> None:
