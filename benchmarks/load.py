@@ -61,7 +61,7 @@ MODELS = {
         "mnist/srivathsav_cnn-standard",
         "mnist/srivathsav_cnn-pgd-0.3",
     ),
-    "cifar10": ("cifar10/preact_resnet18-standard", "cifar10/preact_resnet18-fgsm_rs-0.03137"),
+    "cifar10": ("cifar10/preact_resnet18-standard", "cifar10/preact_resnet18-n_fgsm-0.03137"),
 }
 ACTIONS = {"image": 10, "epsilon": 4, "models": 2, "attack": 2, "upload": 1}
 """What people do, and how often."""

@@ -42,6 +42,9 @@ TRIED = (
     (Recipe(dataset="cifar10", architecture="even_deeper_cnn", epochs=12), 76.8),
     (Recipe(dataset="cifar10", architecture="airbench", width=64, epochs=10), 90.05),
     (Recipe(**ROBUST, width=16, epochs=10), 39.7),
+    (Recipe(**ROBUST, width=32, epochs=15, held_out=500), 42.9),
+    (Recipe(**ROBUST, width=32, epochs=15, held_out=500, warm_start="cifar10/preact_resnet18-standard"), 42.9),
+    (Recipe(**ROBUST | {"architecture": "airbench", "defense": "n_fgsm"}, width=64, epochs=30, held_out=500), 43.4),
 )
 # Wong et al. 2020, tables 4 ("to 45 %" in 15 epochs) and 1; airbench: Jordan 2024, with test-time augmentation.
 PUBLISHED = (
@@ -121,6 +124,8 @@ def made(recipe: Recipe, accuracy: float, whose: str = "") -> Training:
     """The row of a training; `whose` names those who published it."""
     width = f"width {recipe.width}" if recipe.width else ""
     start = "from a standard one" if recipe.warm_start else ""
+    if recipe.standard_epochs:
+        start = f"{recipe.standard_epochs} standard epochs first"
     name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, start, whose]))
     work = round(pflop(recipe), 3)
     return Training(name, recipe.defense != "standard", recipe.epochs, work, round(accuracy, 2), bool(whose))

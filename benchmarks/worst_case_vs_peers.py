@@ -37,7 +37,7 @@ from advcore.evaluation.robust_accuracy import robust_accuracy
 from advcore.evaluation.worst_case import Savings, worst_case
 from advcore.models import checkpoints
 
-MODELS = ("cifar10/preact_resnet18-fgsm_rs-0.03137", "mnist/lee_cnn-standard")
+MODELS = ("cifar10/preact_resnet18-n_fgsm-0.03137", "mnist/lee_cnn-standard")
 STEPS, BATCH = 20, 96
 ALL = Savings()
 Fooled = Callable[[nn.Module, data.LabeledImages, Sequence[float]], Tensor]

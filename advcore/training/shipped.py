@@ -82,15 +82,16 @@ def _recipes() -> Iterator[Shipped]:
         yield Shipped(Recipe(**general, epochs=epochs[0]))
         yield Shipped(Recipe(**general, epochs=epochs[1], defense="fgsm", epsilon=0.03))
 
+    residual = {**_RESIDUAL, "width": 32, "augment": ("flip", "crop"), "epochs": 20}
+    tiny = Recipe(dataset="tiny-imagenet", **residual, held_out=0)
+    yield Shipped(tiny)
+    yield Shipped(Recipe(dataset="cifar10", **residual | {"epochs": 15}, held_out=0))
     # The robust ones keep the latest weights whose PGD accuracy is within one standard error of the best.
-    for dataset, epsilon, epochs, more in (
-        ("cifar10", 8 / 255, 15, {}),
-        ("tiny-imagenet", 4 / 255, 20, {"warm_start": "tiny-imagenet/preact_resnet18-standard"}),
-    ):
-        residual = {"dataset": dataset, **_RESIDUAL, "width": 32, "augment": ("flip", "crop"), "epochs": epochs}
-        yield Shipped(Recipe(**residual, held_out=0))
-        robust = {"defense": "fgsm_rs", "epsilon": epsilon, "averaging": 0.998, "keep_best": True, "held_out": 500}
-        yield Shipped(Recipe(**residual, **robust, **more, evaluations=epochs), steps=50, restarts=10)
+    robust = residual | {"averaging": 0.998, "keep_best": True, "held_out": 500}
+    fgsm_rs = {"defense": "fgsm_rs", "epsilon": 4 / 255, "evaluations": 20, "warm_start": tiny.checkpoint_id}
+    yield Shipped(Recipe(dataset="tiny-imagenet", **robust, **fgsm_rs), steps=50, restarts=10)
+    n_fgsm = {"defense": "n_fgsm", "epsilon": 8 / 255, "width": 48, "standard_epochs": 6}
+    yield Shipped(Recipe(dataset="cifar10", **robust | n_fgsm), steps=50, restarts=10)
 
     # Flips and rotations as in the study.
     deeper = {"dataset": "cifar10", "architecture": "even_deeper_cnn", **_COSINE, "augment": ("flip", "rotate")}
@@ -136,9 +137,6 @@ def _airbench() -> Iterator[Shipped]:
     """A fast accurate CIFAR-10 network and its recipe (Jordan 2024)."""
     fast = {"dataset": "cifar10", **_AIRBENCH, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
     yield Shipped(Recipe(**fast, epochs=10, held_out=0))
-    robust = {"defense": "n_fgsm", "epsilon": 8 / 255, "averaging": 0.99, "keep_best": True, "held_out": 500, "evaluations": 30}
-    robust |= {"augment": ("flip", "crop"), "batch_size": 512, "label_smoothing": 0.1, "width": 64}
-    yield Shipped(Recipe(**fast | robust, epochs=30), steps=50, restarts=10)
 
 
 def _smoothed() -> Iterator[Shipped]:
