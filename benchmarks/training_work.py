@@ -4,9 +4,9 @@
 
 One training step of two images is counted by torch (convolutions and matrix products, two operations a multiply-add, attacks
 included) and multiplied by images and epochs, and the operations of the network that training starts from are added; 1 PFLOP
-is 10¹⁵ operations. Figures: clean accuracy of standard trainings; of
-robust ones at 8/255 the accuracy under PGD-50-10 on 1,000 images, as Wong et al. publish theirs (on 10,000). Figures of
-shipped models come from their headers; those of other trainings were measured once, as checkpoints/README.md says.
+is 10¹⁵ operations. Figures: clean accuracy of standard trainings; of robust ones at 8/255 the accuracy under PGD-50-10 on
+1,000 images, as Wong et al. publish theirs (on 10,000). Figures of shipped models come from their headers; those of other
+trainings were measured once, as checkpoints/README.md says.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from advcore.defenses.base import Step
 from advcore.defenses.batches import Batches
 from advcore.models import checkpoints
 from advcore.recipe import Recipe
-from advcore.training import shipped
+from advcore.training import shipped, watch
 
 RESIDUAL = {"dataset": "cifar10", "architecture": "preact_resnet18"}
 ROBUST = RESIDUAL | {"defense": "fgsm_rs", "epsilon": 8 / 255}
@@ -84,7 +84,7 @@ def pflop(recipe: Recipe) -> float:
     """The operations of a whole training, with those of the network it starts from, in 10¹⁵."""
     before = pflop(checkpoints.find(recipe.warm_start).recipe) if recipe.warm_start else 0.0
     images = data.dataset(recipe.dataset).sizes["train"]
-    seen = min(recipe.images or images, images) - recipe.held_out
+    seen = watch.trained_on(min(recipe.images or images, images), recipe)
     return before + sum(per_image(part) * seen * part.epochs for part in recipe.parts) / 1e15
 
 
@@ -124,9 +124,8 @@ def made(recipe: Recipe, accuracy: float, whose: str = "") -> Training:
     """The row of a training; `whose` names those who published it."""
     width = f"width {recipe.width}" if recipe.width else ""
     start = "from a standard one" if recipe.warm_start else ""
-    if recipe.standard_epochs:
-        start = f"{recipe.standard_epochs} standard epochs first"
-    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, start, whose]))
+    delay = f"{recipe.standard_epochs} standard epochs first" if recipe.standard_epochs else ""
+    name = ", ".join(filter(None, [recipe.architecture, recipe.defense, width, start, delay, whose]))
     work = round(pflop(recipe), 3)
     return Training(name, recipe.defense != "standard", recipe.epochs, work, round(accuracy, 2), bool(whose))
 

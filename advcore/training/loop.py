@@ -101,7 +101,8 @@ class Trainer:
             raise RecipeError(f"A batch of {recipe.batch_size} cannot be shared by {self.world.size} processes; enlarge it.")
         # The last, smaller batch is dropped, unless it is the only one.
         self.steps_per_epoch = len(self.images) // self.batch_size
-        self.steps, self.standard_steps = (self.steps_per_epoch * count for count in (recipe.epochs, recipe.standard_epochs))
+        self.steps = self.steps_per_epoch * recipe.epochs
+        self.standard_steps = self.steps_per_epoch * recipe.standard_epochs
         self.order = (-1, torch.empty(0, dtype=torch.int64))
         # Which way an image faces in even epochs; in odd ones it faces the other (`alternate_flip`, Jordan 2024).
         sides = torch.randint(2, (len(self.images),), generator=torch.Generator().manual_seed(recipe.seed))
