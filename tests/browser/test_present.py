@@ -63,6 +63,8 @@ def test_the_list_outlives_a_reload_and_a_new_tab(page: Page, app_url: str) -> N
     page.get_by_role("button", name="Add to presentation").click()
     link = page.get_by_role("link", name="Presentation: 1")
     expect(link).to_be_visible()
+    # The browser stores the list within milliseconds of showing the link: faster than a person, slower than this test.
+    page.wait_for_function("localStorage.getItem('adversarial lab deck')")
     page.reload()
     expect(link).to_be_visible()
     other = page.context.new_page()
