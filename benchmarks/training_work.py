@@ -41,6 +41,7 @@ TRIED = (
     (Recipe(dataset="cifar10", architecture="general_cnn", epochs=16), 79.0),
     (Recipe(dataset="cifar10", architecture="even_deeper_cnn", epochs=12), 76.8),
     (Recipe(dataset="cifar10", architecture="airbench", width=64, epochs=10), 90.05),
+    (Recipe(dataset="cifar10", architecture="airbench", width=64, epochs=25), 90.5),
     (Recipe(**ROBUST, width=16, epochs=10), 39.7),
     (Recipe(**ROBUST, width=32, epochs=15, held_out=500), 42.9),
     (Recipe(**ROBUST, width=32, epochs=15, held_out=500, warm_start="cifar10/preact_resnet18-standard"), 42.9),
