@@ -134,9 +134,9 @@ def _signs() -> Iterator[Shipped]:
 
 
 def _airbench() -> Iterator[Shipped]:
-    """A fast accurate CIFAR-10 network and its recipe (Jordan 2024)."""
+    """A fast accurate CIFAR-10 network and its recipe (Jordan 2024), narrower and for longer than published."""
     fast = {"dataset": "cifar10", **_AIRBENCH, "augment": ("alternate_flip", "shift"), "batch_size": 2000}
-    yield Shipped(Recipe(**fast, epochs=10, held_out=0))
+    yield Shipped(Recipe(**fast, width=48, epochs=25, held_out=0))
 
 
 def _smoothed() -> Iterator[Shipped]:
