@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from advcore import data
 from advcore.attacks import FGSM
 from advcore.device import describe, pick_device
+from advcore.evaluation.diagnosis import diagnosis_of
 from advcore.evaluation.plane import SIDES, Plane, decision_map, random_direction
 from advcore.evaluation.scrub import scrub
 from advcore.models import checkpoints
@@ -63,9 +64,18 @@ def table_row(checkpoint: checkpoints.Checkpoint, row: dict[str, Any]) -> str:
     minutes = checkpoint.provenance.get("seconds", 0.0) / 60
     measured = [f"{100 * checkpoint.metrics['clean']:.1f}", f"{epsilon:.3g}", f"{100 * figures['FGSM']:.1f}", pgd]
     strong = checkpoint.metrics.get("autoattack")
-    measured.append(f"{100 * strong['accuracy']:.1f}" if strong else "–")
+    measured += [f"{100 * strong['accuracy']:.1f}" if strong else "–", concluded(checkpoint)]
     costs = [f"{row['ms']:.0f}", f"{row['bytes'] / 1e6:.1f}", f"{minutes:.1f}"]
     return f"| {' | '.join([f'`{checkpoint.id}`', *measured, *costs])} |"
+
+
+def concluded(checkpoint: checkpoints.Checkpoint) -> str:
+    """What the ten checks in the header conclude, with the numbers of those that fail or else are doubtful; – without them."""
+    found = diagnosis_of(checkpoint)
+    if found is None:
+        return "–"
+    numbers = found.failed or found.numbers("doubtful")
+    return found.conclusion.lower() + (f" ({', '.join(map(str, numbers))})" if numbers else "")
 
 
 def main() -> None:

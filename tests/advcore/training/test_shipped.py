@@ -13,6 +13,7 @@ import torchattacks
 from advcore import attacks, data
 from advcore.attacks import FGSM
 from advcore.evaluation.curves import predictions
+from advcore.evaluation.diagnosis import diagnosis_of
 from advcore.models import checkpoints
 from advcore.training.shipped import SHIPPED
 from tests.conftest import REAL_DATA
@@ -105,10 +106,10 @@ def test_the_table_names_every_file() -> None:
 
 @pytest.mark.parametrize("checkpoint_id", IDS)
 def test_the_table_says_what_the_header_says(checkpoint_id: str) -> None:
-    """Clean, and FGSM, PGD and AutoAttack at the model's own ε (its dataset's for one without)."""
+    """Clean, FGSM, PGD and AutoAttack at the model's own ε (its dataset's for one without), and the ten checks' conclusion."""
     checkpoint = checkpoints.find(checkpoint_id)
     epsilon = checkpoint.recipe.epsilon or data.dataset(checkpoint.recipe.dataset).epsilon
-    clean, told, fgsm, pgd, autoattack, *_ = table()[checkpoint_id]
+    clean, told, fgsm, pgd, autoattack, checks, *_ = table()[checkpoint_id]
     found = {row["attack"].split("-")[0]: row["accuracy"] for row in checkpoint.metrics["attacks"] if row["epsilon"] == epsilon}
     assert [clean, fgsm, pgd.split(" ")[0]] == [
         percent(checkpoint.metrics["clean"]),
@@ -118,3 +119,7 @@ def test_the_table_says_what_the_header_says(checkpoint_id: str) -> None:
     strong = checkpoint.metrics.get("autoattack")
     assert autoattack == (percent(strong["accuracy"]) if strong else "–")
     assert strong is None or (strong["norm"], strong["epsilon"]) == ("linf", epsilon)
+    found = diagnosis_of(checkpoint)
+    assert checks.split(" ")[0] == (found.conclusion.lower() if found else "–")
+    numbers = (found.failed or found.numbers("doubtful")) if found else ()
+    assert [int(number) for number in re.findall(r"\d+", checks)] == list(numbers)
