@@ -67,6 +67,15 @@ class Recipe:
         9_999,
         help="How many of the epochs, the first ones, are standard training (Gupta et al. 2020: delayed adversarial training)",
     )
+    restart: int = _number(
+        "restart",
+        "Schedule restart",
+        0,
+        0,
+        9_999,
+        help="After how many epochs the learning rate's schedule begins again, from the averaged weights (Loshchilov & Hutter "
+        "2017); 0: never",
+    )
     batch_size: int = _number("batch_size", "Batch size", 128, 1, 65_536)
     seed: int = _number("seed", "Seed", 0, 0, 2**31 - 1)
     images: int | None = _number(
@@ -139,6 +148,8 @@ class Recipe:
             raise RecipeError(
                 f"Of {self.length}, {self.standard_epochs} are standard training and none is left for the defense; add epochs."
             )
+        if self.restart >= self.epochs:
+            raise RecipeError(f"Of {self.length}, none is left after a restart at {self.restart}; add epochs.")
         if self.keep_best and not (self.held_out and self.evaluations):
             raise RecipeError("Keeping the best weights needs held-out images and evaluations; set both above 0.")
         if self.images is not None and self.images <= self.held_out:
@@ -152,11 +163,11 @@ class Recipe:
     @property
     def parts(self) -> tuple[Recipe, ...]:
         """The run as one training after another, each with one defense in all its epochs."""
-        defended = replace(self, epochs=self.epochs - self.standard_epochs, standard_epochs=0)
+        defended = replace(self, epochs=self.epochs - self.standard_epochs, standard_epochs=0, restart=0)
         if not self.standard_epochs:
             return (defended,)
-        first = replace(self, defense="standard", epsilon=0.0, teacher=None, epochs=self.standard_epochs, standard_epochs=0)
-        return first, defended
+        first = {"defense": "standard", "epsilon": 0.0, "teacher": None, "epochs": self.standard_epochs}
+        return replace(defended, **first), defended
 
     @property
     def strength(self) -> tuple[str, float]:

@@ -103,6 +103,7 @@ class Trainer:
         self.steps_per_epoch = len(self.images) // self.batch_size
         self.steps = self.steps_per_epoch * recipe.epochs
         self.standard_steps = self.steps_per_epoch * recipe.standard_epochs
+        self.restart = self.steps_per_epoch * recipe.restart
         self.order = (-1, torch.empty(0, dtype=torch.int64))
         # Which way an image faces in even epochs; in odd ones it faces the other (`alternate_flip`, Jordan 2024).
         sides = torch.randint(2, (len(self.images),), generator=torch.Generator().manual_seed(recipe.seed))
@@ -175,12 +176,15 @@ class Trainer:
     def advance(self) -> Tensor:
         """Train on the next batch; the batch's loss, still on the device."""
         recipe = self.recipe
+        if self.restart and self.step == self.restart:
+            self.optimizer.state.clear()
+            self.network.load_state_dict(self._kept())
         images, labels, weight = self._batch()
         draw = (recipe.seed * 1_000_003 + self.step) * self.world.size + self.world.rank
         torch.manual_seed(draw)  # dropout draws from the global generator
         step = Step(self.model, self.network, recipe, torch.Generator(self.device).manual_seed(draw), self.teacher)
         images = augment(images, recipe.augment, step.generator).contiguous(memory_format=torch.channels_last)
-        set_learning_rate(self.optimizer, recipe.schedule, self.step / self.steps)
+        set_learning_rate(self.optimizer, recipe.schedule, self._share_of_schedule())
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
@@ -195,6 +199,12 @@ class Trainer:
         if self.average:
             self.average.update_parameters(self.network)
         return total
+
+    def _share_of_schedule(self) -> float:
+        """The share done of the learning rate's schedule, which begins again at the restart."""
+        if self.step < self.restart:
+            return self.step / self.restart
+        return (self.step - self.restart) / (self.steps - self.restart)
 
     def _watched(self) -> list[Evaluation]:
         """The evaluations since the defense began: before, FGSM and PGD accuracy say nothing about it."""

@@ -20,6 +20,7 @@ FULL = Recipe(
     epsilon=8 / 255,
     epochs=30,
     standard_epochs=9,
+    restart=20,
     batch_size=256,
     seed=11,
     images=20_000,
@@ -104,10 +105,11 @@ def test_the_checkpoints_id_says_what_was_trained(values: dict[str, Any], wanted
 
 
 def test_a_run_that_begins_undefended_has_two_parts() -> None:
-    recipe = Recipe(**LEAST, defense="distill", teacher="mnist/lee_cnn-standard", epsilon=0.1, epochs=5, standard_epochs=2)
+    taught = {"defense": "distill", "teacher": "mnist/lee_cnn-standard", "epsilon": 0.1}
+    recipe = Recipe(**LEAST, **taught, epochs=5, standard_epochs=2, restart=4)
     first, second = recipe.parts
     assert (first.defense, first.epsilon, first.teacher, first.epochs) == ("standard", 0.0, None, 2)
-    assert second == dataclasses.replace(recipe, epochs=3, standard_epochs=0)
+    assert second == dataclasses.replace(recipe, epochs=3, standard_epochs=0, restart=0)
     assert second.parts == (second,)
 
 
@@ -173,6 +175,7 @@ def test_choices_are_named(field: str, allowed: tuple[str, ...]) -> None:
         ({"keep_best": True, "held_out": 0}, "needs held-out images and evaluations"),
         ({"keep_best": True, "evaluations": 0}, "needs held-out images and evaluations"),
         ({"defense": "n_fgsm", "epsilon": 0.1, "epochs": 3, "standard_epochs": 3}, "none is left for the defense"),
+        ({"epochs": 3, "restart": 3}, "none is left after a restart at 3"),
         ({"images": 100}, "none is left to train on"),
         ({"images": 256, "held_out": 256}, "none is left to train on"),
     ],

@@ -17,7 +17,7 @@ from advcore.defenses import DEFENSES, Defense, Step
 from advcore.defenses.base import ATTACK_STEPS
 from advcore.jobs import processes, queue, worker
 from advcore.models import checkpoints
-from advcore.recipe import Recipe
+from advcore.recipe import SCHEDULES, Recipe
 from tests.pages.conftest import checked, labels, open_page, opened, press
 from ui import measured
 from ui.training import job as job_views
@@ -66,6 +66,14 @@ def test_every_defense_can_be_chosen(defense: str, page: AppTest) -> None:
     assert not page.error
     assert START in labels(page)
     assert ("recipe standard_epochs" in [item.key for item in page.number_input]) == (defense != "standard")
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+def test_a_schedule_that_changes_can_begin_again(schedule: str, page: AppTest) -> None:
+    page.session_state["recipe schedule"] = schedule
+    page.run()
+    assert not page.exception
+    assert ("recipe restart" in [item.key for item in page.number_input]) == (schedule != "constant")
 
 
 def test_a_new_defense_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

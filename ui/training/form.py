@@ -72,7 +72,8 @@ def advanced(architecture: str, defense: str) -> dict[str, Any]:
     }
     width = ("width",) if ARCHITECTURES[architecture].default_width is not None else ()
     before = () if defense == "standard" else ("standard_epochs",)
-    values |= _numbers((*_ADVANCED, *before, *(setting.name for setting in DEFENSES[defense].settings), *width))
+    again = () if values["schedule"] == "constant" else ("restart",)
+    values |= _numbers((*_ADVANCED, *again, *before, *(setting.name for setting in DEFENSES[defense].settings), *width))
     values["keep_best"] = st.toggle("Keep the latest weights whose PGD accuracy is as good as the best", key=_key("keep_best"))
     return values
 

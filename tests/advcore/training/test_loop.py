@@ -141,6 +141,30 @@ def test_the_standard_epochs_are_those_of_a_standard_training(
     assert (last.step, told) == (8, [[], [8]])
 
 
+def test_a_restart_goes_on_from_the_average_alone_with_the_schedule_begun_again(
+    digits_train: data.LabeledImages, tmp_path: Path
+) -> None:
+    values = {**TINY, "optimizer": "sgd", "learning_rate": 0.02, "schedule": "cyclic", "averaging": 0.9, "evaluations": 0}
+    recipe = Recipe(**values, restart=1)
+    trainer = Trainer(recipe, digits_train, CPU, "fp32", None)
+    rates = []
+    for _ in range(trainer.restart):
+        trainer.advance()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    average = {name: value.clone() for name, value in weights(trainer.average.module).items()}
+    assert not same(average, weights(trainer.network))
+    still = {index: {"momentum_buffer": torch.zeros_like(of)} for index, of in enumerate(trainer.network.parameters())}
+    now = state.State(trainer.step, 1.0, "fp32", (), model=average, average=average, best={}, optimizer=still)
+    state.save(tmp_path, recipe, now)
+    other = Trainer(recipe, digits_train, CPU, "fp32", tmp_path)
+    for expected in rates:
+        trainer.advance()
+        other.advance()
+        assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+    assert same(weights(trainer.network), weights(other.network))
+    assert same(weights(trainer.average.module), weights(other.average.module))
+
+
 # --- stopping and going on ---------------------------------------------------------------------------------------------------
 
 COLOUR: dict[str, Any] = {**TINY, "dataset": "cifar10", "images": None, "held_out": 20, "batch_size": 20, "epochs": 3}
@@ -157,7 +181,15 @@ RUNS: dict[str, dict[str, Any]] = {
         "keep_best": True,
         "weight_decay": 0.01,
     },
-    "sgd": {**TINY, "optimizer": "sgd", "learning_rate": 0.02, "defense": "fgsm_rs", "epsilon": 0.1, "schedule": "cyclic"},
+    "sgd": {
+        **TINY,
+        "optimizer": "sgd",
+        "learning_rate": 0.02,
+        "defense": "fgsm_rs",
+        "epsilon": 0.1,
+        "schedule": "cyclic",
+        "restart": 1,
+    },
     "muon": {**TINY, "optimizer": "muon", "learning_rate": 0.02, "augment": ("alternate_flip", "shift"), "schedule": "linear"},
     "n_fgsm": {**TINY, "defense": "n_fgsm", "epsilon": 0.1, "standard_epochs": 1},
     "dropout": {**COLOUR, "architecture": "general_cnn", "augment": ("crop",)},
