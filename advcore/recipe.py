@@ -73,8 +73,8 @@ class Recipe:
         0,
         0,
         9_999,
-        help="After how many epochs the learning rate's schedule begins again (Loshchilov & Hutter 2017), here from the averaged "
-        "weights; 0: never",
+        help="After how many epochs the learning rate's schedule begins again (Loshchilov & Hutter 2017), here from the "
+        "averaged weights; 0: never",
     )
     batch_size: int = _number("batch_size", "Batch size", 128, 1, 65_536)
     seed: int = _number("seed", "Seed", 0, 0, 2**31 - 1)
